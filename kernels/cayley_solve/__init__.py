@@ -1,0 +1,1 @@
+"""Batched inverse of the Cayley system M = I + U - U^H + V^H V."""

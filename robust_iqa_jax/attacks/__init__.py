@@ -1,0 +1,1 @@
+"""Attacks on quality scores: one file an attack over one small core."""

@@ -1,0 +1,1 @@
+"""Feature extractors that expose named feature maps (taps)."""

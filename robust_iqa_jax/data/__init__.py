@@ -1,0 +1,1 @@
+"""Label tables, image decoding, the embedded distorted-photos set, input pipelines."""

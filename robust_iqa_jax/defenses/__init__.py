@@ -1,0 +1,1 @@
+"""What makes a model harder to fool beyond its architecture: pruning, robust training."""

@@ -1,0 +1,1 @@
+"""Accuracy and robustness metrics, evaluation runs, reports and plots."""

@@ -1,0 +1,1 @@
+"""Pure array functions: spectral transforms, Cayley convolution, pooling, similarity."""

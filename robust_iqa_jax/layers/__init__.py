@@ -1,0 +1,1 @@
+"""Flax Linen modules over robust_iqa_jax.functional."""

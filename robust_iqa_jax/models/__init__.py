@@ -1,0 +1,1 @@
+"""No-reference quality models, their registry, and the Scorer that callers use."""

@@ -1,0 +1,1 @@
+"""Losses, optimiser, the training step, checkpoints and the training loop."""

@@ -1,0 +1,1 @@
+"""Reading published weights without executing them, and their name maps."""
