@@ -1,0 +1,73 @@
+"""Poolings of feature maps: spatial pyramid statistics (LinearityIQA) and max-pool to a square (RobustBlock).
+Sources: lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in REFERENCE 1.1, portrait mirrored)."""
+
+import math
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+SpspKind = Literal["avg", "max", "min", "std", "max+min", "mean+std"]
+
+
+def spsp_pool(x: Float[Array, "n h w c"], levels: int = 1, kind: SpspKind = "avg") -> Float[Array, "n f"]:
+    """Spatial pyramid statistics pooling: for p = 1..levels, windows (H//p, W//p) with stride = window, concatenated.
+
+    Args:
+      x: (n, h, w, c).
+      levels: P >= 1; P = 1 with "avg" is global average pooling, the paper's setting.
+      kind: statistic of a window; the two-part kinds give twice the features. The standard deviation is the
+        population's, floored at 1e-4 so that its gradient stays finite on flat windows.
+
+    Returns:
+      (n, features), channel-major within a level (the order of a flattened NCHW map).
+
+    Raises:
+      ValueError: unknown kind, levels < 1, or more levels than pixels along a side.
+    """
+    if kind not in get_args(SpspKind):
+        raise ValueError(f"spsp_pool: unknown kind {kind!r}; choose one of {list(get_args(SpspKind))}")
+    if not 1 <= levels <= min(x.shape[1:3]):
+        raise ValueError(
+            f"spsp_pool: levels must lie in 1..{min(x.shape[1:3])} for maps of {x.shape[1:3]}, got {levels}"
+        )
+    features = []
+    for p in range(1, levels + 1):
+        height, width = x.shape[1] // p, x.shape[2] // p
+        rows, columns = x.shape[1] // height, x.shape[2] // width
+        windows = x[:, : rows * height, : columns * width].reshape(-1, rows, height, columns, width, x.shape[-1])
+        for part in kind.split("+"):
+            features.append(_statistic(windows, part).transpose(0, 3, 1, 2).reshape(x.shape[0], -1))
+    return jnp.concatenate(features, axis=-1)
+
+
+def _statistic(windows: Array, part: str) -> Array:
+    if part == "max":
+        return windows.max((2, 4))
+    if part == "min":
+        return windows.min((2, 4))
+    if part == "std":
+        return jnp.sqrt(jnp.maximum(windows.var((2, 4)), 1e-8))
+    return windows.mean((2, 4))
+
+
+def pool_to_square(x: Float[Array, "n h w c"]) -> Float[Array, "n s s c"]:
+    """Max-pool a landscape or portrait map to a square one, stride 1; square maps pass unchanged.
+
+    With d the difference of the sides and u = ceil(0.02 short) + 1 the window is u along the short side and u + d
+    along the long one, which leaves short - u + 1 on both. The sources do this for landscape only; portrait mirrors it.
+
+    Args:
+      x: (n, h, w, c).
+
+    Returns:
+      (n, s, s, c).
+    """
+    height, width = x.shape[1:3]
+    if height == width:
+        return x
+    short, long = min(height, width), max(height, width)
+    u = math.ceil(0.02 * short) + 1
+    window = (u, u + long - short) if width > height else (u + long - short, u)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, *window, 1), (1, 1, 1, 1), "VALID")

@@ -1,0 +1,96 @@
+"""Spectra of small circular kernels without transforming padded kernels: phases times taps, and lag Gram matrices.
+Conventions of the Cayley convolution of arXiv 2506.04951 and Trockman & Kolter 2021 (arXiv 2104.07167)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def frequencies(size: tuple[int, int]) -> np.ndarray:
+    """Angular frequencies that rfft2 keeps, (H * (W//2 + 1), 2), in radians per pixel (row, column)."""
+    height, width = size
+    rows = 2 * np.pi * np.arange(height) / height
+    columns = 2 * np.pi * np.arange(width // 2 + 1) / width
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def tap_offsets(kernel_size: tuple[int, int]) -> np.ndarray:
+    """Offsets (kh * kw, 2) of the taps from the centre tap, (k - 1) // 2 along each axis."""
+    rows, columns = (np.arange(k) - (k - 1) // 2 for k in kernel_size)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def kernel_spectrum(kernel: Float[Array, "kh kw i o"], size: tuple[int, int]) -> Complex[Array, "f o i"]:
+    """Spectrum W(f) of cross-correlation with `kernel` on a circular H x W grid.
+
+    W(f) = sum_t w_t exp(+i theta_f . t), t measured from the centre tap: the conj(rfft2(w)) * shift of the paper's
+    construction (REFERENCE 1.2), for any H x W, as one small product instead of a transform of a padded kernel.
+
+    Args:
+      kernel: (kh, kw, in, out) real taps.
+      size: (H, W) of the map that it acts on.
+
+    Returns:
+      (H * (W//2 + 1), out, in) complex.
+    """
+    kh, kw, ci, co = kernel.shape
+    angle = frequencies(size) @ tap_offsets((kh, kw)).T
+    taps = kernel.reshape(kh * kw, ci * co)
+    real = jnp.matmul(np.cos(angle).astype(kernel.dtype), taps, precision=HIGHEST)
+    imag = jnp.matmul(np.sin(angle).astype(kernel.dtype), taps, precision=HIGHEST)
+    return jax.lax.complex(real, imag).reshape(-1, ci, co).swapaxes(-1, -2)
+
+
+def spectrum_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int]) -> Float[Array, ""]:
+    """||W||_F over the frequencies that rfft2 keeps, without forming W.
+
+    A quadratic form in the taps: sum_f |W(f)|^2 = sum_{t,t'} <w_t, w_t'> sum_f cos(theta_f . (t' - t)).
+
+    Args:
+      kernel: (kh, kw, in, out) real taps.
+      size: (H, W).
+
+    Returns:
+      scalar.
+    """
+    kh, kw = kernel.shape[:2]
+    offsets = tap_offsets((kh, kw))
+    lags = offsets[None, :, :] - offsets[:, None, :]
+    weight = np.cos(np.einsum("fa,uva->fuv", frequencies(size), lags)).sum(0)
+    taps = kernel.reshape(kh * kw, -1)
+    gram = jnp.matmul(taps, taps.T, precision=HIGHEST)
+    return jnp.sqrt(jnp.sum(gram * weight.astype(kernel.dtype)))
+
+
+def half_lags(kernel_size: tuple[int, int]) -> np.ndarray:
+    """Lags d between two taps, one of each pair +-d, (0, 0) first: ((2kh-1)(2kw-1) + 1) / 2 rows of 2."""
+    kh, kw = kernel_size
+    grid = [(r, c) for r in range(-kh + 1, kh) for c in range(-kw + 1, kw)]
+    return np.array([(0, 0)] + [d for d in grid if d > (0, 0)])
+
+
+def lag_gram(taps: Float[Array, "kh kw i o"]) -> Float[Array, "lags i i"]:
+    """Gram matrices G_d = sum_{t'-t=d} V_t^T V_t' of the taps for every lag of `half_lags`; G_-d = G_d^T.
+
+    They carry V(f)^H V(f) = G_0 + sum_{d>0} (G_d e^{i theta d} + G_d^T e^{-i theta d}) for all frequencies at once.
+
+    Args:
+      taps: (kh, kw, i, o): V_t^T, the kernel layout of this library.
+
+    Returns:
+      (lags, i, i) real.
+    """
+    kh, kw, ci, _ = taps.shape
+    if taps.shape[-1] == 0:
+        return jnp.zeros((len(half_lags((kh, kw))), ci, ci), taps.dtype)
+
+    def gram(lag: np.ndarray) -> Array:
+        dr, dc = int(lag[0]), int(lag[1])
+        first = taps[max(0, -dr) : kh - max(0, dr), max(0, -dc) : kw - max(0, dc)]
+        second = taps[max(0, dr) : kh - max(0, -dr), max(0, dc) : kw - max(0, -dc)]
+        return jnp.einsum("rcio,rcjo->ij", first, second, precision=HIGHEST)
+
+    return jnp.stack([gram(lag) for lag in half_lags((kh, kw))])

@@ -1,0 +1,50 @@
+"""RobustBlock: pool to a square, convolution to a narrow map, orthogonal convolution back to the input's channels.
+Source: arXiv 2506.04951 (REFERENCE 1.1); the pooling is optional here because the convolution takes any H x W."""
+
+from typing import Literal
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.cayley import Norm
+from robust_iqa_jax.functional.pooling import pool_to_square
+from robust_iqa_jax.layers.cayley_conv import CayleyConv
+from robust_iqa_jax.layers.initializers import fan_in_uniform
+
+Pool = Literal["square", "none"]
+
+
+class RobustBlock(nn.Module):
+    """x (n, h, w, c) -> (n, h', w', c). With the same channels in and out it replaces a feature map of a backbone.
+
+    Attributes:
+      mid_channels: M, channels between the two convolutions (the paper: 200 for 1024).
+      pool: "square" (the paper) or "none" (keeps landscape and portrait maps as they are).
+      padding: zero padding of conv_in; 0 for LinearityIQA and KonCept in the paper (the map shrinks by 2), 1 for TReS.
+      norm, alpha_init: of the CayleyConv.
+    """
+
+    mid_channels: int
+    pool: Pool = "square"
+    padding: int = 0
+    norm: Norm = "taps"
+    alpha_init: float | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+        """Pool, narrow with a plain 3x3 convolution, widen with the orthogonal one; no activation, no skip.
+
+        Raises:
+          ValueError: unknown pool.
+        """
+        if self.pool not in ("square", "none"):
+            raise ValueError(f"RobustBlock: unknown pool {self.pool!r}; choose 'square' or 'none'")
+        channels = x.shape[-1]
+        if self.pool == "square":
+            x = pool_to_square(x)
+        init = fan_in_uniform(9 * channels)
+        conv_in = nn.Conv(
+            self.mid_channels, (3, 3), padding=self.padding, kernel_init=init, bias_init=init, name="conv_in"
+        )
+        cayley = CayleyConv(channels, (3, 3), self.norm, self.alpha_init, name="cayley")
+        return cayley(conv_in(x))
