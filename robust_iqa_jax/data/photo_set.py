@@ -1,0 +1,94 @@
+"""A set of labelled photos with random access: what every reader of labels returns and every pipeline takes.
+Source: this project (the fields follow the tables of KonIQ-10k, LIVE In the Wild and KADID-10k)."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+Load = Callable[[int], UInt8[np.ndarray, "h w 3"]]
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Labelled photos; pixels are read on demand, so that a set of any size costs only its table.
+
+    Attributes:
+      names: one unique name a photo, as its source spells it.
+      scores: float64 (n,), higher is better, on the source's own scale.
+      label: what the scores are: "mos" (people's mean opinion scores) or "pseudo_mos" (computed by a formula).
+      load: index -> uint8 (h, w, 3) sRGB; raises `images.ImageError` on an unreadable file.
+      groups: split, fold or source photo of each photo, "" where the source gives none.
+
+    Raises:
+      ValueError: the fields' lengths differ.
+    """
+
+    names: tuple[str, ...]
+    scores: Float[np.ndarray, " n"]
+    label: str
+    load: Load
+    groups: tuple[str, ...]
+
+    def __post_init__(self):
+        if not len(self.names) == len(self.scores) == len(self.groups):
+            raise ValueError(
+                f"PhotoSet: {len(self.names)} names, {len(self.scores)} scores and {len(self.groups)} groups; "
+                "give one of each a photo"
+            )
+
+    def __len__(self) -> int:
+        """The number of photos."""
+        return len(self.names)
+
+    def subset(self, indices: Iterable[int] | np.ndarray | slice) -> "PhotoSet":
+        """The photos at these indices, in this order.
+
+        Args:
+          indices: integers (negative ones count from the end), a boolean mask of length n, or a slice.
+
+        Raises:
+          IndexError: an index out of range.
+        """
+        picked: np.ndarray = np.arange(len(self))
+        if isinstance(indices, slice):
+            picked = picked[indices]
+        else:
+            wanted = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
+            picked = picked[wanted if wanted.size else wanted.astype(np.intp)]
+        chosen = tuple(picked.tolist())
+        return PhotoSet(
+            names=tuple(self.names[i] for i in chosen),
+            scores=self.scores[picked],
+            label=self.label,
+            load=_Chosen(self.load, chosen),
+            groups=tuple(self.groups[i] for i in chosen),
+        )
+
+    def select(self, groups: str | Iterable[str]) -> "PhotoSet":
+        """The photos whose group is one of these, in the set's order.
+
+        Args:
+          groups: one group or several, for example "train" or {"0", "1", "2", "3"}.
+
+        Raises:
+          ValueError: no photo has such a group.
+        """
+        wanted = {groups} if isinstance(groups, str) else set(groups)
+        known = set(self.groups)
+        if unknown := sorted(wanted - known):
+            shown = ", ".join(repr(group) for group in sorted(known)[:8]) or "none"
+            raise ValueError(f"PhotoSet: no photo in group {unknown[0]!r}; the groups of this set are {shown}")
+        return self.subset([i for i, group in enumerate(self.groups) if group in wanted])
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A class and not a closure: worker processes of an input pipeline must be able to pickle it."""
+
+    load: Load
+    indices: tuple[int, ...]
+
+    def __call__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        return self.load(self.indices[index])
