@@ -94,8 +94,8 @@ def _decode(image: ImageFile.ImageFile, path: Path) -> UInt8[np.ndarray, "h w 3"
         raise ImageError(f"{path}: {_TOO_LARGE}")
     if image.mode in ("F", "I"):
         raise ImageError(f"{path}: pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits a channel")
+    deep = _deep_png(image)  # before Exif: reading that of a PNG loads the picture and empties its tile list
     orientation = _orientation(image)
-    deep = _deep_png(image)
     if deep is not None:
         pixels = _flatten(deep.astype(np.float64) / 65535)
     elif image.mode.startswith("I;16"):

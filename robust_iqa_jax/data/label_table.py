@@ -178,7 +178,7 @@ def _find_images(path: Path, lines: dict[str, int], image_dir: Path | None) -> t
         file = candidates[0]
         if file in owner:
             raise LabelTableError(
-                f"{path}, line {line}: {name!r} and line {lines[owner[file]]}'s {owner[file]!r} are the same file {file}"
+                f"{path}, line {line}: {name!r} is {file}, as is line {lines[owner[file]]}'s {owner[file]!r}"
             )
         owner[file] = name
     if missing:
