@@ -106,8 +106,8 @@ def cayley_system(
     half_zero = np.where(np.arange(len(lags)) == 0, 0.5, 1.0)  # lag 0 has no partner: count it once
     cos = (np.cos(angle) * half_zero).astype(square.dtype)
     sin = np.sin(angle[:, 1:]).astype(square.dtype)
-    real = jnp.matmul(cos, cosine.reshape(len(lags), -1), precision=HIGHEST).reshape(-1, side, side)
-    imag = jnp.matmul(sin, sine[1:].reshape(len(lags) - 1, -1), precision=HIGHEST).reshape(-1, side, side)
+    real = jnp.matmul(cos, cosine.reshape(len(lags), side * side), precision=HIGHEST).reshape(-1, side, side)
+    imag = jnp.matmul(sin, sine[1:].reshape(len(lags) - 1, side * side), precision=HIGHEST).reshape(-1, side, side)
     return jax.lax.complex(real + jnp.eye(side, dtype=square.dtype), imag)
 
 

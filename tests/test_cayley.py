@@ -1,0 +1,152 @@
+"""The factored Cayley convolution against explicit Q in float64, and the properties that give it its purpose."""
+
+import explicit_cayley
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robust_iqa_jax.functional import cayley, spectral
+from robust_iqa_jax.kernels.cayley_solve.api import inverse
+
+# (H, W, in, out, kernel side): even and odd, portrait and landscape, wide, square, narrow, kernels larger than the map
+CASES = [
+    (7, 7, 5, 12, 3),
+    (8, 6, 6, 6, 3),
+    (5, 9, 40, 17, 3),
+    (6, 8, 20, 50, 5),
+    (2, 3, 3, 4, 3),
+    (4, 4, 3, 7, 2),
+    (5, 6, 4, 9, 1),
+    (29, 29, 24, 100, 3),
+]
+
+jitted_conv = jax.jit(cayley.cayley_conv, static_argnums=4)
+
+
+def drawn(case, seed=0):
+    h, w, ci, co, k = case
+    rng = np.random.default_rng(seed)
+    kernel = rng.uniform(-1, 1, (k, k, ci, co))
+    return rng.normal(size=(2, h, w, ci)), kernel, 1.3 * np.linalg.norm(kernel) / np.sqrt(ci), rng.normal(size=co)
+
+
+@pytest.mark.parametrize("norm", ["taps", "spectrum"])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_explicit_q_in_float64_to_1e_5(case, norm):
+    x, kernel, alpha, bias = drawn(case)
+    expected = explicit_cayley.convolve(x, kernel, alpha, bias, norm)
+    single = [jnp.asarray(v, jnp.float32) for v in (x, kernel, alpha, bias)]
+    y = jitted_conv(*single, norm)
+    # float32 rounding grows with the condition of M, some 1e-6 at these sizes
+    assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+    prepared = cayley.apply(cayley.prepare(*single[1:], x.shape[1:3], norm), single[0])
+    assert np.abs(prepared - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("case", CASES[:5])
+def test_equals_explicit_q_to_1e_12_in_float64(case):
+    x, kernel, alpha, bias = drawn(case)
+    with jax.enable_x64(True):
+        y = cayley.cayley_conv(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
+        assert y.dtype == jnp.float64
+    np.testing.assert_allclose(y, explicit_cayley.convolve(x, kernel, alpha, bias, "taps"), rtol=0, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    # few shapes, since each is compiled anew; many scales and draws
+    shape=st.sampled_from([(1, 1, 2, 2), (7, 4, 3, 8), (4, 9, 5, 5)]),
+    seed=st.integers(0, 99),
+    scale=st.floats(0.05, 50),
+)
+def test_widening_convolution_keeps_every_norm(shape, seed, scale):
+    h, w, ci, co = shape
+    x, kernel, _, _ = drawn((h, w, ci, co, 3), seed)
+    y = jitted_conv(*(jnp.asarray(v, jnp.float32) for v in (x, kernel, scale, np.zeros(co))))
+    np.testing.assert_allclose(np.linalg.norm(y[0]), np.linalg.norm(x[0]), rtol=2e-5)
+
+
+def test_narrowing_convolution_undoes_its_transpose_and_never_grows():
+    x, kernel, alpha, _ = drawn((6, 7, 9, 4, 3))
+    y = cayley.cayley_conv(*(jnp.asarray(v, jnp.float32) for v in (x, kernel, alpha, np.zeros(4))))
+    assert np.linalg.norm(y) < np.linalg.norm(x)
+    q = explicit_cayley.orthogonal_spectrum(kernel, alpha, (6, 7), "taps")
+    np.testing.assert_allclose(q @ np.conj(q).swapaxes(-1, -2), np.broadcast_to(np.eye(4), (6, 7, 4, 4)), atol=1e-12)
+
+
+def test_commutes_with_circular_shifts():
+    x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((7, 6, 4, 9, 3)))
+    shifted = cayley.cayley_conv(jnp.roll(x, (2, 3), (1, 2)), kernel, alpha, bias)
+    np.testing.assert_allclose(
+        shifted, jnp.roll(cayley.cayley_conv(x, kernel, alpha, bias), (2, 3), (1, 2)), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("norm", ["taps", "spectrum"])
+@pytest.mark.parametrize("case", [(5, 4, 3, 7, 3), (4, 5, 4, 4, 3), (5, 5, 6, 3, 3)])
+def test_gradient_equals_central_differences_of_explicit_q(case, norm):
+    x, kernel, alpha, bias = drawn(case)
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(2, *case[:2], case[3]))
+
+    def explicit(*args):
+        return float(np.sum(weights * explicit_cayley.convolve(*args, norm) ** 2))
+
+    with jax.enable_x64(True):
+        loss = lambda *args: jnp.sum(weights * cayley.cayley_conv(*args, norm) ** 2)  # noqa: E731
+        gradients = jax.grad(loss, argnums=(0, 1, 2, 3))(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
+    arguments = [x, kernel, np.asarray(alpha), bias]
+    for i, gradient in enumerate(gradients):
+        direction = rng.normal(size=np.shape(arguments[i]))
+        moved = [[a + (s * 1e-5 * direction if j == i else 0) for j, a in enumerate(arguments)] for s in (1, -1)]
+        numeric = (explicit(*moved[0]) - explicit(*moved[1])) / 2e-5
+        assert float(np.sum(np.asarray(gradient) * direction)) == pytest.approx(numeric, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("kernel_size", [(3, 3), (2, 5), (1, 1)])
+@pytest.mark.parametrize("size", [(5, 7), (4, 6)])
+def test_kernel_spectrum_equals_transform_of_padded_kernel(kernel_size, size):
+    kernel = np.random.default_rng(0).normal(size=(*kernel_size, 3, 2))
+    with jax.enable_x64(True):
+        ours = spectral.kernel_spectrum(jnp.asarray(kernel), size)
+        norm = spectral.spectrum_norm(jnp.asarray(kernel), size)
+    expected = explicit_cayley.spectrum(kernel, size)[:, : size[1] // 2 + 1]
+    np.testing.assert_allclose(ours.reshape(expected.shape), expected, atol=1e-12)
+    assert float(norm) == pytest.approx(np.linalg.norm(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["block", "lu"])
+@pytest.mark.parametrize("side", [1, 5, 16, 17, 61])
+def test_every_solver_inverts_cayley_systems(method, side):
+    rng = np.random.default_rng(side)
+    w = rng.normal(size=(4, 3 * side, side)) + 1j * rng.normal(size=(4, 3 * side, side))
+    w *= 3 / np.sqrt(side)
+    u, v = w[:, :side], w[:, side:]
+    m = np.eye(side) + u - np.conj(u).swapaxes(1, 2) + np.conj(v).swapaxes(1, 2) @ v
+    residual = np.asarray(inverse(jnp.asarray(m, jnp.complex64), method)) @ m - np.eye(side)
+    assert np.abs(residual).max() < 2e-5  # float32 rounding at condition numbers of some tens
+
+
+def test_isometry_kernel_gives_the_matrix_back_at_every_pixel():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(9, 4)))[0]
+    left, _, right = np.linalg.svd(basis[:4])
+    basis = basis @ (left @ right).T
+    kernel = cayley.isometry_kernel(jnp.asarray(basis, jnp.float32), (3, 3))
+    x = jnp.asarray(rng.normal(size=(2, 5, 6, 4)), jnp.float32)
+    y = cayley.cayley_conv(x, kernel, jnp.linalg.norm(kernel.ravel()), jnp.zeros(9))
+    np.testing.assert_allclose(y, np.asarray(x) @ basis.T, atol=1e-5)
+
+
+def test_bad_arguments_are_named():
+    x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn(CASES[0]))
+    with pytest.raises(ValueError, match="unknown norm 'l2'; choose one of"):
+        cayley.cayley_conv(x, kernel, alpha, bias, "l2")  # pyright: ignore[reportArgumentType]
+    operator = cayley.prepare(kernel, alpha, bias, (7, 7))
+    with pytest.raises(ValueError, match=r"prepared for maps of \(7, 7\), got \(6, 7\)"):
+        cayley.apply(operator, x[:, 1:])
+    with pytest.raises(ValueError, match="unknown method 'qr'"):
+        inverse(jnp.eye(2)[None], "qr")  # pyright: ignore[reportArgumentType]
