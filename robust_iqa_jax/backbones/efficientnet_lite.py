@@ -1,0 +1,216 @@
+"""EfficientNet-Lite 0, 1 and 2: EfficientNet without squeeze-excite and with ReLU6, as a Flax module.
+Source: arXiv 1905.11946; tensorflow/tpu models/official/efficientnet/lite/efficientnet_lite_builder.py."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.depthwise import depthwise_conv
+
+MEAN = (127 / 255,) * 3
+"""Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
+STD = (128 / 255,) * 3
+"""Scale of the input normalisation, in units of [0, 1] pixels."""
+
+TAPS = ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "head")
+"""Names of the feature maps, in the order of the network."""
+
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Inverted residual blocks of one width; only the first has the stride; the expansion multiplies its input's width."""
+
+    channels: int
+    repeats: int
+    kernel_size: int
+    stride: int
+    expansion: int
+
+
+def _stages(channels: tuple[int, ...], repeats: tuple[int, ...]) -> tuple[Stage, ...]:
+    kernels, strides, expansions = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1), (1, 6, 6, 6, 6, 6, 6)
+    return tuple(map(Stage, channels, repeats, kernels, strides, expansions))
+
+
+STAGES = {
+    "lite0": _stages((16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
+    "lite1": _stages((16, 24, 40, 80, 112, 192, 320), (1, 3, 3, 4, 4, 5, 1)),
+    "lite2": _stages((16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1)),
+}
+INPUT_SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}
+"""Side of the square images of the published ImageNet accuracies."""
+
+
+def variant_stages(variant: str) -> tuple[Stage, ...]:
+    """The seven stages of "lite0", "lite1" or "lite2"; ValueError for any other name."""
+    if variant not in STAGES:
+        raise ValueError(f"EfficientNetLite: unknown variant {variant!r}; choose one of {list(STAGES)}")
+    return STAGES[variant]
+
+
+def tap_channels(variant: str) -> dict[str, int]:
+    """Channels of every map in TAPS; ValueError for an unknown variant."""
+    stages = (stage.channels for stage in variant_stages(variant))
+    return dict(zip(TAPS, (STEM_CHANNELS, *stages, HEAD_CHANNELS), strict=True))
+
+
+def tap_strides(variant: str) -> dict[str, int]:
+    """Total stride s of every map in TAPS: an input side n gives ceil(n / s); ValueError for an unknown variant."""
+    strides = [2]
+    for stage in variant_stages(variant):
+        strides.append(strides[-1] * stage.stride)
+    return dict(zip(TAPS, (*strides, strides[-1]), strict=True))
+
+
+def _fan_out_normal(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    # The reference initialises every convolution by its fan-out, a depthwise one (k, k, c) as one output channel.
+    fan_out = shape[0] * shape[1] * (shape[3] if len(shape) == 4 else 1)
+    return jax.random.normal(key, shape, dtype) * (2.0 / fan_out) ** 0.5
+
+
+class DepthwiseConv(nn.Module):
+    """x (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c), a kernel (k, k, c), no bias, SAME padding."""
+
+    kernel_size: int
+    stride: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+        """Convolve in `dtype`, or in the input's type."""
+        kernel = self.param("kernel", _fan_out_normal, (self.kernel_size, self.kernel_size, x.shape[-1]))
+        return depthwise_conv(x.astype(self.dtype or x.dtype), kernel, self.stride)
+
+
+class _ConvNorm(nn.Module):
+    """Bias-free convolution `conv` (full, or depthwise without features) and batch normalisation `bn`."""
+
+    features: int | None
+    kernel_size: int
+    stride: int = 1
+    dtype: Any = None
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        if self.features is None:
+            x = DepthwiseConv(self.kernel_size, self.stride, self.dtype, name="conv")(x)
+        else:
+            x = nn.Conv(
+                self.features,
+                (self.kernel_size,) * 2,
+                (self.stride,) * 2,
+                padding="SAME",
+                use_bias=False,
+                dtype=self.dtype,
+                kernel_init=_fan_out_normal,
+                name="conv",
+            )(x)
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=0.99,
+            epsilon=1e-3,
+            dtype=self.dtype,
+            axis_name=self.bn_axis_name,
+            name="bn",
+        )(x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand (1x1), depthwise, project (1x1, linear); the input is added where stride and channels allow it."""
+
+    features: int
+    kernel_size: int
+    stride: int
+    expansion: int
+    dtype: Any = None
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h2 w2 f"]:
+        """Apply the block; there is no expansion convolution where the factor is 1."""
+        common = {"dtype": self.dtype, "bn_axis_name": self.bn_axis_name}
+        y = x
+        if self.expansion != 1:
+            y = nn.relu6(_ConvNorm(x.shape[-1] * self.expansion, 1, **common, name="expand")(y, train))
+        y = nn.relu6(_ConvNorm(None, self.kernel_size, self.stride, **common, name="depthwise")(y, train))
+        y = _ConvNorm(self.features, 1, **common, name="project")(y, train)
+        return x + y if self.stride == 1 and x.shape[-1] == self.features else y
+
+
+class EfficientNetLite(nn.Module):
+    """Normalised images -> every named feature map, for any height and width of 32 or more, odd ones included.
+
+    Submodules: stem, stage{1..7}_block{1..}/{expand,depthwise,project}, head, each with `conv` and `bn`; classifier.
+
+    Attributes:
+      variant: "lite0", "lite1" or "lite2".
+      dtype: compute type of convolutions and outputs; None is the input's. Parameters and statistics are float32.
+      include_classifier: adds 'logits' (n, 1000), ImageNet classes.
+      bn_axis_name: mapped axis over which the statistics of batch normalisation are averaged in training.
+    """
+
+    variant: str = "lite0"
+    dtype: Any = None
+    include_classifier: bool = False
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "n h w 3"],
+        *,
+        train: bool,
+        insert: Mapping[str, Callable[[Array], Array]] | None = None,
+    ) -> dict[str, Array]:
+        """Run the network.
+
+        Args:
+          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
+          train: batch statistics (updating 'batch_stats') instead of the running ones.
+          insert: functions, Flax modules of the caller or plain ones, each applied to the map of its name (or 'input')
+            before the network goes on. They may change height and width, not the channels.
+
+        Returns:
+          the maps in TAPS after their insertion; 'stem' and 'head' after ReLU6, the stages linear. 'logits' if asked.
+
+        Raises:
+          ValueError: an unknown variant or insertion name, or an input that is not (n, h, w, 3).
+        """
+        stages = variant_stages(self.variant)
+        insert = insert or {}
+        if unknown := sorted(set(insert) - {"input", *TAPS}):
+            raise ValueError(f"EfficientNetLite: cannot insert at {unknown}; choose among {['input', *TAPS]}")
+        if x.ndim != 4 or x.shape[-1] != 3:
+            raise ValueError(f"EfficientNetLite: expected images (n, h, w, 3), got {x.shape}")
+        dtype = self.dtype or x.dtype
+        common = {"dtype": dtype, "bn_axis_name": self.bn_axis_name}
+        maps: dict[str, Array] = {}
+
+        def inserted(name: str, x: Array) -> Array:
+            maps[name] = insert[name](x) if name in insert else x
+            return maps[name]
+
+        x = inserted("input", x).astype(dtype)
+        del maps["input"]
+        x = inserted("stem", nn.relu6(_ConvNorm(STEM_CHANNELS, 3, 2, **common, name="stem")(x, train)))
+        for number, stage in enumerate(stages, start=1):
+            for block in range(stage.repeats):
+                stride = stage.stride if block == 0 else 1
+                name = f"stage{number}_block{block + 1}"
+                x = InvertedResidual(stage.channels, stage.kernel_size, stride, stage.expansion, **common, name=name)(
+                    x, train
+                )
+            x = inserted(f"stage{number}", x)
+        x = inserted("head", nn.relu6(_ConvNorm(HEAD_CHANNELS, 1, **common, name="head")(x, train)))
+        if self.include_classifier:
+            maps["logits"] = nn.Dense(1000, dtype=dtype, name="classifier")(x.mean((1, 2)))
+        return maps
