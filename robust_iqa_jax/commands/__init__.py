@@ -1,0 +1,1 @@
+"""The commands of `riqa`, one file each; cli.py dispatches to them."""

@@ -1,0 +1,58 @@
+"""`riqa train CONFIG`: trains what a configuration file describes and scores its held-out photos.
+Example: riqa train configs/clive_lite0.py --data clive/scores.csv --test-group 0 --workdir runs/fold0"""
+
+import time
+from pathlib import Path
+
+import tyro
+
+from robust_iqa_jax.commands.config_file import load_config
+from robust_iqa_jax.commands.progress import bar, err, out
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.evaluation import accuracy
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.training.calibration import predict
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.loop import train
+
+
+def main(args: list[str]) -> int:
+    """Run the command; its exit status."""
+    if not args or args[0].startswith("-"):
+        err.print("riqa train: give a configuration first, for example: riqa train configs/clive_lite0.py --help")
+        return 0 if args and args[0] in ("-h", "--help") else 2
+    config = tyro.cli(
+        TrainConfig,
+        default=load_config(args[0], TrainConfig),
+        args=args[1:],
+        prog=f"riqa train {args[0]}",
+        description=__doc__,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    photos = open_photos(config.data)
+    training, test = split_photos(photos, config.test_group)
+    run(config, training, test)
+    return 0
+
+
+def run(config: TrainConfig, training: PhotoSet, test: PhotoSet) -> tuple[Scorer, dict[str, float]]:
+    """Train one configuration with a progress bar, then print and store its accuracy on the test photos."""
+    workdir = config.workdir or Path("runs") / config.name
+    began = time.perf_counter()
+    with bar() as progress:
+        task = progress.add_task(f"training {config.name}", total=None, note="")
+
+        def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
+            progress.update(task, completed=step, total=total, note=f"loss {metrics['loss']:.3f}")
+
+        scorer = train(config, training, workdir, on_step)
+    seconds = time.perf_counter() - began
+    facts = accuracy.summary(predict(scorer, test), test.scores)
+    out.print(
+        f"{config.name}: SROCC {facts['srocc']:.4f}  PLCC {facts['plcc']:.4f}  KROCC {facts['krocc']:.4f}  "
+        f"RMSE {facts['rmse']:.3f} on {len(test)} test photos ({test.label}); {seconds:.0f} s; {workdir}"
+    )
+    checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "test": facts, "photos": len(training)})
+    return scorer, facts

@@ -1,0 +1,41 @@
+"""Opens a photo set by what a user types: the name of the embedded set, or the path of a label table.
+The split between training and test photos is by the set's groups."""
+
+import os
+from pathlib import Path
+
+from robust_iqa_jax.data.distorted_photos import distorted_photos
+from robust_iqa_jax.data.label_table import read_label_table
+from robust_iqa_jax.data.photo_set import PhotoSet
+
+EMBEDDED = "distorted-photos"
+VALIDATION = ("val", "validation")
+"""Groups that are neither trained nor tested on."""
+
+
+def open_photos(data: str | os.PathLike[str]) -> PhotoSet:
+    """The embedded set `distorted-photos`, or the label table at a path.
+
+    Raises:
+      ValueError: neither.
+    """
+    if str(data) == EMBEDDED:
+        return distorted_photos()
+    if not Path(data).is_file():
+        raise ValueError(f"{data}: no such label table; give a CSV file or {EMBEDDED!r}")
+    return read_label_table(data)
+
+
+def split_photos(photos: PhotoSet, test_group: str) -> tuple[PhotoSet, PhotoSet]:
+    """(training, test): the test group against every other group but the validation one.
+
+    Raises:
+      ValueError: no photo in the group, or none outside of it.
+    """
+    groups = sorted(set(photos.groups))
+    if test_group not in groups:
+        raise ValueError(f"--test-group {test_group}: not in the data; its groups are {', '.join(groups) or 'none'}")
+    rest = [g for g in groups if g != test_group and g.lower() not in VALIDATION]
+    if not rest:
+        raise ValueError(f"--test-group {test_group}: holds every photo, none is left to train on")
+    return photos.select(rest), photos.select([test_group])

@@ -1,0 +1,73 @@
+"""Training batches from a PhotoSet: shuffled, resized, batched and prefetched by grain; position restorable exactly.
+Batch i is a pure function of (photo set, seed, i), so a resumed run sees what the uninterrupted one would have seen."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from robust_iqa_jax.data.images import resize_image
+from robust_iqa_jax.data.photo_set import PhotoSet
+
+CACHE_BYTES = 4 << 30
+"""Resized photos are kept in memory while a whole set fits into this."""
+
+
+def resized(photos: PhotoSet, size: tuple[int, int]) -> Callable[[int], np.ndarray]:
+    """Loader of photo i as uint8 (*size, 3), remembering what it has decoded where the whole set fits in memory."""
+    if len(photos) * size[0] * size[1] * 3 > CACHE_BYTES:
+        return lambda i: resize_image(photos.load(i), size)
+    seen: dict[int, np.ndarray] = {}
+
+    def load(i: int) -> np.ndarray:
+        if i not in seen:
+            seen[i] = resize_image(photos.load(i), size)
+        return seen[i]
+
+    return load
+
+
+def training_batches(
+    photos: PhotoSet, size: tuple[int, int], batch_size: int, seed: int, flip: bool, threads: int = 2
+) -> "grain.DatasetIterator[dict[str, Any]]":
+    """Endless batches {"images": uint8 (b, h, w, 3), "scores": float32 (b,)}, reshuffled every epoch.
+
+    Args:
+      photos: training photos.
+      size: (height, width) that photos are resized to.
+      batch_size: b; batches are always full and may span two epochs.
+      seed: of order and flips.
+      flip: mirror half of the photos left to right.
+      threads: decoding threads.
+
+    Returns:
+      iterator with `get_state` and `set_state`.
+
+    Raises:
+      ValueError: fewer photos than a batch.
+    """
+    if len(photos) < batch_size:
+        raise ValueError(f"{len(photos)} training photos do not fill a batch of {batch_size}; lower --batch-size")
+    load = resized(photos, size)
+
+    def read(i: int, rng: np.random.Generator) -> dict[str, Any]:
+        image = load(i)
+        if flip and rng.random() < 0.5:
+            image = image[:, ::-1]
+        return {"images": image, "scores": np.float32(photos.scores[i])}
+
+    dataset = grain.MapDataset.range(len(photos)).seed(seed).shuffle().repeat().random_map(read)
+    batched = dataset.batch(batch_size, drop_remainder=True)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
+    return iter(batched.to_iter_dataset(options))
+
+
+def evaluation_batches(photos: PhotoSet, size: tuple[int, int], batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """All photos once, in order: uint8 (batch_size, h, w, 3) and how many of them count; the last batch is padded by
+    repeating its last photo, so that every batch has one shape."""
+    load = resized(photos, size)
+    for start in range(0, len(photos), batch_size):
+        images = [load(i) for i in range(start, min(start + batch_size, len(photos)))]
+        count = len(images)
+        yield np.stack(images + [images[-1]] * (batch_size - count)), count

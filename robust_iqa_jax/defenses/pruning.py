@@ -1,0 +1,53 @@
+"""Structured pruning: zero the output filters with the smallest l2 norm in every convolution, masks kept in training.
+Source: arXiv 2506.04951, "l2 0.1" ("ln" in its code); the Cayley map acts on the masked kernel, so it stays orthogonal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import traverse_util
+from jaxtyping import Array
+
+Masks = dict[str, Array]
+"""'/'-joined parameter path -> 0/1 array that broadcasts over the parameter's last (output-filter) axis."""
+
+
+def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
+    """Masks that drop, in each convolution kernel, the `amount` share of output filters with the smallest l2 norm.
+
+    Args:
+      params: nested parameters; every 4-d or 3-d (depthwise) leaf named `kernel` is a convolution, output filters last.
+        Linear layers (2-d) are never pruned.
+      amount: share in [0, 1); the count is rounded to nearest, as torch's `ln_structured` does.
+
+    Returns:
+      one (filters,) float32 mask a kernel.
+
+    Raises:
+      ValueError: amount outside [0, 1).
+    """
+    if not 0 <= amount < 1:
+        raise ValueError(f"pruning: amount must lie in [0, 1), got {amount}")
+    masks = {}
+    for path, leaf in traverse_util.flatten_dict(dict(params), sep="/").items():
+        if path.rsplit("/", 1)[-1] != "kernel" or leaf.ndim < 3:
+            continue
+        norms = jnp.sqrt(jnp.sum(leaf**2, axis=tuple(range(leaf.ndim - 1))))
+        dropped = jnp.argsort(norms)[: round(amount * norms.shape[0])]
+        masks[path] = jnp.ones_like(norms).at[dropped].set(0)
+    return masks
+
+
+def apply_masks(params: Mapping[str, Any], masks: Masks) -> dict[str, Any]:
+    """Parameters with the masked filters at zero; gradients through it are masked alike."""
+    if not masks:
+        return dict(params)
+    flat = traverse_util.flatten_dict(dict(params), sep="/")
+    return traverse_util.unflatten_dict(
+        {p: leaf * masks[p] if p in masks else leaf for p, leaf in flat.items()}, sep="/"
+    )
+
+
+def pruned_share(masks: Masks) -> float:
+    """Share of filters that the masks drop."""
+    return 1 - sum(float(m.sum()) for m in masks.values()) / sum(m.shape[0] for m in masks.values())

@@ -1,0 +1,52 @@
+"""LinearityHead: two-level regression from pooled features of two taps to a quality score.
+Source: Li, Jiang & Jiang 2020 (arXiv 2008.03889), lidq92/LinearityIQA IQAmodel.py."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.layers.initializers import fan_in_uniform
+
+WIDTHS = (1024, 256, 64)
+
+
+class Linear(nn.Module):
+    """Dense layer with torch's default initialisation; parameters `dense/kernel` (in, out), `dense/bias`."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
+        """(n, in) -> (n, features)."""
+        init = fan_in_uniform(x.shape[-1])
+        return nn.Dense(self.features, kernel_init=init, bias_init=init, name="dense")(x)
+
+
+class LinearityHead(nn.Module):
+    """Reduces each tap's features 1024 - 256 - 64 (linear, BN; ReLU only at the end), scores each, then both together.
+
+    Attributes:
+      bn_axis_name: mapped axis over which batch statistics are averaged, None for one device.
+    """
+
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, first: Float[Array, "n a"], second: Float[Array, "n b"], *, train: bool) -> Float[Array, "n 3"]:
+        """Features of the first and the second tap -> (n, 3): auxiliary score of each tap, then the score itself."""
+        reduced = [self._reduce(f, name, train) for f, name in ((first, "first"), (second, "second"))]
+        auxiliary = [Linear(1, name=f"{name}_score")(r) for r, name in zip(reduced, ("first", "second"), strict=True)]
+        score = Linear(1, name="score")(jnp.concatenate(reduced, axis=-1))
+        return jnp.concatenate([*auxiliary, score], axis=-1)
+
+    def _reduce(self, x: Array, name: str, train: bool) -> Array:
+        for i, width in enumerate(WIDTHS):
+            x = Linear(width, name=f"{name}_linear{i}")(x)
+            x = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.9,
+                epsilon=1e-5,
+                axis_name=self.bn_axis_name,
+                name=f"{name}_bn{i}",
+            )(x)
+        return nn.relu(x)

@@ -1,0 +1,42 @@
+"""LinearityIQA: two feature maps of a backbone, pooled and regressed to a score; the RobustBlock at a named map.
+Sources: arXiv 2008.03889 (model), arXiv 2506.04951 (block)."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.pooling import SpspKind, spsp_pool
+from robust_iqa_jax.layers.linearity_head import LinearityHead
+
+
+class LinearityIQA(nn.Module):
+    """Quality scores on the model's own scale; calibration to a data set's scale is the Scorer's.
+
+    Parameters lie under `backbone`, `block` (where there is one) and `head`.
+
+    Attributes:
+      backbone: module with `__call__(x, *, train, insert) -> {map name: map}`.
+      taps: names of the two maps that the head reads.
+      block: module applied to the map `block_at`, from which the backbone goes on; None for the plain model.
+      block_at: name of the map, or "input".
+      pool_levels, pool_kind: of spsp_pool.
+      bn_axis_name: mapped axis for cross-replica batch statistics.
+    """
+
+    backbone: nn.Module
+    taps: tuple[str, str]
+    block: nn.Module | None = None
+    block_at: str = ""
+    pool_levels: int = 1
+    pool_kind: SpspKind = "avg"
+    bn_axis_name: str | None = None
+
+    def setup(self) -> None:
+        """The head; the other two modules come as attributes."""
+        self.head = LinearityHead(self.bn_axis_name)
+
+    def __call__(self, x: Float[Array, "n h w 3"], *, train: bool) -> Float[Array, "n 3"]:
+        """Normalised images (n, h, w, 3) -> (n, 3): [auxiliary score 1, auxiliary score 2, score]."""
+        insert = {} if self.block is None else {self.block_at: self.block}
+        maps = self.backbone(x, train=train, insert=insert)
+        first, second = (spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps)
+        return self.head(first, second, train=train)

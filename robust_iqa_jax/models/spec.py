@@ -1,0 +1,63 @@
+"""ModelSpec: everything that fixes a model but its weights, as a frozen dataclass that round-trips through JSON.
+Preprocessing is part of it, so that no caller can forget the resize (LinearityIQA issue 14: SROCC .834 -> .797)."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from robust_iqa_jax.functional.cayley import Norm
+from robust_iqa_jax.functional.pooling import SpspKind
+from robust_iqa_jax.layers.robust_block import Pool
+
+Backbone = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """Where the RobustBlock sits and how wide it is; see layers.robust_block.RobustBlock for the fields it shares."""
+
+    at: str = "stage5"
+    """Named feature map of the backbone that the block replaces; the network goes on from the replaced map."""
+    mid_channels: int = 64
+    pool: Pool = "none"
+    padding: int = 1
+    norm: Norm = "taps"
+    alpha_init: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A LinearityIQA model over a named backbone."""
+
+    backbone: Backbone = "efficientnet_lite0"
+    taps: tuple[str, str] = ("stage5", "head")
+    """Feature maps that the head reads: the first where a RobustBlock usually sits, the second deeper."""
+    input_size: tuple[int, int] = (224, 224)
+    """(height, width) that images are resized to."""
+    pool_levels: int = 1
+    pool_kind: SpspKind = "avg"
+    block: BlockSpec | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict of JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "ModelSpec":
+        """Inverse of `to_json`.
+
+        Raises:
+          ValueError: unknown field.
+        """
+        block = fields.get("block")
+        try:
+            return cls(
+                **{
+                    **fields,
+                    "taps": tuple(fields["taps"]),
+                    "input_size": tuple(fields["input_size"]),
+                    "block": None if block is None else BlockSpec(**block),
+                }
+            )
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"model description: {error}") from error

@@ -1,0 +1,36 @@
+"""Predictions over a photo set, and the linear map from a model's outputs to the data set's scale.
+Source: LinearityIQA fits score = k q + b by least squares on the training set, in evaluation mode (REFERENCE 2.1)."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from robust_iqa_jax.data.images import to_float
+from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.pipeline import evaluation_batches
+from robust_iqa_jax.models.scorer import Calibration, Scorer
+
+
+def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16) -> np.ndarray:
+    """Scores (n,) float64 of all photos, in order."""
+    parts = [
+        np.asarray(scorer(jnp.asarray(to_float(images))))[:count]
+        for images, count in evaluation_batches(photos, scorer.spec.input_size, batch_size)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def calibrate(scorer: Scorer, photos: PhotoSet) -> Scorer:
+    """The scorer on the scale of `photos`: least squares of their scores on its outputs, extremes of the result.
+
+    Raises:
+      ValueError: the outputs are all equal, or not finite.
+    """
+    outputs = predict(dataclasses.replace(scorer, calibration=Calibration.identity()), photos)
+    if not np.isfinite(outputs).all() or np.ptp(outputs) == 0:
+        raise ValueError("calibration: the model gives every training photo the same or a non-finite score")
+    slope, intercept = np.polyfit(outputs, photos.scores, 1)
+    scores = slope * outputs + intercept
+    fitted = Calibration(*(jnp.float32(v) for v in (slope, intercept, scores.min(), scores.max())))
+    return dataclasses.replace(scorer, calibration=fitted)

@@ -1,0 +1,53 @@
+"""TrainConfig: one training run as a frozen dataclass; `configs/*.py` return one, the command line overrides fields.
+The resolved configuration is written into the work folder and into the checkpoint."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from robust_iqa_jax.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run: what is trained on what, how long, from where."""
+
+    name: str = "run"
+    """Name in tables and of the default work folder."""
+    model: ModelSpec = field(default_factory=ModelSpec)
+    data: str = "distorted-photos"
+    """Label table (CSV) or the embedded set "distorted-photos"."""
+    test_group: str = "test"
+    """Value of the table's split or fold column that is held out; every other group but validation is trained on."""
+    workdir: Path | None = None
+    """Where everything is written; runs/NAME where not given. An interrupted run found there goes on."""
+    epochs: float = 10
+    steps: int | None = None
+    """Length in steps; overrides epochs."""
+    batch_size: int = 8
+    learning_rate: float = 1e-4
+    """Adam's rate of head and block."""
+    backbone_factor: float = 0.1
+    """Backbone's rate as a share of learning_rate."""
+    decay_stages: int = 3
+    """The rates fall tenfold at each of this many equal parts of the run but the first; 1 keeps them."""
+    freeze_block: bool = False
+    """Leave the RobustBlock as it was drawn, as the authors' LinearityIQA runs did."""
+    block_start: Literal["random", "projection"] = "random"
+    """"projection" starts the block as the best rank-M projection of the map that it replaces, so that the pretrained
+    layers behind it keep working; "random" is the paper."""
+    flip: bool = True
+    """Mirror half of the photos left to right."""
+    start_from: Path | None = None
+    """Checkpoint whose weights the run starts from, in place of ImageNet's."""
+    prune: float = 0.0
+    """Share of filters per convolution to prune (l2, structured) before training; masks stay during it."""
+    checkpoint_every: int = 100
+    """Steps between resumable checkpoints."""
+    seed: int = 19920517
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict of JSON types."""
+        fields = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}

@@ -1,0 +1,127 @@
+"""The training loop: config and photos in, calibrated Scorer and work folder out; reads top to bottom.
+Interrupted at any moment it goes on where the last checkpoint stands when it is called again."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_iqa_jax.data.images import to_float
+from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.pipeline import evaluation_batches, training_batches
+from robust_iqa_jax.defenses.pruning import l2_filter_masks
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.registry import init_pretrained
+from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.training.calibration import calibrate
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.metrics_log import MetricsLog
+from robust_iqa_jax.training.optimizer import make_optimizer
+from robust_iqa_jax.training.projection import project_block
+from robust_iqa_jax.training.resume import RunCheckpoints
+from robust_iqa_jax.training.step import init_state, make_step
+
+PROJECTION_PHOTOS = 64
+
+
+def total_steps(config: TrainConfig, photos: int) -> int:
+    """Length of the run in steps."""
+    return config.steps if config.steps is not None else max(1, round(config.epochs * photos / config.batch_size))
+
+
+def train(
+    config: TrainConfig,
+    photos: PhotoSet,
+    workdir: Path,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None,
+) -> Scorer:
+    """Train, prune or fine-tune one model as `config` says.
+
+    Writes into `workdir`: config.json, metrics.jsonl, tensorboard/, checkpoints/ (resumable) and model/ (the result).
+
+    Args:
+      config: the run.
+      photos: training photos.
+      workdir: created where missing; a run found there is continued, a finished one is returned as it is.
+      on_step: called after each step with (step, total steps, metrics), for a progress bar.
+
+    Returns:
+      the trained scorer, calibrated on `photos`.
+
+    Raises:
+      ValueError: the folder holds another configuration's run, or the configuration does not fit the photos.
+      FloatingPointError: the loss is not finite.
+    """
+    _claim(config, workdir)
+    total = total_steps(config, len(photos))
+    variables = initial_variables(config, photos)
+    masks = l2_filter_masks(variables["params"], config.prune) if config.prune else {}
+    optimizer = make_optimizer(config, total)
+    state = init_state(variables, optimizer, masks)
+    batches = training_batches(photos, config.model.input_size, config.batch_size, config.seed, config.flip)
+    checkpoints = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
+    restored = checkpoints.restore(state)
+    if restored is not None:
+        state, data_state = restored
+        batches.set_state(data_state)
+    start = int(state.step)
+    log = MetricsLog(workdir, start)
+    step = make_step(config.model, optimizer)
+    for done in range(start + 1, total + 1):
+        began = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - began
+        state, metrics = step(state, batch["images"], batch["scores"])
+        values = {name: float(value) for name, value in metrics.items()}
+        values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
+        if not np.isfinite(values["loss"]):
+            raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
+        log.write(done, values)
+        checkpoints.save(state, batches.get_state(), force=done == total)
+        on_step(done, total, values)
+    log.close()
+    checkpoints.close()
+    trained = {"params": state.params, "batch_stats": state.batch_stats}
+    scorer = calibrate(Scorer(trained, Calibration.identity(), config.model, photos.label).prepare(), photos)
+    checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
+    return scorer
+
+
+def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
+    """Weights that the run starts from: a checkpoint's, or ImageNet's with fresh head and block.
+
+    Raises:
+      ValueError: the checkpoint holds another model.
+    """
+    if config.start_from is not None:
+        scorer = checkpoint.load(config.start_from)
+        if scorer.spec != config.model:
+            raise ValueError(f"--start-from {config.start_from}: holds another model than the configuration's")
+        return {name: scorer.variables[name] for name in ("params", "batch_stats")}
+    variables = init_pretrained(config.model, jax.random.key(config.seed))
+    if config.model.block is None or config.block_start == "random":
+        return variables
+    some = photos.subset(np.linspace(0, len(photos) - 1, min(PROJECTION_PHOTOS, len(photos))).astype(int))
+    size = config.model.input_size
+    batches = (jnp.asarray(to_float(images[:count])) for images, count in evaluation_batches(some, size, 8))
+    return project_block(config.model, variables, batches)
+
+
+def _claim(config: TrainConfig, workdir: Path) -> None:
+    """Write config.json, or check that the one found is the same run's (where it is written does not matter)."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / "config.json"
+    fields = {name: value for name, value in config.to_json().items() if name != "workdir"}
+    text = json.dumps(fields, indent=2) + "\n"
+    if path.exists() and path.read_text() != text:
+        found = json.loads(path.read_text())
+        changed = [name for name, value in json.loads(text).items() if found.get(name) != value]
+        raise ValueError(
+            f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
+        )
+    path.write_text(text)

@@ -1,0 +1,38 @@
+"""Step metrics as JSON lines (`metrics.jsonl`) and TensorBoard events, consistent across resumed runs.
+One object a step with at least `step` and `loss`."""
+
+import json
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+class MetricsLog:
+    """Appends to `folder/metrics.jsonl` and `folder/tensorboard`; lines past `resume_step` are dropped first."""
+
+    def __init__(self, folder: Path, resume_step: int) -> None:
+        """Open; a resumed run repeats the steps after its checkpoint, so their old lines go."""
+        path = folder / "metrics.jsonl"
+        kept = []
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    if json.loads(line)["step"] <= resume_step:
+                        kept.append(line + "\n")
+                except (json.JSONDecodeError, KeyError):
+                    break  # the line that a killed run was writing
+        path.write_text("".join(kept))
+        self._lines = path.open("a")
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """One step."""
+        self._lines.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._lines.flush()
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._lines.close()
+        self._events.close()

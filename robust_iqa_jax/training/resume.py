@@ -1,0 +1,42 @@
+"""Resumable checkpoints of a run: state and data position by orbax, the last two kept, half-written ones never read.
+A run killed at any moment goes on from the last one and ends bit-identical on CPU."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from robust_iqa_jax.training.step import TrainState
+
+
+class RunCheckpoints:
+    """Checkpoints under `folder`, one every `every` steps; writing happens while training goes on."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        """Open or create."""
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, save_interval_steps=every)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def save(self, state: TrainState, data_state: dict[str, Any], *, force: bool = False) -> None:
+        """Save where the interval says so, or in any case with force."""
+        step = int(state.step)
+        if not force and not self._manager.should_save(step):
+            return
+        args = ocp.args.Composite(state=ocp.args.StandardSave(vars(state)), data=ocp.args.JsonSave(data_state))
+        self._manager.save(step, args=args, force=force)
+
+    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """The newest state and data position, None where there is none."""
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, vars(like))
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
+        restored = self._manager.restore(step, args=args)
+        return TrainState(**restored["state"]), restored["data"]
+
+    def close(self) -> None:
+        """Finish pending writes."""
+        self._manager.wait_until_finished()
+        self._manager.close()

@@ -1,0 +1,76 @@
+"""The training step: one pure function from state and batch to state and metrics, jitted once.
+Masks of a pruned model act inside it, so that pruned filters stay at zero (arXiv 2506.04951, fine-tuning)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, UInt8
+
+from robust_iqa_jax.defenses.pruning import Masks, apply_masks
+from robust_iqa_jax.models.registry import build, normalise
+from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.training.losses import linearity_iqa_loss
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["step", "params", "batch_stats", "opt_state", "masks"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class TrainState:
+    """Everything that a step reads and writes.
+
+    Attributes:
+      step: finished steps.
+      params, batch_stats: of the model.
+      opt_state: of the optimiser.
+      masks: of a pruned model, empty otherwise.
+    """
+
+    step: Int[Array, ""]
+    params: dict[str, Any]
+    batch_stats: dict[str, Any]
+    opt_state: Any
+    masks: Masks
+
+
+Step = Callable[[TrainState, Array, Array], tuple[TrainState, dict[str, Array]]]
+
+
+def init_state(variables: dict[str, Any], optimizer: optax.GradientTransformation, masks: Masks) -> TrainState:
+    """State before the first step; masked filters are already zero."""
+    params = apply_masks(variables["params"], masks)
+    return TrainState(jnp.int32(0), params, dict(variables["batch_stats"]), optimizer.init(params), masks)
+
+
+def make_step(spec: ModelSpec, optimizer: optax.GradientTransformation) -> Step:
+    """The jitted step of a model; it gives its input state's memory to the output.
+
+    Returns:
+      (state, images uint8 (b, h, w, 3), scores float32 (b,)) -> (state, {"loss", "gradient_norm"}).
+    """
+    module = build(spec)
+
+    def loss_of(params: dict[str, Any], state: TrainState, images: Array, scores: Array) -> tuple[Array, Any]:
+        variables = {"params": apply_masks(params, state.masks), "batch_stats": state.batch_stats}
+        outputs, updated = module.apply(variables, normalise(spec, images), train=True, mutable=["batch_stats"])
+        return linearity_iqa_loss(outputs, scores), updated["batch_stats"]
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(
+        state: TrainState, images: UInt8[Array, "b h w 3"], scores: Float[Array, " b"]
+    ) -> tuple[TrainState, dict[str, Array]]:
+        pixels = images.astype(jnp.float32) / 255
+        (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, pixels, scores)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = apply_masks(optax.apply_updates(state.params, updates), state.masks)
+        metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradient)}
+        return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks), metrics
+
+    return step
