@@ -2,7 +2,6 @@
 The comparison of arXiv 2506.04951, table 2 ("+our" is RobustBlock 6 with 10 % of the filters pruned)."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -79,5 +79,7 @@ def main(args: list[str]) -> int:
         writer.writeheader()
         writer.writerows(rows)
     for row in rows:
-        out.print(f"{row['image']}: {row['clean']:.3f} -> {row['attacked']:.3f} ({row['attacked_8bit']:.3f} as 8-bit PNG)")
+        out.print(
+            f"{row['image']}: {row['clean']:.3f} -> {row['attacked']:.3f} ({row['attacked_8bit']:.3f} as 8-bit PNG)"
+        )
     return 0 if len(read) == len(parsed.images) else 1

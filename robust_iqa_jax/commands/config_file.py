@@ -25,7 +25,8 @@ def load_config(source: str, kind: type[T]) -> T:
         if not Path(source).is_file():
             raise ValueError(f"{source}: no such configuration file")
         spec = importlib.util.spec_from_file_location("riqa_config", source)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)

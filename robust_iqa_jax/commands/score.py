@@ -41,9 +41,7 @@ def main(args: list[str]) -> int:
     model = str(parsed.checkpoint)
     read = read_images(parsed.images, scorer.spec.input_size)
     scores = score_images(scorer, [image for _, image in read])
-    rows = [
-        {"image": str(path), "score": score, "model": model} for (path, _), score in zip(read, scores, strict=True)
-    ]
+    rows = [{"image": str(path), "score": score, "model": model} for (path, _), score in zip(read, scores, strict=True)]
     if parsed.json:
         print(json.dumps(rows, indent=2))
     else:

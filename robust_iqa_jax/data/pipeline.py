@@ -29,7 +29,14 @@ def resized(photos: PhotoSet, size: tuple[int, int]) -> Callable[[int], np.ndarr
 
 
 def training_batches(
-    photos: PhotoSet, size: tuple[int, int], batch_size: int, seed: int, flip: bool, threads: int = 2
+    photos: PhotoSet,
+    size: tuple[int, int],
+    batch_size: int,
+    seed: int,
+    *,
+    flip: bool = False,
+    crop: int | None = None,
+    threads: int = 2,
 ) -> "grain.DatasetIterator[dict[str, Any]]":
     """Endless batches {"images": uint8 (b, h, w, 3), "scores": float32 (b,)}, reshuffled every epoch.
 
@@ -39,20 +46,26 @@ def training_batches(
       batch_size: b; batches are always full and may span two epochs.
       seed: of order and flips.
       flip: mirror half of the photos left to right.
+      crop: side of a random square cut from each resized photo; None keeps it whole.
       threads: decoding threads.
 
     Returns:
       iterator with `get_state` and `set_state`.
 
     Raises:
-      ValueError: fewer photos than a batch.
+      ValueError: fewer photos than a batch, or a crop larger than the photos.
     """
+    if crop is not None and not 1 <= crop <= min(size):
+        raise ValueError(f"--crop {crop}: must lie in 1..{min(size)}, the shorter side of the model's input")
     if len(photos) < batch_size:
         raise ValueError(f"{len(photos)} training photos do not fill a batch of {batch_size}; lower --batch-size")
     load = resized(photos, size)
 
     def read(i: int, rng: np.random.Generator) -> dict[str, Any]:
         image = load(i)
+        if crop is not None:
+            top, left = (int(rng.integers(side - crop + 1)) for side in size)
+            image = image[top : top + crop, left : left + crop]
         if flip and rng.random() < 0.5:
             image = image[:, ::-1]
         return {"images": image, "scores": np.float32(photos.scores[i])}

@@ -1,5 +1,5 @@
 """Structured pruning: zero the output filters with the smallest l2 norm in every convolution, masks kept in training.
-Source: arXiv 2506.04951, "l2 0.1" ("ln" in its code); the Cayley map acts on the masked kernel, so it stays orthogonal."""
+Source: arXiv 2506.04951, "l2 0.1" ("ln" in its code); a masked Cayley kernel still gives an orthogonal map."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -34,9 +34,17 @@ class LinearityIQA(nn.Module):
         """The head; the other two modules come as attributes."""
         self.head = LinearityHead(self.bn_axis_name)
 
-    def __call__(self, x: Float[Array, "n h w 3"], *, train: bool) -> Float[Array, "n 3"]:
-        """Normalised images (n, h, w, 3) -> (n, 3): [auxiliary score 1, auxiliary score 2, score]."""
+    def __call__(
+        self, x: Float[Array, "n h w 3"], *, train: bool, train_backbone_stats: bool = True
+    ) -> Float[Array, "n 3"]:
+        """Normalised images (n, h, w, 3), any size -> (n, 3): [auxiliary score 1, auxiliary score 2, score].
+
+        Args:
+          x: images.
+          train: batch statistics (and their update) in place of running ones.
+          train_backbone_stats: False keeps the backbone on its running statistics in training too.
+        """
         insert = {} if self.block is None else {self.block_at: self.block}
-        maps = self.backbone(x, train=train, insert=insert)
+        maps = self.backbone(x, train=train and train_backbone_stats, insert=insert)
         first, second = (spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps)
         return self.head(first, second, train=train)

@@ -32,11 +32,19 @@ class TrainConfig:
     """Backbone's rate as a share of learning_rate."""
     decay_stages: int = 3
     """The rates fall tenfold at each of this many equal parts of the run but the first; 1 keeps them."""
+    train_from: str | None = None
+    """First feature map of the backbone whose layers are trained; the layers before it keep their weights (faster)."""
+    backbone_stats: Literal["batch", "frozen"] = "batch"
+    """BatchNorm of the backbone in training: of the batch (the papers), or frozen at its running averages, which suits
+    small batches and crops."""
     freeze_block: bool = False
     """Leave the RobustBlock as it was drawn, as the authors' LinearityIQA runs did."""
     block_start: Literal["random", "projection"] = "random"
     """"projection" starts the block as the best rank-M projection of the map that it replaces, so that the pretrained
     layers behind it keep working; "random" is the paper."""
+    crop: int | None = None
+    """Side of random square crops that are trained on, cut from photos of the model's input size; None trains on whole
+    photos."""
     flip: bool = True
     """Mirror half of the photos left to right."""
     start_from: Path | None = None

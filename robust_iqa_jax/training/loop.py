@@ -63,7 +63,9 @@ def train(
     masks = l2_filter_masks(variables["params"], config.prune) if config.prune else {}
     optimizer = make_optimizer(config, total)
     state = init_state(variables, optimizer, masks)
-    batches = training_batches(photos, config.model.input_size, config.batch_size, config.seed, config.flip)
+    batches = training_batches(
+        photos, config.model.input_size, config.batch_size, config.seed, flip=config.flip, crop=config.crop
+    )
     checkpoints = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
     restored = checkpoints.restore(state)
     if restored is not None:
@@ -71,7 +73,7 @@ def train(
         batches.set_state(data_state)
     start = int(state.step)
     log = MetricsLog(workdir, start)
-    step = make_step(config.model, optimizer)
+    step = make_step(config, optimizer)
     for done in range(start + 1, total + 1):
         began = time.perf_counter()
         batch = next(batches)

@@ -3,8 +3,11 @@ Source: lidq92/LinearityIQA (REFERENCE 2.1): StepLR gamma 0.1 every int(E / (1 +
 
 from typing import Any
 
+import jax
 import optax
+from flax import traverse_util
 
+from robust_iqa_jax.models.registry import BACKBONES
 from robust_iqa_jax.training.config import TrainConfig
 
 
@@ -26,8 +29,31 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTrans
         "frozen": optax.set_to_zero(),
     }
 
-    def label(params: dict[str, Any]) -> dict[str, str]:
-        labels = {"backbone": "backbone", "block": "frozen" if config.freeze_block else "fresh"}
-        return {name: labels.get(name, "fresh") for name in params}
+    return optax.partition(parts, lambda params: part_labels(config, params))
 
-    return optax.partition(parts, label)
+
+def part_labels(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
+    """ "fresh", "backbone" or "frozen" for every parameter, in the structure of `params`.
+
+    Raises:
+      ValueError: config.train_from names no feature map of the backbone.
+    """
+    taps = BACKBONES[config.model.backbone].taps
+    if config.train_from is not None and config.train_from not in taps:
+        raise ValueError(f"--train-from {config.train_from}: not a feature map; choose one of {', '.join(taps)}")
+    frozen = () if config.train_from is None else taps[: taps.index(config.train_from)]
+
+    def label(path: tuple[str, ...]) -> str:
+        if path[0] == "backbone":
+            # the layers that make map "stage3" are named "stage3" or "stage3_..."
+            return "frozen" if path[1].split("_")[0] in frozen else "backbone"
+        return "frozen" if path[0] == "block" and config.freeze_block else "fresh"
+
+    flat = traverse_util.flatten_dict(params)
+    return traverse_util.unflatten_dict({path: label(path) for path in flat})
+
+
+def stop_frozen(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters through which no gradient reaches the frozen ones, so that XLA drops their backward pass."""
+    labels = part_labels(config, params)
+    return jax.tree.map(lambda x, name: jax.lax.stop_gradient(x) if name == "frozen" else x, params, labels)

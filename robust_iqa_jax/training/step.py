@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from robust_iqa_jax.defenses.pruning import Masks, apply_masks
 from robust_iqa_jax.models.registry import build, normalise
-from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.losses import linearity_iqa_loss
+from robust_iqa_jax.training.optimizer import stop_frozen
 
 
 @partial(
@@ -49,17 +50,23 @@ def init_state(variables: dict[str, Any], optimizer: optax.GradientTransformatio
     return TrainState(jnp.int32(0), params, dict(variables["batch_stats"]), optimizer.init(params), masks)
 
 
-def make_step(spec: ModelSpec, optimizer: optax.GradientTransformation) -> Step:
-    """The jitted step of a model; it gives its input state's memory to the output.
+def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> Step:
+    """The jitted step of a run; it gives its input state's memory to the output.
 
     Returns:
       (state, images uint8 (b, h, w, 3), scores float32 (b,)) -> (state, {"loss", "gradient_norm"}).
     """
-    module = build(spec)
+    module = build(config.model)
 
     def loss_of(params: dict[str, Any], state: TrainState, images: Array, scores: Array) -> tuple[Array, Any]:
-        variables = {"params": apply_masks(params, state.masks), "batch_stats": state.batch_stats}
-        outputs, updated = module.apply(variables, normalise(spec, images), train=True, mutable=["batch_stats"])
+        used = apply_masks(stop_frozen(config, params), state.masks)
+        outputs, updated = module.apply(
+            {"params": used, "batch_stats": state.batch_stats},
+            normalise(config.model, images),
+            train=True,
+            train_backbone_stats=config.backbone_stats == "batch",
+            mutable=["batch_stats"],
+        )
         return linearity_iqa_loss(outputs, scores), updated["batch_stats"]
 
     @partial(jax.jit, donate_argnums=0)

@@ -1,0 +1,192 @@
+"""Accuracy and robustness of a score function on a set of images: per-image scores and the rows made from them.
+Every gain is given on the model's own range, on the undefended baseline's range and in score points (REFERENCE 5)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.attacks.core import Attack, ScoreFunction, checked_images, example_keys
+from robust_iqa_jax.evaluation import accuracy
+from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
+
+Scores = Float[np.ndarray, " n"]
+Row = dict[str, Any]
+
+GAINS = ("abs_gain", "abs_gain_baseline_range", "abs_gain_raw", "rscore", "rscore_baseline_range")
+"""Measures of a row that are integrated over eps."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Results of one or more models.
+
+    Attributes:
+      rows: one a model, attack and eps.
+      models: facts of each model: accuracy, clean score range, areas over eps.
+      per_image: one a model, attack, eps and image: image, clean, attacked, and mos where known.
+      clean: clean scores of the attacked images of the last model.
+    """
+
+    rows: list[Row]
+    models: dict[str, Row]
+    per_image: list[Row] = field(repr=False)
+    clean: Scores = field(repr=False)
+
+    def write(self, folder: Path | str, title: str = "Robustness report") -> None:
+        """report.json, report.md, per_image.csv and tradeoff.png in `folder`."""
+        from robust_iqa_jax.evaluation.report import write_report
+
+        write_report(folder, self.rows, self.models, per_image=self.per_image, title=title)
+
+
+def evaluate(
+    scorer: ScoreFunction,
+    images: Float[Array, "n h w c"],
+    *,
+    attacks: Sequence[Attack],
+    mos: Scores | None = None,
+    baseline: ScoreFunction | Scores | None = None,
+    key: Array | None = None,
+    batch_size: int = 8,
+    names: Sequence[str] | None = None,
+    model: str = "model",
+    accuracy_pair: tuple[Scores, Scores] | None = None,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Report:
+    """Score and attack images.
+
+    Args:
+      scorer: images -> scores (n,), higher is better.
+      images: float (n, h, w, c) in [0,1].
+      attacks: what to run; each carries its eps.
+      mos: (n,) opinion scores of the images.
+      baseline: the undefended model, or its clean scores on these images: its range scales the headline. None: this
+        model is its own baseline.
+      key: of the attacks' random starts; image i uses fold_in(key, i) under every attack and in every model.
+      batch_size: images a call; the last batch is padded, so nothing compiles twice.
+      names: (n,) names of the images.
+      model: name in the rows.
+      accuracy_pair: (predictions, mos) for the accuracy measures where they come from more photos than are attacked.
+      on_batch: called with the number of images after each attacked batch.
+
+    Returns:
+      rows, model facts, per-image scores.
+
+    Raises:
+      ValueError: bad images, lengths that differ, fewer than two images.
+    """
+    images = checked_images(images)
+    count = images.shape[0]
+    names = [str(i) for i in range(count)] if names is None else list(names)
+    for what, values in (("mos", mos), ("names", names)):
+        if values is not None and len(values) != count:
+            raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
+    keys = example_keys(jax.random.key(0) if key is None else key, count)
+    score = scorer if not jax.tree_util.all_leaves([scorer]) else jax.jit(scorer)
+    batches = [_padded(images, keys, start, batch_size) for start in range(0, count, batch_size)]
+    clean = _scores(score, [batch for batch, _, _ in batches], count)
+    if callable(baseline):
+        baseline = _scores(baseline, [batch for batch, _, _ in batches], count)
+    attacked: dict[tuple[str, float], Scores] = {}
+    for attack in attacks:
+        scores = []
+        for batch, batch_keys, used in batches:
+            scores.append(np.asarray(score(attack(scorer, batch_keys, batch)), np.float64)[:used])
+            on_batch(used)
+        attacked[attack.name, float(attack.eps)] = np.concatenate(scores)
+    return summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
+
+
+def summarise(
+    model: str,
+    clean: Scores,
+    attacked: dict[tuple[str, float], Scores],
+    names: Sequence[str],
+    *,
+    mos: Scores | None = None,
+    baseline: Scores | None = None,
+    accuracy_pair: tuple[Scores, Scores] | None = None,
+) -> Report:
+    """The report of per-image scores, from wherever they come.
+
+    Args:
+      model: name.
+      clean: (n,) scores of the clean images.
+      attacked: (attack name, eps) -> (n,) scores under attack.
+      names, mos, baseline, accuracy_pair: as in `evaluate`; baseline as clean scores.
+    """
+    own = Scale.of(clean, "own")
+    reference = own if baseline is None else Scale.of(baseline, "baseline")
+    pair = accuracy_pair if accuracy_pair is not None or mos is None else (clean, mos)
+    measures = dict.fromkeys(("srocc", "plcc", "krocc", "rmse")) if pair is None else accuracy.summary(*pair)
+    rows, per_image = [], []
+    for (attack, eps), scores in attacked.items():
+        rows.append(
+            {
+                "model": model,
+                **measures,
+                "attack": attack,
+                "eps": eps,
+                "abs_gain": abs_gain(clean, scores, own),
+                "abs_gain_baseline_range": abs_gain(clean, scores, reference),
+                "abs_gain_raw": abs_gain(clean, scores, RAW),
+                "rscore": r_score(clean, scores, own),
+                "rscore_baseline_range": r_score(clean, scores, reference),
+                "srocc_under_attack": None if mos is None else accuracy.srocc(scores, mos),
+                "n": len(clean),
+            }
+        )
+        for i, name in enumerate(names):
+            row = {"image": name, "model": model, "attack": attack, "eps": eps}
+            row |= {"clean": float(clean[i]), "attacked": float(scores[i])}
+            per_image.append(row if mos is None else {**row, "mos": float(mos[i])})
+    facts = {
+        **measures,
+        "clean_low": own.low,
+        "clean_high": own.high,
+        "clean_range_of_baseline": (own.high - own.low) / (reference.high - reference.low),
+        "auc": areas(rows),
+    }
+    return Report(rows, {model: facts}, per_image, np.asarray(clean, np.float64))
+
+
+def areas(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Attack -> area over eps of every gain measure of one model's rows; attacks with a single eps are left out."""
+    result = {}
+    for attack in dict.fromkeys(row["attack"] for row in rows):
+        line = sorted((row for row in rows if row["attack"] == attack), key=lambda row: row["eps"])
+        if len(line) > 1:
+            eps = [row["eps"] for row in line]
+            result[attack] = {name: auc_over_eps(eps, [row[name] for row in line]) for name in GAINS}
+    return result
+
+
+def merge(reports: Sequence[Report]) -> Report:
+    """Several models' reports as one, in order.
+
+    Raises:
+      ValueError: two models of one name.
+    """
+    models: dict[str, Row] = {}
+    for report in reports:
+        if models.keys() & report.models.keys():
+            raise ValueError(f"merge: two models named {sorted(models.keys() & report.models.keys())[0]!r}")
+        models |= report.models
+    rows = [row for report in reports for row in report.rows]
+    return Report(rows, models, [row for report in reports for row in report.per_image], reports[-1].clean)
+
+
+def _padded(images: Array, keys: Array, start: int, size: int) -> tuple[Array, Array, int]:
+    stop = min(start + size, images.shape[0])
+    index = jnp.minimum(jnp.arange(start, start + size), stop - 1)
+    return images[index], keys[index], stop - start
+
+
+def _scores(score: ScoreFunction, batches: Sequence[Array], count: int) -> Scores:
+    return np.concatenate([np.asarray(score(batch), np.float64) for batch in batches])[:count]
