@@ -1,0 +1,16 @@
+"""Shared test settings: where real photos lie, if they do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real photos and results; the test skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data at {SHARED}; set RIQA_SHARED_DATA")
+    return SHARED
