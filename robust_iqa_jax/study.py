@@ -31,7 +31,7 @@ class StudyConfig:
     """Test photos that are attacked, evenly spaced over the test set; accuracy is over all of it."""
 
 
-def variants(study: StudyConfig, workdir: Path) -> dict[str, TrainConfig]:
+def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, TrainConfig]:
     """The three runs of a study, by name; each needs the one before it only for its weights."""
     base = dataclasses.replace(study.base, name=BASE, workdir=workdir / BASE)
     with_block = dataclasses.replace(base.model, block=study.block)

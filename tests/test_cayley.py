@@ -80,9 +80,7 @@ def test_narrowing_convolution_undoes_its_transpose_and_never_grows():
 def test_commutes_with_circular_shifts():
     x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((7, 6, 4, 9, 3)))
     shifted = cayley.cayley_conv(jnp.roll(x, (2, 3), (1, 2)), kernel, alpha, bias)
-    np.testing.assert_allclose(
-        shifted, jnp.roll(cayley.cayley_conv(x, kernel, alpha, bias), (2, 3), (1, 2)), atol=1e-5
-    )
+    np.testing.assert_allclose(shifted, jnp.roll(cayley.cayley_conv(x, kernel, alpha, bias), (2, 3), (1, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["taps", "spectrum"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from jaxtyping import Array, Complex, Float
+
 from robust_iqa_jax.kernels.cayley_solve.block_inverse import block_inverse
 from robust_iqa_jax.kernels.cayley_solve.reference import lu_inverse
 

@@ -89,6 +89,8 @@ def evaluate_scorers(
         for name, scorer in scorers.items():
             load = resized(attacked, scorer.spec.input_size)
             images = np.stack([to_float(load(i)) for i in range(count)])
+            predictions = predict(scorer, test)
+            baseline = predictions if baseline is None else baseline
             report = evaluate(
                 scorer,
                 images,
@@ -98,9 +100,8 @@ def evaluate_scorers(
                 key=jax.random.key(seed),
                 names=list(attacked.names),
                 model=name,
-                accuracy_pair=(predict(scorer, test), test.scores),
+                accuracy_pair=(predictions, test.scores),
                 on_batch=lambda done, name=name: progress.update(task, advance=done, note=name),
             )
-            baseline = report.clean if baseline is None else baseline
             reports.append(report)
     return merge(reports)

@@ -30,13 +30,11 @@ class Report:
       rows: one a model, attack and eps.
       models: facts of each model: accuracy, clean score range, areas over eps.
       per_image: one a model, attack, eps and image: image, clean, attacked, and mos where known.
-      clean: clean scores of the attacked images of the last model.
     """
 
     rows: list[Row]
     models: dict[str, Row]
     per_image: list[Row] = field(repr=False)
-    clean: Scores = field(repr=False)
 
     def write(self, folder: Path | str, title: str = "Robustness report") -> None:
         """report.json, report.md, per_image.csv and tradeoff.png in `folder`."""
@@ -72,7 +70,8 @@ def evaluate(
       batch_size: images a call; the last batch is padded, so nothing compiles twice.
       names: (n,) names of the images.
       model: name in the rows.
-      accuracy_pair: (predictions, mos) for the accuracy measures where they come from more photos than are attacked.
+      accuracy_pair: (predictions, mos) of all clean photos where only some are attacked: accuracy and the model's own
+        range come from them, and `baseline` should hold the baseline's predictions of the same photos.
       on_batch: called with the number of images after each attacked batch.
 
     Returns:
@@ -121,7 +120,7 @@ def summarise(
       attacked: (attack name, eps) -> (n,) scores under attack.
       names, mos, baseline, accuracy_pair: as in `evaluate`; baseline as clean scores.
     """
-    own = Scale.of(clean, "own")
+    own = Scale.of(clean if accuracy_pair is None else accuracy_pair[0], "own")
     reference = own if baseline is None else Scale.of(baseline, "baseline")
     pair = accuracy_pair if accuracy_pair is not None or mos is None else (clean, mos)
     measures = dict.fromkeys(("srocc", "plcc", "krocc", "rmse")) if pair is None else accuracy.summary(*pair)
@@ -153,7 +152,7 @@ def summarise(
         "clean_range_of_baseline": (own.high - own.low) / (reference.high - reference.low),
         "auc": areas(rows),
     }
-    return Report(rows, {model: facts}, per_image, np.asarray(clean, np.float64))
+    return Report(rows, {model: facts}, per_image)
 
 
 def areas(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -179,7 +178,7 @@ def merge(reports: Sequence[Report]) -> Report:
             raise ValueError(f"merge: two models named {sorted(models.keys() & report.models.keys())[0]!r}")
         models |= report.models
     rows = [row for report in reports for row in report.rows]
-    return Report(rows, models, [row for report in reports for row in report.per_image], reports[-1].clean)
+    return Report(rows, models, [row for report in reports for row in report.per_image])
 
 
 def _padded(images: Array, keys: Array, start: int, size: int) -> tuple[Array, Array, int]:

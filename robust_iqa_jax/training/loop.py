@@ -66,28 +66,26 @@ def train(
     batches = training_batches(
         photos, config.model.input_size, config.batch_size, config.seed, flip=config.flip, crop=config.crop
     )
-    checkpoints = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
-    restored = checkpoints.restore(state)
-    if restored is not None:
-        state, data_state = restored
-        batches.set_state(data_state)
-    start = int(state.step)
-    log = MetricsLog(workdir, start)
     step = make_step(config, optimizer)
-    for done in range(start + 1, total + 1):
-        began = time.perf_counter()
-        batch = next(batches)
-        waited = time.perf_counter() - began
-        state, metrics = step(state, batch["images"], batch["scores"])
-        values = {name: float(value) for name, value in metrics.items()}
-        values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
-        if not np.isfinite(values["loss"]):
-            raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
-        log.write(done, values)
-        checkpoints.save(state, batches.get_state(), force=done == total)
-        on_step(done, total, values)
-    log.close()
-    checkpoints.close()
+    with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
+        restored = checkpoints.restore(state)
+        if restored is not None:
+            state, data_state = restored
+            batches.set_state(data_state)
+        start = int(state.step)
+        with MetricsLog(workdir, start) as log:
+            for done in range(start + 1, total + 1):
+                began = time.perf_counter()
+                batch = next(batches)
+                waited = time.perf_counter() - began
+                state, metrics = step(state, batch["images"], batch["scores"])
+                values = {name: float(value) for name, value in metrics.items()}
+                values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
+                if not np.isfinite(values["loss"]):
+                    raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
+                log.write(done, values)
+                checkpoints.save(state, batches.get_state(), force=done == total)
+                on_step(done, total, values)
     trained = {"params": state.params, "batch_stats": state.batch_stats}
     scorer = calibrate(Scorer(trained, Calibration.identity(), config.model, photos.label).prepare(), photos)
     checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})

@@ -32,7 +32,11 @@ class MetricsLog:
         for name, value in metrics.items():
             self._events.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def __enter__(self) -> "MetricsLog":
+        """Itself; leaving the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Flush and close."""
         self._lines.close()
         self._events.close()

@@ -36,7 +36,11 @@ class RunCheckpoints:
         restored = self._manager.restore(step, args=args)
         return TrainState(**restored["state"]), restored["data"]
 
-    def close(self) -> None:
+    def __enter__(self) -> "RunCheckpoints":
+        """Itself; leaving the block finishes pending writes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Finish pending writes."""
         self._manager.wait_until_finished()
         self._manager.close()

@@ -1,0 +1,16 @@
+"""The model of clive_lite0.py with a RobustBlock after its first tap.
+
+riqa train configs/clive_lite0_robust.py --data DIR/scores.csv --test-group 0 --workdir runs/clive_robust_fold0
+"""
+
+import dataclasses
+
+from robust_iqa_jax.configs import clive_study
+from robust_iqa_jax.study import ROBUST, variants
+from robust_iqa_jax.training.config import TrainConfig
+
+
+def get_config() -> TrainConfig:
+    """The defended model of the study."""
+    study = clive_study.get_config()
+    return dataclasses.replace(variants(study)[ROBUST], name="clive_lite0_robust", workdir=None)

@@ -1,0 +1,187 @@
+"""Training end to end on a few real photos: it learns, it prunes, and a killed run ends as the uninterrupted one."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import photo_tables
+import pytest
+from safetensors.numpy import load_file
+
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.defenses.pruning import l2_filter_masks
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.training.calibration import predict
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.loop import initial_variables, train
+from robust_iqa_jax.training.optimizer import part_labels
+
+SPEC = ModelSpec(input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=24))
+CONFIG = TrainConfig(
+    model=SPEC, block_start="projection", steps=8, batch_size=4, learning_rate=1e-3, checkpoint_every=2
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return split_photos(open_photos(photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"))), "test")
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return train(CONFIG, photos[0], folder), folder
+
+
+def test_loss_falls_and_every_step_is_logged(trained):
+    lines = [json.loads(line) for line in (trained[1] / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    losses = [line["loss"] for line in lines]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert list((trained[1] / "tensorboard").iterdir())
+
+
+def test_calibrated_scores_lie_on_the_scale_of_the_table(trained, photos):
+    scorer, _ = trained
+    scores = predict(scorer, photos[0])
+    assert np.mean(scores) == pytest.approx(np.mean(photos[0].scores), abs=1)  # least squares keeps the mean
+    assert scores.min() == pytest.approx(float(scorer.calibration.low), abs=0.5)
+    assert scores.max() == pytest.approx(float(scorer.calibration.high), abs=0.5)
+
+
+def test_stored_scorer_gives_the_same_scores(trained, photos):
+    scorer, folder = trained
+    loaded = checkpoint.load(folder)  # the work folder stands for its model
+    np.testing.assert_allclose(predict(loaded, photos[1]), predict(scorer, photos[1]), rtol=1e-6)
+    assert loaded.spec == SPEC
+    assert loaded.label == "mos"
+
+
+def test_projection_start_keeps_more_of_the_map_than_a_random_block(photos):
+    def scores_of_map(start):
+        variables = initial_variables(dataclasses.replace(CONFIG, block_start=start), photos[0])
+        plain = dataclasses.replace(SPEC, block=None)
+        from robust_iqa_jax.models.registry import build, normalise
+
+        images = jax.numpy.stack([photos[0].load(i)[:64, :64] for i in range(8)]) / 255.0
+        outputs = []
+        for spec in (SPEC, plain):
+            module = build(spec)
+            own = {"params": variables["params"]["backbone"], "batch_stats": variables["batch_stats"]["backbone"]}
+            if spec.block is None:
+                outputs.append(module.backbone.apply(own, normalise(spec, images), train=False)["stage5"])
+            else:
+                block = module.block
+                assert block is not None
+                outputs.append(
+                    block.apply({"params": variables["params"]["block"]}, outputs_before(module, own, spec, images))
+                )
+        with_block, without = outputs
+        return float(np.linalg.norm(with_block - without) / np.linalg.norm(without))
+
+    def outputs_before(module, own, spec, images):
+        from robust_iqa_jax.models.registry import normalise
+
+        return module.backbone.apply(own, normalise(spec, images), train=False)["stage5"]
+
+    projected, random = scores_of_map("projection"), scores_of_map("random")
+    assert projected < 0.75
+    assert random > 0.95
+
+
+def test_pruned_filters_stay_zero_through_fine_tuning(trained, photos, tmp_path):
+    config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=3)
+    scorer = train(config, photos[0], tmp_path)
+    masks = l2_filter_masks(trained[0].variables["params"], 0.1)
+    flat = {
+        "/".join(str(k.key) for k in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(scorer.variables["params"])
+    }
+    assert "block/cayley/kernel" in masks
+    for path, mask in masks.items():
+        off = np.flatnonzero(np.asarray(mask) == 0)
+        assert not np.asarray(flat[path])[..., off].any()
+        on = np.flatnonzero(np.asarray(mask))
+        assert np.abs(np.asarray(flat[path])[..., on]).min(axis=-1).max() > 0
+
+
+def test_frozen_parts_do_not_move(photos, tmp_path):
+    config = dataclasses.replace(
+        CONFIG, steps=2, train_from="stage6", freeze_block=True, backbone_stats="frozen", crop=48, block_start="random"
+    )
+    before = initial_variables(config, photos[0])
+    after = train(config, photos[0], tmp_path).variables
+    labels = part_labels(config, before["params"])
+    moved = jax.tree.map(
+        lambda a, b: bool((np.asarray(a) != np.asarray(b)).any()), before["params"], dict(after["params"])
+    )
+    by_label = {}
+    for label, change in zip(jax.tree.leaves(labels), jax.tree.leaves(moved), strict=True):
+        by_label.setdefault(label, []).append(change)
+    assert not any(by_label["frozen"])
+    assert all(by_label["fresh"])
+    assert any(by_label["backbone"])
+    for a, b in zip(
+        jax.tree.leaves(before["batch_stats"]["backbone"]),
+        jax.tree.leaves(after["batch_stats"]["backbone"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_folder_of_another_run_is_refused(trained, photos):
+    with pytest.raises(ValueError, match="holds a run with other batch_size; choose another --workdir"):
+        train(dataclasses.replace(CONFIG, batch_size=5), photos[0], trained[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 50}, "8 training photos do not fill a batch of 50"),
+        ({"crop": 100}, r"--crop 100: must lie in 1\.\.64"),
+        ({"train_from": "layer9"}, "--train-from layer9: not a feature map; choose one of stem, "),
+        ({"model": dataclasses.replace(SPEC, taps=("stage5", "neck"))}, "no feature map 'neck'; choose one of stem, "),
+        ({"prune": 1.5}, r"amount must lie in \[0, 1\)"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(changes, message, photos, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(dataclasses.replace(CONFIG, **changes), photos[0], tmp_path)
+
+
+def test_killed_run_ends_bit_identical_to_the_uninterrupted_one(tmp_path):
+    table = photo_tables.write_photo_table(tmp_path)
+    config = tmp_path / "config.py"
+    config.write_text(
+        "from robust_iqa_jax.training.config import *\nfrom robust_iqa_jax.models.spec import *\n"
+        f"get_config = lambda: {CONFIG!r}\n"
+    )
+
+    def command(name):
+        return [
+            *(sys.executable, "-m", "robust_iqa_jax.cli", "train", str(config), "--data", str(table)),
+            *("--workdir", str(tmp_path / name)),
+        ]
+
+    subprocess.run(command("whole"), check=True, capture_output=True, timeout=200)
+    log = tmp_path / "killed" / "metrics.jsonl"
+    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) >= 5):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "model" / "model.json").exists()
+    subprocess.run(command("killed"), check=True, capture_output=True, timeout=200)
+    whole, resumed = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
+    assert whole.keys() == resumed.keys()
+    for name, tensor in whole.items():
+        np.testing.assert_array_equal(tensor, resumed[name], err_msg=name)
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == list(range(1, 9))
