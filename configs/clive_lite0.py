@@ -15,7 +15,7 @@ def get_config() -> TrainConfig:
     """The undefended model."""
     return TrainConfig(
         name="clive_lite0",
-        model=ModelSpec(input_size=(500, 500), taps=("stage6", "head")),
+        model=ModelSpec(input_size=(500, 500)),
         data="clive/scores.csv",
         test_group="0",
         epochs=6,

@@ -12,7 +12,7 @@ def get_config() -> StudyConfig:
     """The study."""
     return StudyConfig(
         base=clive_lite0.get_config(),
-        block=BlockSpec(at="stage6", mid_channels=96),
+        block=BlockSpec(),
         fine_tune_epochs=1,
         fine_tune_rate=1e-4,
         attack_photos=8,

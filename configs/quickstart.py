@@ -14,14 +14,18 @@ def get_config() -> StudyConfig:
     """The quickstart study."""
     return StudyConfig(
         base=TrainConfig(
-            model=ModelSpec(input_size=(160, 160)),
+            model=ModelSpec(input_size=(224, 224)),
             data="distorted-photos",
             test_group="test",
-            steps=160,
+            steps=100,
             batch_size=16,
+            crop=160,
             learning_rate=1e-3,
+            train_from="stage4",
+            backbone_stats="frozen",
         ),
-        block=BlockSpec(at="stage5", mid_channels=64),
-        fine_tune_epochs=0.25,
-        attack_photos=32,
+        block=BlockSpec(),
+        fine_tune_epochs=0.3,
+        fine_tune_rate=1e-4,
+        attack_photos=12,
     )

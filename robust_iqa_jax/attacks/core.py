@@ -3,12 +3,13 @@ An attack is an objective, a start, a step rule (an optax transform) and a proje
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 ScoreFunction = Callable[[Float[Array, "n h w c"]], Float[Array, " n"]]
@@ -87,7 +88,7 @@ def checked_images(images: Any) -> Images:
         raise ValueError(f"attack: images of shape (n, height, width, channels) expected, got {images.shape}")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"attack: float images in [0, 1] expected, got {images.dtype}; divide 8-bit images by 255")
-    if not isinstance(images, jax.core.Tracer):
+    if not isinstance(images, Tracer):
         if bool(jnp.isnan(images).any()):
             raise ValueError("attack: images hold NaN; pixels must be numbers in [0, 1]")
         low, high = float(images.min()), float(images.max())
@@ -111,7 +112,7 @@ def example_keys(key: Array, count: int) -> Array:
 
 def checked_positive(name: str, value: Any) -> None:
     """Raise ValueError unless a concrete `value` is above zero; traced values pass."""
-    if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
+    if not isinstance(value, Tracer) and not np.all(np.asarray(value) > 0):
         raise ValueError(f"attack: {name} must be above 0, got {value}")
 
 
@@ -150,11 +151,11 @@ def ascend(
     def step(_: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         perturbation, state = carry
         updates, state = rule.update(gradient(jnp.clip(images + perturbation, 0, 1)), state, perturbation)
-        return project(perturbation + updates), state
+        return project(perturbation + cast(Array, updates)), state
 
     return jax.lax.fori_loop(0, steps, step, (start, rule.init(start)))[0]
 
 
 def sign_step(size: Any) -> optax.GradientTransformation:
     """Step rule: `size` along the sign of the gradient."""
-    return optax.stateless(lambda gradient, _: size * jnp.sign(gradient))
+    return optax.stateless(lambda gradient, _: size * jnp.sign(cast(Array, gradient)))

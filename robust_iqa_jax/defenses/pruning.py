@@ -29,7 +29,8 @@ def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
     if not 0 <= amount < 1:
         raise ValueError(f"pruning: amount must lie in [0, 1), got {amount}")
     masks = {}
-    for path, leaf in traverse_util.flatten_dict(dict(params), sep="/").items():
+    flat: dict[str, Any] = traverse_util.flatten_dict(dict(params), sep="/")
+    for path, leaf in flat.items():
         if path.rsplit("/", 1)[-1] != "kernel" or leaf.ndim < 3:
             continue
         norms = jnp.sqrt(jnp.sum(leaf**2, axis=tuple(range(leaf.ndim - 1))))
@@ -42,7 +43,7 @@ def apply_masks(params: Mapping[str, Any], masks: Masks) -> dict[str, Any]:
     """Parameters with the masked filters at zero; gradients through it are masked alike."""
     if not masks:
         return dict(params)
-    flat = traverse_util.flatten_dict(dict(params), sep="/")
+    flat: dict[str, Any] = traverse_util.flatten_dict(dict(params), sep="/")
     return traverse_util.unflatten_dict(
         {p: leaf * masks[p] if p in masks else leaf for p, leaf in flat.items()}, sep="/"
     )

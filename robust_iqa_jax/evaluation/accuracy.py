@@ -1,6 +1,8 @@
 """Agreement of predicted scores with opinion scores: SROCC, PLCC, KROCC, RMSE; no fit before any of them.
 The field's usual measures, through scipy in float64; LinearityIQA reports them the same way (REFERENCE 5)."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
@@ -10,17 +12,20 @@ Scores = Float[np.ndarray, " n"]
 
 def srocc(predictions: Scores, mos: Scores) -> float:
     """Spearman's rank correlation, -1..1."""
-    return float(stats.spearmanr(*_checked(predictions, mos)).statistic)
+    result: Any = stats.spearmanr(*_checked(predictions, mos))
+    return float(result.statistic)
 
 
 def plcc(predictions: Scores, mos: Scores) -> float:
     """Pearson's linear correlation, -1..1."""
-    return float(stats.pearsonr(*_checked(predictions, mos)).statistic)
+    result: Any = stats.pearsonr(*_checked(predictions, mos))
+    return float(result.statistic)
 
 
 def krocc(predictions: Scores, mos: Scores) -> float:
     """Kendall's rank correlation (tau-b), -1..1."""
-    return float(stats.kendalltau(*_checked(predictions, mos)).statistic)
+    result: Any = stats.kendalltau(*_checked(predictions, mos))
+    return float(result.statistic)
 
 
 def rmse(predictions: Scores, mos: Scores) -> float:

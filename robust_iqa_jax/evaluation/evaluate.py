@@ -45,7 +45,7 @@ class Report:
 
 def evaluate(
     scorer: ScoreFunction,
-    images: Float[Array, "n h w c"],
+    images: Float[Array, "n h w c"] | Float[np.ndarray, "n h w c"],
     *,
     attacks: Sequence[Attack],
     mos: Scores | None = None,
@@ -123,7 +123,7 @@ def summarise(
     own = Scale.of(clean if accuracy_pair is None else accuracy_pair[0], "own")
     reference = own if baseline is None else Scale.of(baseline, "baseline")
     pair = accuracy_pair if accuracy_pair is not None or mos is None else (clean, mos)
-    measures = dict.fromkeys(("srocc", "plcc", "krocc", "rmse")) if pair is None else accuracy.summary(*pair)
+    measures: Row = dict.fromkeys(("srocc", "plcc", "krocc", "rmse")) if pair is None else {**accuracy.summary(*pair)}
     rows, per_image = [], []
     for (attack, eps), scores in attacked.items():
         rows.append(

@@ -86,7 +86,9 @@ def load(path: str | os.PathLike[str]) -> Scorer:
 
 
 def _check(path: Path, tensors: dict[str, np.ndarray], spec: ModelSpec) -> None:
-    expected = traverse_util.flatten_dict(jax.eval_shape(lambda key: init(spec, key), jax.random.key(0)), sep="/")
+    expected: dict[str, Any] = traverse_util.flatten_dict(
+        jax.eval_shape(lambda key: init(spec, key), jax.random.key(0)), sep="/"
+    )
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     wrong = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     broken = [n for n in tensors if not np.isfinite(tensors[n]).all()]

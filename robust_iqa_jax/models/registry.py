@@ -33,8 +33,8 @@ class BackboneEntry:
 
     build: Callable[[str | None], nn.Module]
     taps: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     pretrained: Callable[[], Variables]
 
 

@@ -4,7 +4,7 @@ What attacks, evaluation and users call; it is jit- and grad-friendly and changi
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -83,4 +83,5 @@ def _score(scorer: Scorer, images: Array) -> Array:
 
 def outputs_of(spec: ModelSpec, variables: dict[str, Any], images: Float[Array, "n h w 3"]) -> Float[Array, "n 3"]:
     """Uncalibrated outputs in evaluation mode, preprocessing included: (n, 3), the score last."""
-    return build(spec).apply(variables, normalise(spec, resize(images, spec.input_size)), train=False)
+    outputs = build(spec).apply(variables, normalise(spec, resize(images, spec.input_size)), train=False)
+    return cast(Array, outputs)

@@ -1,6 +1,7 @@
 """Adam with two rates, pretrained backbone slower than the fresh parts, both cut tenfold at each third of the run.
 Source: lidq92/LinearityIQA (REFERENCE 2.1): StepLR gamma 0.1 every int(E / (1 + ln .01 / ln .1)) = E/3 epochs."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTrans
         cuts = {total_steps * i // config.decay_stages: 0.1 for i in range(1, config.decay_stages)}
         return optax.adam(optax.piecewise_constant_schedule(rate, cuts))
 
-    parts = {
+    parts: dict[Hashable, optax.GradientTransformation] = {
         "fresh": adam(config.learning_rate),
         "backbone": adam(config.learning_rate * config.backbone_factor),
         "frozen": optax.set_to_zero(),

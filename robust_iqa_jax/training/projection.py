@@ -2,7 +2,7 @@
 find what they were pretrained on. Ours, not the paper's: see ARCHITECTURE.md for the derivation and what it buys."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,8 @@ def project_block(
     @jax.jit
     def moments(images: Array) -> tuple[Array, Array, int]:
         bare = {name: variables[name]["backbone"] for name in ("params", "batch_stats")}
-        x = backbone.apply(bare, normalise(spec, images), train=False)[at].reshape(-1, channels)
+        maps = cast(dict[str, Array], backbone.apply(bare, normalise(spec, images), train=False))
+        x = maps[at].reshape(-1, channels)
         return x.sum(0), x.T @ x, x.shape[0]
 
     total, second, count = jnp.zeros(channels), jnp.zeros((channels, channels)), 0

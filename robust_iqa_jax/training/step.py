@@ -4,7 +4,7 @@ Masks of a pruned model act inside it, so that pruned filters stay at zero (arXi
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,8 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
         pixels = images.astype(jnp.float32) / 255
         (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, pixels, scores)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = apply_masks(optax.apply_updates(state.params, updates), state.masks)
+        updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
+        params = apply_masks(updated, state.masks)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradient)}
         return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks), metrics
 

@@ -16,7 +16,7 @@ from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_stat
 
 # Axes from PyTorch (out, in, k, k) to Flax (k, k, in, out); pointwise and depthwise kernels drop their axes of size 1.
 _CONV, _POINTWISE, _DEPTHWISE, _DENSE, _VECTOR = (2, 3, 1, 0), (1, 0, 2, 3), (2, 3, 0, 1), (1, 0), (0,)
-_DROPPED = {_POINTWISE: (1, 1), _DEPTHWISE: (1,)}
+_DROPPED: dict[tuple[int, ...], tuple[int, ...]] = {_POINTWISE: (1, 1), _DEPTHWISE: (1,)}
 _BN = (
     ("params", "scale", "weight"),
     ("params", "bias", "bias"),
