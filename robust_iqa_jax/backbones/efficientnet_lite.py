@@ -171,10 +171,11 @@ class EfficientNetLite(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: Float[Array, "n h w 3"],
+        x: Float[Array, "n h w c"],
         *,
         train: bool,
         insert: Mapping[str, Callable[[Array], Array]] | None = None,
+        start: str | None = None,
     ) -> dict[str, Array]:
         """Run the network.
 
@@ -183,18 +184,21 @@ class EfficientNetLite(nn.Module):
           train: batch statistics (updating 'batch_stats') instead of the running ones.
           insert: functions, Flax modules of the caller or plain ones, each applied to the map of its name (or 'input')
             before the network goes on. They may change height and width, not the channels.
+          start: name of a map: x is that map, before its insertion, and only what follows it is run and returned.
 
         Returns:
           the maps in TAPS after their insertion; 'stem' and 'head' after ReLU6, the stages linear. 'logits' if asked.
 
         Raises:
-          ValueError: an unknown variant or insertion name, or an input that is not (n, h, w, 3).
+          ValueError: an unknown variant, insertion or start, or an input that is not (n, h, w, 3).
         """
         stages = variant_stages(self.variant)
         insert = insert or {}
         if unknown := sorted(set(insert) - {"input", *TAPS}):
             raise ValueError(f"EfficientNetLite: cannot insert at {unknown}; choose among {['input', *TAPS]}")
-        if x.ndim != 4 or x.shape[-1] != 3:
+        if start is not None and start not in TAPS:
+            raise ValueError(f"EfficientNetLite: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        if start is None and (x.ndim != 4 or x.shape[-1] != 3):
             raise ValueError(f"EfficientNetLite: expected images (n, h, w, 3), got {x.shape}")
         dtype = self.dtype or x.dtype
         common = {"dtype": dtype, "bn_axis_name": self.bn_axis_name}
@@ -204,18 +208,26 @@ class EfficientNetLite(nn.Module):
             maps[name] = insert[name](x) if name in insert else x
             return maps[name]
 
-        x = inserted("input", x).astype(dtype)
-        del maps["input"]
-        x = inserted("stem", nn.relu6(_ConvNorm(STEM_CHANNELS, 3, 2, **common, name="stem")(x, train)))
+        first = -1 if start is None else TAPS.index(start)
+        if first < 0:
+            x = inserted("input", x).astype(dtype)
+            del maps["input"]
+            x = nn.relu6(_ConvNorm(STEM_CHANNELS, 3, 2, **common, name="stem")(x, train))
+        if first < 1:
+            x = inserted("stem", x)
         for number, stage in enumerate(stages, start=1):
-            for block in range(stage.repeats):
+            if number < first:
+                continue
+            for block in range(stage.repeats if number > first else 0):
                 stride = stage.stride if block == 0 else 1
                 name = f"stage{number}_block{block + 1}"
                 x = InvertedResidual(stage.channels, stage.kernel_size, stride, stage.expansion, **common, name=name)(
                     x, train
                 )
             x = inserted(f"stage{number}", x)
-        x = inserted("head", nn.relu6(_ConvNorm(HEAD_CHANNELS, 1, **common, name="head")(x, train)))
+        if first < TAPS.index("head"):
+            x = nn.relu6(_ConvNorm(HEAD_CHANNELS, 1, **common, name="head")(x, train))
+        x = inserted("head", x)
         if self.include_classifier:
             maps["logits"] = nn.Dense(1000, dtype=dtype, name="classifier")(x.mean((1, 2)))
         return maps

@@ -59,7 +59,7 @@ def read_images(paths: tuple[Path, ...], size: tuple[int, int]) -> list[tuple[Pa
         try:
             read.append((path, resize_image(read_image(path), size)))
         except ImageError as error:
-            err.print(f"riqa: {error}", soft_wrap=True, markup=False)
+            err.print(f"riqa: {error}", markup=False)
     return read
 
 

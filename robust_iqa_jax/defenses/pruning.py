@@ -11,13 +11,15 @@ from jaxtyping import Array
 Masks = dict[str, Array]
 """'/'-joined parameter path -> 0/1 array that broadcasts over the parameter's last (output-filter) axis."""
 
+LINEAR = ("dense", "classifier")
+
 
 def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
     """Masks that drop, in each convolution kernel, the `amount` share of output filters with the smallest l2 norm.
 
     Args:
-      params: nested parameters; every 4-d or 3-d (depthwise) leaf named `kernel` is a convolution, output filters last.
-        Linear layers (2-d) are never pruned.
+      params: nested parameters; a leaf named `kernel` belongs to a convolution, output filters last, unless its layer
+        is named `dense` or `classifier`: linear layers are never pruned. (1x1 convolutions have 2-d kernels too.)
       amount: share in [0, 1); the count is rounded to nearest, as torch's `ln_structured` does.
 
     Returns:
@@ -31,7 +33,8 @@ def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
     masks = {}
     flat: dict[str, Any] = traverse_util.flatten_dict(dict(params), sep="/")
     for path, leaf in flat.items():
-        if path.rsplit("/", 1)[-1] != "kernel" or leaf.ndim < 3:
+        *_, layer, name = ("", *path.split("/"))
+        if name != "kernel" or layer in LINEAR:
             continue
         norms = jnp.sqrt(jnp.sum(leaf**2, axis=tuple(range(leaf.ndim - 1))))
         dropped = jnp.argsort(norms)[: round(amount * norms.shape[0])]

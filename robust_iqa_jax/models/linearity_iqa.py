@@ -35,16 +35,17 @@ class LinearityIQA(nn.Module):
         self.head = LinearityHead(self.bn_axis_name)
 
     def __call__(
-        self, x: Float[Array, "n h w 3"], *, train: bool, train_backbone_stats: bool = True
+        self, x: Float[Array, "n h w c"], *, train: bool, train_backbone_stats: bool = True, start: str | None = None
     ) -> Float[Array, "n 3"]:
         """Normalised images (n, h, w, 3), any size -> (n, 3): [auxiliary score 1, auxiliary score 2, score].
 
         Args:
-          x: images.
+          x: images, or the backbone's map `start`.
           train: batch statistics (and their update) in place of running ones.
           train_backbone_stats: False keeps the backbone on its running statistics in training too.
+          start: name of the map that x is, where the layers before it were run elsewhere; None: x is images.
         """
         insert = {} if self.block is None else {self.block_at: self.block}
-        maps = self.backbone(x, train=train and train_backbone_stats, insert=insert)
+        maps = self.backbone(x, train=train and train_backbone_stats, insert=insert, start=start)
         first, second = (spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps)
         return self.head(first, second, train=train)
