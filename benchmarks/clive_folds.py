@@ -68,7 +68,7 @@ def main() -> None:
 
 def run_fold(study: StudyConfig, photos: PhotoSet, args: Args, fold: str) -> None:
     """Train, prune, attack and report one fold."""
-    base = dataclasses.replace(study.base, data=args.data, test_group=fold)
+    base = dataclasses.replace(study.base, data=args.data, test_group=fold, cache_dir=args.out / "frozen_maps")
     training, test = split_photos(photos, fold)
     scorers, seconds = {}, {}
     for name, config in variants(dataclasses.replace(study, base=base), args.out / fold).items():

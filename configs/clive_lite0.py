@@ -2,8 +2,9 @@
 
     riqa train configs/clive_lite0.py --data DIR/scores.csv --test-group 0 --workdir runs/clive_lite0_fold0
 
-Trained on random crops at the photos' own resolution, tested on whole photos: shrinking them hides what people judge
-(ridge regression on frozen features: SROCC .68 at 224x224, .73 at 320x320, .78 at 500x500).
+Photos keep their own resolution: shrinking them hides what people judge (ridge regression on frozen features: SROCC .68
+at 224x224, .73 at 320x320, .78 at 500x500). Layers up to stage5 stay as ImageNet made them, so that their maps are
+computed once; the rest is trained on random crops of those maps.
 Expected: benchmarks/results/, written by benchmarks/clive_folds.py.
 """
 
@@ -18,10 +19,12 @@ def get_config() -> TrainConfig:
         model=ModelSpec(input_size=(500, 500)),
         data="clive/scores.csv",
         test_group="0",
-        epochs=6,
-        batch_size=8,
-        crop=224,
-        learning_rate=1e-3,
-        train_from="stage4",
+        head_epochs=20,
+        epochs=3,
+        batch_size=16,
+        learning_rate=3e-4,
+        train_from="stage6",
         backbone_stats="frozen",
+        cache_frozen=True,
+        crop=20,
     )

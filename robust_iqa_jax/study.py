@@ -45,6 +45,7 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
         start_from=robust.workdir,
         epochs=study.fine_tune_epochs,
         steps=None,
+        head_epochs=0,
         learning_rate=study.fine_tune_rate,
         workdir=workdir / PRUNED,
     )

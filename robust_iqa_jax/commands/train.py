@@ -47,7 +47,10 @@ def run(config: TrainConfig, training: PhotoSet, test: PhotoSet) -> tuple[Scorer
         def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
             progress.update(task, completed=step, total=total, note=f"loss {metrics['loss']:.3f}")
 
-        scorer = train(config, training, workdir, on_step)
+        def on_photos(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, note="frozen maps")
+
+        scorer = train(config, training, workdir, on_step, on_photos)
     seconds = time.perf_counter() - began
     facts = accuracy.summary(predict(scorer, test), test.scores)
     out.print(

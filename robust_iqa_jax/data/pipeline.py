@@ -6,9 +6,12 @@ from typing import Any
 
 import grain
 import numpy as np
+from jaxtyping import Float
 
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
+
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 CACHE_BYTES = 4 << 30
 """Resized photos are kept in memory while a whole set fits into this."""
@@ -28,49 +31,67 @@ def resized(photos: PhotoSet, size: tuple[int, int]) -> Callable[[int], np.ndarr
     return load
 
 
-def training_batches(
-    photos: PhotoSet,
-    size: tuple[int, int],
-    batch_size: int,
-    seed: int,
-    *,
-    flip: bool = False,
-    crop: int | None = None,
-    threads: int = 2,
-) -> "grain.DatasetIterator[dict[str, Any]]":
-    """Endless batches {"images": uint8 (b, h, w, 3), "scores": float32 (b,)}, reshuffled every epoch.
+def crop_and_flip(size: tuple[int, int], crop: int | None, flip: bool) -> Augment:
+    """Augmentation of (h, w, c) photos: a random square of side `crop` (None: whole), mirrored half of the time.
+
+    A pair (2, h, w, c) is a map of a photo and the map of its mirror image: there one of the two is taken.
 
     Args:
-      photos: training photos.
-      size: (height, width) that photos are resized to.
+      size: (h, w).
+      crop: side.
+      flip: whether to mirror.
+
+    Raises:
+      ValueError: a crop larger than the size.
+    """
+    if crop is not None and not 1 <= crop <= min(size):
+        raise ValueError(f"--crop {crop}: must lie in 1..{min(size)}, the shorter side of what is cropped")
+
+    def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        mirror = flip and rng.random() < 0.5
+        if image.ndim == 4:
+            image = image[int(mirror)]
+        elif mirror:
+            image = image[:, ::-1]
+        if crop is None:
+            return image
+        top, left = (int(rng.integers(side - crop + 1)) for side in size)
+        return image[top : top + crop, left : left + crop]
+
+    return augment
+
+
+def training_batches(
+    load: Callable[[int], np.ndarray],
+    scores: Float[np.ndarray, " n"],
+    batch_size: int,
+    seed: int,
+    augment: Augment,
+    threads: int = 2,
+) -> "grain.DatasetIterator[dict[str, Any]]":
+    """Endless batches {"inputs": (b, ...), "scores": float32 (b,)}, reshuffled every epoch.
+
+    Args:
+      load: index -> what one photo gives, the same shape for all.
+      scores: (n,) of the photos.
       batch_size: b; batches are always full and may span two epochs.
-      seed: of order and flips.
-      flip: mirror half of the photos left to right.
-      crop: side of a random square cut from each resized photo; None keeps it whole.
-      threads: decoding threads.
+      seed: of order and augmentation.
+      augment: (what `load` gives, generator of this photo and epoch) -> one input.
+      threads: reading threads.
 
     Returns:
       iterator with `get_state` and `set_state`.
 
     Raises:
-      ValueError: fewer photos than a batch, or a crop larger than the photos.
+      ValueError: fewer photos than a batch.
     """
-    if crop is not None and not 1 <= crop <= min(size):
-        raise ValueError(f"--crop {crop}: must lie in 1..{min(size)}, the shorter side of the model's input")
-    if len(photos) < batch_size:
-        raise ValueError(f"{len(photos)} training photos do not fill a batch of {batch_size}; lower --batch-size")
-    load = resized(photos, size)
+    if len(scores) < batch_size:
+        raise ValueError(f"{len(scores)} training photos do not fill a batch of {batch_size}; lower --batch-size")
 
     def read(i: int, rng: np.random.Generator) -> dict[str, Any]:
-        image = load(i)
-        if crop is not None:
-            top, left = (int(rng.integers(side - crop + 1)) for side in size)
-            image = image[top : top + crop, left : left + crop]
-        if flip and rng.random() < 0.5:
-            image = image[:, ::-1]
-        return {"images": image, "scores": np.float32(photos.scores[i])}
+        return {"inputs": augment(load(i), rng), "scores": np.float32(scores[i])}
 
-    dataset = grain.MapDataset.range(len(photos)).seed(seed).shuffle().repeat().random_map(read)
+    dataset = grain.MapDataset.range(len(scores)).seed(seed).shuffle().repeat().random_map(read)
     batched = dataset.batch(batch_size, drop_remainder=True)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
     return iter(batched.to_iter_dataset(options))

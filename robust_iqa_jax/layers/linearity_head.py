@@ -1,5 +1,7 @@
-"""LinearityHead: two-level regression from pooled features of two taps to a quality score.
+"""LinearityHead: two-level regression from pooled features of several taps to a quality score.
 Source: Li, Jiang & Jiang 2020 (arXiv 2008.03889), lidq92/LinearityIQA IQAmodel.py."""
+
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -23,7 +25,9 @@ class Linear(nn.Module):
 
 
 class LinearityHead(nn.Module):
-    """Reduces each tap's features 1024 - 256 - 64 (linear, BN; ReLU only at the end), scores each, then both together.
+    """Reduces each tap's features 1024 - 256 - 64 (linear, BN; ReLU only at the end), scores each, then all together.
+
+    LinearityIQA reads two taps; any number works.
 
     Attributes:
       bn_axis_name: mapped axis over which batch statistics are averaged, None for one device.
@@ -32,10 +36,10 @@ class LinearityHead(nn.Module):
     bn_axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, first: Float[Array, "n a"], second: Float[Array, "n b"], *, train: bool) -> Float[Array, "n 3"]:
-        """Features of the first and the second tap -> (n, 3): auxiliary score of each tap, then the score itself."""
-        reduced = [self._reduce(f, name, train) for f, name in ((first, "first"), (second, "second"))]
-        auxiliary = [Linear(1, name=f"{name}_score")(r) for r, name in zip(reduced, ("first", "second"), strict=True)]
+    def __call__(self, taps: Sequence[Float[Array, "n f"]], *, train: bool) -> Float[Array, "n taps+1"]:
+        """Pooled features of each tap -> (n, taps + 1): auxiliary score of each tap, then the score itself."""
+        reduced = [self._reduce(x, f"tap{i}", train) for i, x in enumerate(taps)]
+        auxiliary = [Linear(1, name=f"tap{i}_score")(x) for i, x in enumerate(reduced)]
         score = Linear(1, name="score")(jnp.concatenate(reduced, axis=-1))
         return jnp.concatenate([*auxiliary, score], axis=-1)
 

@@ -1,4 +1,4 @@
-"""LinearityIQA: two feature maps of a backbone, pooled and regressed to a score; the RobustBlock at a named map.
+"""LinearityIQA: feature maps of a backbone, pooled and regressed to a score; the RobustBlock at a named map.
 Sources: arXiv 2008.03889 (model), arXiv 2506.04951 (block)."""
 
 import flax.linen as nn
@@ -15,7 +15,7 @@ class LinearityIQA(nn.Module):
 
     Attributes:
       backbone: module with `__call__(x, *, train, insert) -> {map name: map}`.
-      taps: names of the two maps that the head reads.
+      taps: names of the maps that the head reads; two in the paper.
       block: module applied to the map `block_at`, from which the backbone goes on; None for the plain model.
       block_at: name of the map, or "input".
       pool_levels, pool_kind: of spsp_pool.
@@ -23,7 +23,7 @@ class LinearityIQA(nn.Module):
     """
 
     backbone: nn.Module
-    taps: tuple[str, str]
+    taps: tuple[str, ...]
     block: nn.Module | None = None
     block_at: str = ""
     pool_levels: int = 1
@@ -36,8 +36,8 @@ class LinearityIQA(nn.Module):
 
     def __call__(
         self, x: Float[Array, "n h w c"], *, train: bool, train_backbone_stats: bool = True, start: str | None = None
-    ) -> Float[Array, "n 3"]:
-        """Normalised images (n, h, w, 3), any size -> (n, 3): [auxiliary score 1, auxiliary score 2, score].
+    ) -> Float[Array, "n taps+1"]:
+        """Normalised images (n, h, w, 3), any size -> (n, taps + 1): auxiliary scores, then the score.
 
         Args:
           x: images, or the backbone's map `start`.
@@ -45,7 +45,12 @@ class LinearityIQA(nn.Module):
           train_backbone_stats: False keeps the backbone on its running statistics in training too.
           start: name of the map that x is, where the layers before it were run elsewhere; None: x is images.
         """
+        return self.head(self.features(x, train=train and train_backbone_stats, start=start), train=train)
+
+    def features(
+        self, x: Float[Array, "n h w c"], *, train: bool = False, start: str | None = None
+    ) -> list[Float[Array, "n f"]]:
+        """Pooled features of each tap, what the head reads; arguments as in `__call__`, train of the backbone."""
         insert = {} if self.block is None else {self.block_at: self.block}
-        maps = self.backbone(x, train=train and train_backbone_stats, insert=insert, start=start)
-        first, second = (spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps)
-        return self.head(first, second, train=train)
+        maps = self.backbone(x, train=train, insert=insert, start=start)
+        return [spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps]

@@ -81,7 +81,7 @@ def _score(scorer: Scorer, images: Array) -> Array:
     return scorer.calibration.slope * outputs[:, -1] + scorer.calibration.intercept
 
 
-def outputs_of(spec: ModelSpec, variables: dict[str, Any], images: Float[Array, "n h w 3"]) -> Float[Array, "n 3"]:
-    """Uncalibrated outputs in evaluation mode, preprocessing included: (n, 3), the score last."""
+def outputs_of(spec: ModelSpec, variables: dict[str, Any], images: Float[Array, "n h w 3"]) -> Float[Array, "n taps+1"]:
+    """Uncalibrated outputs in evaluation mode, preprocessing included: (n, taps + 1), the score last."""
     outputs = build(spec).apply(variables, normalise(spec, resize(images, spec.input_size)), train=False)
     return cast(Array, outputs)

@@ -16,9 +16,9 @@ Backbone = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lit
 class BlockSpec:
     """Where the RobustBlock sits and how wide it is; see layers.robust_block.RobustBlock for the fields it shares."""
 
-    at: str = "stage6"
+    at: str = "stage5"
     """Named feature map of the backbone that the block replaces; the network goes on from the replaced map."""
-    mid_channels: int = 96
+    mid_channels: int = 64
     pool: Pool = "none"
     padding: int = 1
     norm: Norm = "taps"
@@ -30,9 +30,9 @@ class ModelSpec:
     """A LinearityIQA model over a named backbone."""
 
     backbone: Backbone = "efficientnet_lite0"
-    taps: tuple[str, str] = ("stage6", "head")
-    """Feature maps that the head reads: the first where a RobustBlock usually sits, the second deeper. Of the single
-    maps of EfficientNet-Lite0, stage6 predicts opinion scores best (ridge regression on LIVE In the Wild)."""
+    taps: tuple[str, ...] = ("stage5", "stage6", "stage7")
+    """Feature maps that the head reads, the first where a RobustBlock usually sits. The paper has two; three of
+    EfficientNet-Lite0 predict opinion scores better (benchmarks/results)."""
     input_size: tuple[int, int] = (224, 224)
     """(height, width) that images are resized to."""
     pool_levels: int = 1

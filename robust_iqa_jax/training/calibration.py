@@ -5,14 +5,17 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import evaluation_batches
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 
+Scores = Float[np.ndarray, " n"]
 
-def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16) -> np.ndarray:
+
+def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16) -> Scores:
     """Scores (n,) float64 of all photos, in order."""
     parts = [
         np.asarray(scorer(jnp.asarray(to_float(images))))[:count]
@@ -21,16 +24,20 @@ def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16) -> np.ndarra
     return np.concatenate(parts).astype(np.float64)
 
 
-def calibrate(scorer: Scorer, photos: PhotoSet) -> Scorer:
-    """The scorer on the scale of `photos`: least squares of their scores on its outputs, extremes of the result.
+def calibrate(scorer: Scorer, outputs: Scores, targets: Scores) -> Scorer:
+    """The scorer on the scale of `targets`: least squares of them on its outputs, extremes of the result.
+
+    Args:
+      scorer: with any calibration; it is replaced.
+      outputs: (n,) uncalibrated scores of the training photos.
+      targets: (n,) their opinion scores.
 
     Raises:
       ValueError: the outputs are all equal, or not finite.
     """
-    outputs = predict(dataclasses.replace(scorer, calibration=Calibration.identity()), photos)
     if not np.isfinite(outputs).all() or np.ptp(outputs) == 0:
         raise ValueError("calibration: the model gives every training photo the same or a non-finite score")
-    slope, intercept = np.polyfit(outputs, photos.scores, 1)
+    slope, intercept = np.polyfit(outputs, targets, 1)
     scores = slope * outputs + intercept
     fitted = Calibration(*(jnp.float32(v) for v in (slope, intercept, scores.min(), scores.max())))
     return dataclasses.replace(scorer, calibration=fitted)

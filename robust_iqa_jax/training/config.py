@@ -23,6 +23,8 @@ class TrainConfig:
     workdir: Path | None = None
     """Where everything is written; runs/NAME where not given. An interrupted run found there goes on."""
     epochs: float = 10
+    head_epochs: float = 0
+    """Passes in which the head alone is fitted to pooled features of whole photos, before everything is trained."""
     steps: int | None = None
     """Length in steps; overrides epochs."""
     batch_size: int = 8
@@ -34,6 +36,11 @@ class TrainConfig:
     """The rates fall tenfold at each of this many equal parts of the run but the first; 1 keeps them."""
     train_from: str | None = None
     """First feature map of the backbone whose layers are trained; the layers before it keep their weights (faster)."""
+    cache_frozen: bool = False
+    """Compute the maps of the frozen layers once a photo (and mirror image), keep them on disk in half precision.
+    Needs train_from and backbone_stats "frozen"."""
+    cache_dir: Path | None = None
+    """Where they are kept; the work folder where not given. Several runs can share one."""
     backbone_stats: Literal["batch", "frozen"] = "batch"
     """BatchNorm of the backbone in training: of the batch (the papers), or frozen at its running averages, which suits
     small batches and crops."""
@@ -43,8 +50,8 @@ class TrainConfig:
     """"projection" starts the block as the best rank-M projection of the map that it replaces, so that the pretrained
     layers behind it keep working; "random" is the paper."""
     crop: int | None = None
-    """Side of random square crops that are trained on, cut from photos of the model's input size; None trains on whole
-    photos."""
+    """Side of random square crops that are trained on, in pixels of the resized photos, or of the cached maps with
+    cache_frozen; None trains on whole ones."""
     flip: bool = True
     """Mirror half of the photos left to right."""
     start_from: Path | None = None

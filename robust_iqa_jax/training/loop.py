@@ -13,18 +13,26 @@ import numpy as np
 
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.data.pipeline import evaluation_batches, training_batches
-from robust_iqa_jax.defenses.pruning import l2_filter_masks
+from robust_iqa_jax.data.pipeline import (
+    crop_and_flip,
+    evaluation_batches,
+    resized,
+    training_batches,
+)
+from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.calibration import calibrate
 from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.features import outputs_from, pooled_features
+from robust_iqa_jax.training.frozen_maps import frozen_maps
 from robust_iqa_jax.training.metrics_log import MetricsLog
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.warm_up import warm_up_head
 
 PROJECTION_PHOTOS = 64
 
@@ -39,6 +47,7 @@ def train(
     photos: PhotoSet,
     workdir: Path,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None,
+    on_photos: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scorer:
     """Train, prune or fine-tune one model as `config` says.
 
@@ -49,6 +58,7 @@ def train(
       photos: training photos.
       workdir: created where missing; a run found there is continued, a finished one is returned as it is.
       on_step: called after each step with (step, total steps, metrics), for a progress bar.
+      on_photos: called with (done, total) while maps of the frozen part are made, where the run keeps them.
 
     Returns:
       the trained scorer, calibrated on `photos`.
@@ -63,22 +73,33 @@ def train(
     masks = l2_filter_masks(variables["params"], config.prune) if config.prune else {}
     optimizer = make_optimizer(config, total)
     state = init_state(variables, optimizer, masks)
-    batches = training_batches(
-        photos, config.model.input_size, config.batch_size, config.seed, flip=config.flip, crop=config.crop
-    )
+    size = config.model.input_size
+    load = resized(photos, size)
+    if config.cache_frozen:
+        start = {**variables, "params": apply_masks(variables["params"], masks)}
+        folder = config.cache_dir or workdir / "frozen_maps"
+        load = frozen_maps(config, start, photos, folder, on_photos)
+        size = load(0).shape[1:3]
+    augment = crop_and_flip(size, config.crop, config.flip)
+    batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment)
     step = make_step(config, optimizer)
     with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
         restored = checkpoints.restore(state)
         if restored is not None:
             state, data_state = restored
             batches.set_state(data_state)
+        elif config.head_epochs:
+            features = pooled_features(config, {**variables, "params": state.params}, load, len(photos))
+            key = jax.random.fold_in(jax.random.key(config.seed), 1)
+            variables = warm_up_head(variables, features, photos.scores, config.head_epochs, key)
+            state = init_state(variables, optimizer, masks)
         start = int(state.step)
         with MetricsLog(workdir, start) as log:
             for done in range(start + 1, total + 1):
                 began = time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - began
-                state, metrics = step(state, batch["images"], batch["scores"])
+                state, metrics = step(state, batch["inputs"], batch["scores"])
                 values = {name: float(value) for name, value in metrics.items()}
                 values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
                 if not np.isfinite(values["loss"]):
@@ -87,7 +108,9 @@ def train(
                 checkpoints.save(state, batches.get_state(), force=done == total)
                 on_step(done, total, values)
     trained = {"params": state.params, "batch_stats": state.batch_stats}
-    scorer = calibrate(Scorer(trained, Calibration.identity(), config.model, photos.label).prepare(), photos)
+    outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
+    scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
+    scorer = calibrate(scorer, outputs, photos.scores)
     checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
     return scorer
 

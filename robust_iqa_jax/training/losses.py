@@ -4,8 +4,8 @@ Source: Li, Jiang & Jiang 2020 (arXiv 2008.03889), lidq92/LinearityIQA IQAloss.p
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-AUXILIARY_WEIGHTS = (0.1, 0.1, 1.0)
-"""Weights of [auxiliary score 1, auxiliary score 2, score] in the total loss."""
+AUXILIARY_WEIGHT = 0.1
+"""Weight of each tap's auxiliary score in the total loss; the score itself has weight 1."""
 
 
 def norm_in_norm(
@@ -54,15 +54,15 @@ def _normalised(y: Array, q: float) -> Array:
     return centred / (1e-8 + norm)
 
 
-def linearity_iqa_loss(outputs: Float[Array, "n 3"], targets: Float[Array, " n"]) -> Float[Array, ""]:
-    """Total loss of LinearityIQA: norm-in-norm of each column, weighted by AUXILIARY_WEIGHTS.
+def linearity_iqa_loss(outputs: Float[Array, "n taps+1"], targets: Float[Array, " n"]) -> Float[Array, ""]:
+    """Total loss of LinearityIQA: norm-in-norm of the score plus AUXILIARY_WEIGHT times that of each auxiliary score.
 
     Args:
-      outputs: (n, 3), [auxiliary score 1, auxiliary score 2, score].
+      outputs: (n, taps + 1), auxiliary scores first, the score last.
       targets: (n,) opinion scores.
 
     Returns:
       scalar.
     """
-    terms = [w * norm_in_norm(outputs[:, i], targets) for i, w in enumerate(AUXILIARY_WEIGHTS)]
-    return jnp.sum(jnp.stack(terms))
+    auxiliary = [norm_in_norm(outputs[:, i], targets) for i in range(outputs.shape[1] - 1)]
+    return norm_in_norm(outputs[:, -1], targets) + AUXILIARY_WEIGHT * jnp.sum(jnp.stack(auxiliary))

@@ -9,11 +9,12 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Float16, Int, UInt8
 
 from robust_iqa_jax.defenses.pruning import Masks, apply_masks
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.frozen_maps import frozen_map
 from robust_iqa_jax.training.losses import linearity_iqa_loss
 from robust_iqa_jax.training.optimizer import stop_frozen
 
@@ -54,27 +55,31 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
     """The jitted step of a run; it gives its input state's memory to the output.
 
     Returns:
-      (state, images uint8 (b, h, w, 3), scores float32 (b,)) -> (state, {"loss", "gradient_norm"}).
+      (state, inputs, scores float32 (b,)) -> (state, {"loss", "gradient_norm"}); inputs are uint8 photos (b, h, w, 3),
+      or float16 maps of the frozen part (b, h, w, c) with config.cache_frozen.
     """
     module = build(config.model)
+    start = frozen_map(config) if config.cache_frozen else None
 
-    def loss_of(params: dict[str, Any], state: TrainState, images: Array, scores: Array) -> tuple[Array, Any]:
+    def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, scores: Array) -> tuple[Array, Any]:
         used = apply_masks(stop_frozen(config, params), state.masks)
         outputs, updated = module.apply(
             {"params": used, "batch_stats": state.batch_stats},
-            normalise(config.model, images),
+            inputs,
             train=True,
             train_backbone_stats=config.backbone_stats == "batch",
+            start=start,
             mutable=["batch_stats"],
         )
         return linearity_iqa_loss(outputs, scores), updated["batch_stats"]
 
     @partial(jax.jit, donate_argnums=0)
     def step(
-        state: TrainState, images: UInt8[Array, "b h w 3"], scores: Float[Array, " b"]
+        state: TrainState, inputs: UInt8[Array, "b h w 3"] | Float16[Array, "b h w c"], scores: Float[Array, " b"]
     ) -> tuple[TrainState, dict[str, Array]]:
-        pixels = images.astype(jnp.float32) / 255
-        (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, pixels, scores)
+        x = inputs.astype(jnp.float32)
+        x = normalise(config.model, x / 255) if start is None else x
+        (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, x, scores)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
         params = apply_masks(updated, state.masks)

@@ -1,0 +1,203 @@
+"""The commands as a user types them: results, one-line errors, exit statuses."""
+
+import csv
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import photo_tables
+import pytest
+from PIL import Image
+from skimage import data
+
+import robust_iqa_jax as riqa
+from robust_iqa_jax.cli import main
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.registry import init_pretrained
+from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+
+PHOTOS = {"astronaut": data.astronaut, "coffee": data.coffee, "cat": data.chelsea}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two checkpoints with untrained heads, and photos in two lossless formats."""
+    folder = tmp_path_factory.mktemp("commands")
+    for name, block in (("base", None), ("robust", BlockSpec(mid_channels=16))):
+        spec = ModelSpec(input_size=(96, 96), block=block)
+        variables = init_pretrained(spec, jax.random.key(0))
+        calibration = dataclasses.replace(Calibration.identity(), slope=jnp.float32(20), intercept=jnp.float32(50))
+        checkpoint.save(folder / name, Scorer(variables, calibration, spec, "pseudo_mos"))
+    for name, photo in PHOTOS.items():
+        Image.fromarray(photo()).save(folder / f"{name}.png")
+        Image.fromarray(photo()).save(folder / f"{name}.webp", lossless=True)
+    (folder / "text.jpg").write_text("not an image")
+    (folder / "cut.png").write_bytes((folder / "cat.png").read_bytes()[:9000])
+    return folder
+
+
+def run(capsys, *args):
+    status = main([str(arg) for arg in args])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_an_image_scores_the_same_alone_in_a_batch_and_in_another_lossless_format(folder, capsys):
+    paths = [folder / f"{name}.{kind}" for name in PHOTOS for kind in ("png", "webp")]
+    status, out, _ = run(capsys, "score", *paths, "--checkpoint", folder / "robust", "--json")
+    together = json.loads(out)
+    assert status == 0
+    assert [row["image"] for row in together] == [str(path) for path in paths]
+    assert all(row["model"] == str(folder / "robust") for row in together)
+    scores = [row["score"] for row in together]
+    spread = max(scores) - min(scores)
+    assert spread > 1e-3
+    for path, score in zip(paths, scores, strict=True):
+        alone = json.loads(run(capsys, "score", path, "--checkpoint", folder / "robust", "--json")[1])
+        assert alone[0]["score"] == pytest.approx(score, abs=1e-4 * spread)
+    for png, webp in zip(scores[::2], scores[1::2], strict=True):
+        assert png == pytest.approx(webp, abs=1e-5 * spread)
+
+
+def test_score_equals_the_scorer_in_a_notebook_up_to_resize_rounding(folder, capsys):
+    scorer = riqa.load(folder / "base")
+    direct = float(scorer(jnp.asarray(data.coffee()[None] / 255, jnp.float32))[0])
+    printed = json.loads(run(capsys, "score", folder / "coffee.png", "--checkpoint", folder / "base", "--json")[1])
+    gradient = jax.grad(lambda x: scorer(x).sum())(jnp.asarray(data.coffee()[None] / 255, jnp.float32))
+    # Pillow rounds to 8 bits twice; a rounding error of half a grey level at random signs moves the score this much
+    allowed = 10 * 0.5 / 255 * float(jnp.linalg.norm(gradient)) * np.sqrt(data.coffee().size / (96 * 96 * 3)) + 1e-3
+    assert printed[0]["score"] == pytest.approx(direct, abs=allowed)
+
+
+def test_unreadable_images_are_named_and_the_others_scored(folder, capsys):
+    bad = [folder / "text.jpg", folder / "cut.png", folder / "absent.png"]
+    status, out, err = run(capsys, "score", folder / "cat.png", *bad, "--checkpoint", folder / "base", "--json")
+    assert status == 1
+    assert [row["image"] for row in json.loads(out)] == [str(folder / "cat.png")]
+    for path in bad:
+        assert sum(str(path) in line for line in err.splitlines()) == 1
+
+
+def test_table_names_the_scale(folder, capsys):
+    status, out, _ = run(capsys, "score", folder / "cat.png", "--checkpoint", folder / "base")
+    assert status == 0
+    assert "pseudo_mos" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["score", "cat.png", "--checkpoint", "nowhere"], 1, "nowhere: no model.json there; give a folder that"),
+        (["paint"], 2, "unknown command 'paint'; choose one of quickstart, train"),
+        (["train", "absent.py"], 1, "absent.py: no such configuration file"),
+        (["train", "absent"], 1, "neither a .py file nor a shipped configuration (clive_lite0, "),
+        (["train"], 2, "give a configuration first"),
+        (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig"),
+        (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
+        (["attack", "cat.png", "--checkpoint", "base", "--eps", "four"], 2, "--eps four: give a number or a fraction"),
+    ],
+)
+def test_a_users_mistake_is_one_line(args, status, message, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    got, _, err = run(capsys, *args)
+    assert got == status
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("args", "allowed"),
+    [
+        (["score", "cat.png", "--checkpoint", "base", "--colour", "red"], "--colour"),
+        (["attack", "cat.png", "--checkpoint", "base", "--attack", "laser"], "pgd"),
+        (["train", "clive_lite0", "--block-start", "magic"], "projection"),
+    ],
+)
+def test_a_bad_option_names_the_allowed_values_with_status_2(args, allowed, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert allowed in captured.err + captured.out
+
+
+def test_attack_writes_lossless_images_inside_the_ball_and_their_scores(folder, capsys, tmp_path):
+    status, _, _ = run(
+        capsys, "attack", folder / "cat.png", folder / "coffee.png", folder / "text.jpg", "--checkpoint",
+        folder / "base", "--eps", "8/255", "--steps", 2, "--out", tmp_path,
+    )  # fmt: skip
+    assert status == 1
+    with (tmp_path / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [str(folder / "cat.png"), str(folder / "coffee.png")]
+    scorer = riqa.load(folder / "base")
+    for row, photo in zip(rows, (data.chelsea(), data.coffee()), strict=True):
+        adversarial = np.asarray(Image.open(row["adversarial"])).astype(int)
+        clean = np.asarray(Image.fromarray(photo).resize((96, 96), Image.Resampling.BILINEAR)).astype(int)
+        assert 0 < np.abs(adversarial - clean).max() <= 8
+        stored = float(scorer(jnp.asarray(adversarial[None] / 255, jnp.float32))[0])
+        assert float(row["attacked_8bit"]) == pytest.approx(stored, abs=1e-3)
+        assert float(row["attacked"]) > float(row["clean"])
+
+
+def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=96)
+    status, out, _ = run(
+        capsys, "evaluate", folder / "base", folder / "robust", "--data", table, "--steps", 1, "--eps", 0.01, 0.02,
+        "--attack-photos", 2, "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert status == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [(row["model"], row["eps"]) for row in report["rows"]] == [
+        ("base", 0.01), ("base", 0.02), ("robust", 0.01), ("robust", 0.02),
+    ]  # fmt: skip
+    keys = {"model", "srocc", "plcc", "attack", "eps", "abs_gain", "abs_gain_baseline_range", "rscore"}
+    assert all(keys <= row.keys() for row in report["rows"])
+    assert "| robust | pgd-1 |" in out
+    assert {p.name for p in (tmp_path / "report").iterdir()} == {
+        "report.json", "report.md", "tradeoff.png", "per_image.csv",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["quickstart", "train clive_lite0", "evaluate", "attack", "score"])
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), "--help"])
+    assert stop.value.code == 0
+    assert f"riqa {command.split()[0]}" in capsys.readouterr().out
+
+
+def damage(path, kind):
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-5000])
+    elif kind == "not json":
+        path.write_text("{")
+    else:
+        tensors = checkpoint.load_file(path)
+        name = sorted(tensors)[0]
+        tensors[name] = {"nan": np.full_like(tensors[name], np.nan), "shape": np.zeros(3, np.float32)}[kind]
+        checkpoint.save_file(tensors, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("truncated", "model.safetensors", "damaged or truncated"),
+        ("not json", "model.json", "not a readable model description"),
+        ("nan", "model.safetensors", "1 tensors not finite"),
+        ("shape", "model.safetensors", "1 tensors wrong shape"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(kind, name, message, folder, capsys, tmp_path):
+    for part in ("model.json", "model.safetensors"):
+        (tmp_path / part).write_bytes((folder / "base" / part).read_bytes())
+    damage(tmp_path / name, kind)
+    status, _, err = run(capsys, "score", folder / "cat.png", "--checkpoint", tmp_path)
+    assert status == 1
+    assert message in err
+    assert name in err
+    assert len(err.strip().splitlines()) == 1

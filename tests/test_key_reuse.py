@@ -1,0 +1,32 @@
+"""No random key is used twice: everything that draws runs under JAX's key-reuse checker, which raises if one is."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.errors import KeyReuseError
+
+from robust_iqa_jax.attacks import pgd
+from robust_iqa_jax.models.registry import init
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+
+
+def test_the_checker_sees_a_reused_key():
+    with jax.debug_key_reuse(True):
+        key = jax.random.key(0)
+        jax.random.normal(key)
+        with pytest.raises(KeyReuseError):
+            jax.random.normal(key)
+
+
+@pytest.mark.parametrize("variant", ["a-kon", "authors-linearity"])
+def test_pgd_uses_each_key_once(variant):
+    with jax.debug_key_reuse(True):
+        x = jnp.full((2, 4, 4, 3), 0.5)
+        adversarial = pgd(4 / 255, 2, variant=variant)(lambda v: v.sum((1, 2, 3)), jax.random.key(0), x)
+    assert adversarial.shape == x.shape
+
+
+def test_model_initialisation_uses_each_key_once():
+    with jax.debug_key_reuse(True):
+        variables = init(ModelSpec(input_size=(32, 32), block=BlockSpec(mid_channels=4)), jax.random.key(0))
+    assert set(variables["params"]) == {"backbone", "block", "head"}
