@@ -9,19 +9,25 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import photo_tables
 import pytest
 from safetensors.numpy import load_file
 
+from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.defenses.pruning import l2_filter_masks
+from robust_iqa_jax.evaluation.accuracy import srocc
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.features import outputs_from
 from robust_iqa_jax.training.loop import initial_variables, train
 from robust_iqa_jax.training.optimizer import part_labels
+from robust_iqa_jax.training.warm_up import warm_up_head
 
 SPEC = ModelSpec(input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=24))
 CONFIG = TrainConfig(
@@ -64,36 +70,50 @@ def test_stored_scorer_gives_the_same_scores(trained, photos):
     assert loaded.label == "mos"
 
 
-def test_projection_start_keeps_more_of_the_map_than_a_random_block(photos):
-    def scores_of_map(start):
-        variables = initial_variables(dataclasses.replace(CONFIG, block_start=start), photos[0])
-        plain = dataclasses.replace(SPEC, block=None)
-        from robust_iqa_jax.models.registry import build, normalise
+@pytest.mark.parametrize(("start", "low", "high"), [("projection", 0.0, 0.8), ("random", 0.9, np.inf)])
+def test_projection_start_keeps_most_of_the_map_and_a_random_block_does_not(start, low, high, photos):
+    variables = initial_variables(dataclasses.replace(CONFIG, block_start=start), photos[0])
+    module = build(SPEC)
+    images = jnp.stack([resize_image(photos[0].load(i), (64, 64)) for i in range(8)]) / 255
+    own = {name: variables[name]["backbone"] for name in ("params", "batch_stats")}
+    plain = module.backbone.apply(own, normalise(SPEC, images), train=False)["stage5"]
+    replaced = module.block.apply({"params": variables["params"]["block"]}, plain)
+    error = float(jnp.linalg.norm(replaced - plain) / jnp.linalg.norm(plain))
+    assert low <= error < high
 
-        images = jax.numpy.stack([photos[0].load(i)[:64, :64] for i in range(8)]) / 255.0
-        outputs = []
-        for spec in (SPEC, plain):
-            module = build(spec)
-            own = {"params": variables["params"]["backbone"], "batch_stats": variables["batch_stats"]["backbone"]}
-            if spec.block is None:
-                outputs.append(module.backbone.apply(own, normalise(spec, images), train=False)["stage5"])
-            else:
-                block = module.block
-                assert block is not None
-                outputs.append(
-                    block.apply({"params": variables["params"]["block"]}, outputs_before(module, own, spec, images))
-                )
-        with_block, without = outputs
-        return float(np.linalg.norm(with_block - without) / np.linalg.norm(without))
 
-    def outputs_before(module, own, spec, images):
-        from robust_iqa_jax.models.registry import normalise
+def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(photos):
+    full = dataclasses.replace(SPEC, block=BlockSpec(at="stage5", mid_channels=112))
+    variables = initial_variables(dataclasses.replace(CONFIG, model=full), photos[0])
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, 112)), jnp.float32)
+    y = build(full).block.apply({"params": variables["params"]["block"]}, x)
+    # with as many directions as channels the projection is the identity
+    np.testing.assert_allclose(y, x, atol=2e-4)
 
-        return module.backbone.apply(own, normalise(spec, images), train=False)["stage5"]
 
-    projected, random = scores_of_map("projection"), scores_of_map("random")
-    assert projected < 0.75
-    assert random > 0.95
+def test_cached_maps_train_as_photos_do(photos, tmp_path):
+    config = dataclasses.replace(
+        CONFIG, train_from="stage6", backbone_stats="frozen", flip=False, head_epochs=2, steps=3
+    )
+    losses = []
+    for cached in (False, True):
+        folder = tmp_path / str(cached)
+        train(dataclasses.replace(config, cache_frozen=cached), photos[0], folder)
+        losses.append([json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)  # the maps are kept in half precision
+    assert len(list((tmp_path / "True" / "frozen_maps").glob("*/*.npy"))) == len(photos[0])
+
+
+def test_head_warm_up_fits_the_head_and_nothing_else(photos):
+    variables = initial_variables(CONFIG, photos[0])
+    rng = np.random.default_rng(0)
+    features = [rng.normal(size=(96, width)).astype(np.float32) for width in (112, 192, 320)]
+    scores = features[0] @ rng.normal(size=112) + 50
+    warmed = warm_up_head(variables, features, scores, 30, jax.random.key(0))
+    assert srocc(outputs_from(warmed, features), scores) > 0.9
+    assert abs(srocc(outputs_from(variables, features), scores)) < 0.7
+    for part in ("backbone", "block"):
+        assert warmed["params"][part] is variables["params"][part]
 
 
 def test_pruned_filters_stay_zero_through_fine_tuning(trained, photos, tmp_path):
@@ -149,6 +169,8 @@ def test_a_folder_of_another_run_is_refused(trained, photos):
         ({"train_from": "layer9"}, "--train-from layer9: not a feature map; choose one of stem, "),
         ({"model": dataclasses.replace(SPEC, taps=("stage5", "neck"))}, "no feature map 'neck'; choose one of stem, "),
         ({"prune": 1.5}, r"amount must lie in \[0, 1\)"),
+        ({"cache_frozen": True}, "--cache-frozen: needs --train-from"),
+        ({"cache_frozen": True, "train_from": "stage6"}, "--cache-frozen: needs --backbone-stats frozen"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(changes, message, photos, tmp_path):

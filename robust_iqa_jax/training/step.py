@@ -83,7 +83,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
         params = apply_masks(updated, state.masks)
-        metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradient)}
+        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks), metrics
 
     return step
