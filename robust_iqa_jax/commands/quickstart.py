@@ -1,6 +1,7 @@
 """`riqa quickstart`: trains a model without and with the RobustBlock, prunes, attacks and reports, with no download.
 Example: riqa quickstart --out runs/quickstart"""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ def main(args: list[str]) -> int:
     parsed = tyro.cli(QuickstartArgs, args=args, prog="riqa quickstart", description=__doc__)
     began = time.perf_counter()
     study = load_config("quickstart", StudyConfig)
+    study = dataclasses.replace(study, base=dataclasses.replace(study.base, cache_dir=parsed.out / "frozen_maps"))
     with err.status("making the embedded photos"):
         photos = open_photos(study.base.data)
     training, test = split_photos(photos, study.base.test_group)
