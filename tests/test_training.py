@@ -192,15 +192,15 @@ def test_killed_run_ends_bit_identical_to_the_uninterrupted_one(tmp_path):
             *("--workdir", str(tmp_path / name)),
         ]
 
-    subprocess.run(command("whole"), check=True, capture_output=True, timeout=200)
+    subprocess.run(command("whole"), check=True, capture_output=True, timeout=250, cwd=tmp_path)
     log = tmp_path / "killed" / "metrics.jsonl"
-    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
     while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) >= 5):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "model" / "model.json").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True, timeout=200)
+    subprocess.run(command("killed"), check=True, capture_output=True, timeout=250, cwd=tmp_path)
     whole, resumed = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
     assert whole.keys() == resumed.keys()
     for name, tensor in whole.items():
