@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TypeVar
 
-from robust_iqa_jax import configs
+import robust_iqa_jax.configs as configs
 
 T = TypeVar("T")
 

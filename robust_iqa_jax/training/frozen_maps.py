@@ -86,7 +86,7 @@ def frozen_maps(
 
     for i in range(len(photos)):
         image = resize_image(photos.load(i), size)
-        paths.append(folder / f"{hashlib.sha256(np.ascontiguousarray(image)).hexdigest()[:32]}.npy")
+        paths.append(folder / f"{hashlib.sha256(image.tobytes()).hexdigest()[:32]}.npy")
         if not paths[-1].exists():
             waiting.append((paths[-1], image))
         if len(waiting) == BATCH or (waiting and i == len(photos) - 1):
