@@ -25,7 +25,7 @@ from robust_iqa_jax.commands.train import run
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.evaluation.report import eps_text, write_report
-from robust_iqa_jax.study import EPS, StudyConfig, variants
+from robust_iqa_jax.study import BASE, EPS, PRUNED, ROBUST, StudyConfig, variants
 
 MEASURES = ("srocc", "plcc", "krocc", "rmse")
 
@@ -41,6 +41,8 @@ class Args:
     results: Path | None = None
     """Folder for the dated table; none is written where not given."""
     folds: tuple[str, ...] = ("0", "1", "2", "3", "4")
+    models: tuple[str, ...] = (BASE, ROBUST, PRUNED)
+    """Variants to run; one that starts from another needs it too."""
     attack_photos: int | None = None
     """Photos attacked per fold; the configuration's where not given."""
 
@@ -71,7 +73,9 @@ def run_fold(study: StudyConfig, photos: PhotoSet, args: Args, fold: str) -> Non
     base = dataclasses.replace(study.base, data=args.data, test_group=fold, cache_dir=args.out / "frozen_maps")
     training, test = split_photos(photos, fold)
     scorers, seconds = {}, {}
-    for name, config in variants(dataclasses.replace(study, base=base), args.out / fold).items():
+    configs = variants(dataclasses.replace(study, base=base), args.out / fold)
+    for name in args.models:
+        config = configs[name]
         began = time.perf_counter()
         scorers[name] = run(config, training, test)[0]
         seconds[name] = time.perf_counter() - began

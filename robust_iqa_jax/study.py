@@ -45,7 +45,6 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
         start_from=robust.workdir,
         epochs=study.fine_tune_epochs,
         steps=None,
-        head_epochs=0,
         cache_frozen=False,  # pruning changes the frozen layers too: their maps would be made for one short run
         learning_rate=study.fine_tune_rate,
         workdir=workdir / PRUNED,

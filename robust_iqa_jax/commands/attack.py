@@ -57,7 +57,8 @@ def main(args: list[str]) -> int:
     parsed.out.mkdir(parents=True, exist_ok=True)
     rows = []
     with bar() as progress:
-        for i, (path, image) in enumerate(progress.track(read, description="attacking")):
+        task = progress.add_task("attacking", total=len(read), note="")
+        for i, (path, image) in enumerate(read):
             clean = jnp.asarray(to_float(image))[None]
             adversarial = attack(scorer, jax.random.fold_in(jax.random.key(parsed.seed), i), clean)
             pixels = np.round(np.asarray(adversarial[0]) * 255).astype(np.uint8)
@@ -74,6 +75,7 @@ def main(args: list[str]) -> int:
                     "attacked_8bit": float(scorer(jnp.asarray(to_float(pixels))[None])[0]),
                 }
             )
+            progress.update(task, advance=1)
     with (parsed.out / "scores.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["image", "adversarial", "clean", "attacked", "attacked_8bit"])
         writer.writeheader()
