@@ -4,8 +4,8 @@
 
 Photos keep their own resolution: shrinking them hides what people judge (ridge regression on frozen features: SROCC .68
 at 224x224, .73 at 320x320, .78 at 500x500). Layers up to stage5 stay as ImageNet made them, so that their maps are
-computed once. The head is fitted first, then the later stages are trained with it, briefly, on whole photos and in large
-batches: crops and batches of 8 or 16 gave .79 to .81 on folds 0 and 3, since norm-in-norm compares a batch with itself.
+computed once. The head is fitted first, then the later stages are trained with it, briefly, on whole photos and in
+large batches: crops and batches of 8 or 16 gave .79 to .81 on folds 0 and 3.
 Expected: benchmarks/results/, written by benchmarks/clive_folds.py.
 """
 
