@@ -12,8 +12,8 @@ def get_config() -> StudyConfig:
     """The study."""
     return StudyConfig(
         base=clive_lite0.get_config(),
-        block=BlockSpec(mid_channels=96),
+        block=BlockSpec(),
         fine_tune_epochs=0.5,
         fine_tune_rate=1e-4,
-        attack_photos=5,
+        attack_photos=8,
     )

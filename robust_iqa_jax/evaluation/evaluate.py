@@ -67,7 +67,7 @@ def evaluate(
       baseline: the undefended model, or its clean scores on these images: its range scales the headline. None: this
         model is its own baseline.
       key: of the attacks' random starts; image i uses fold_in(key, i) under every attack and in every model.
-      batch_size: images a call; the last batch is padded, so nothing compiles twice.
+      batch_size: most images a call; batches are evened out and the last one padded, so nothing compiles twice.
       names: (n,) names of the images.
       model: name in the rows.
       accuracy_pair: (predictions, mos) of all clean photos where only some are attacked: accuracy and the model's own
@@ -88,7 +88,8 @@ def evaluate(
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
     keys = example_keys(jax.random.key(0) if key is None else key, count)
     score = scorer if not jax.tree_util.all_leaves([scorer]) else jax.jit(scorer)
-    batches = [_padded(images, keys, start, batch_size) for start in range(0, count, batch_size)]
+    size = -(-count // -(-count // batch_size))  # even batches: the last one is padded, and padding costs as images do
+    batches = [_padded(images, keys, start, size) for start in range(0, count, size)]
     clean = _scores(score, [batch for batch, _, _ in batches], count)
     if callable(baseline):
         baseline = _scores(baseline, [batch for batch, _, _ in batches], count)

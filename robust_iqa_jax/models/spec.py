@@ -18,7 +18,7 @@ class BlockSpec:
 
     at: str = "stage5"
     """Named feature map of the backbone that the block replaces; the network goes on from the replaced map."""
-    mid_channels: int = 64
+    mid_channels: int = 96
     pool: Pool = "none"
     padding: int = 1
     norm: Norm = "taps"
