@@ -26,9 +26,9 @@ from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.features import outputs_from
+from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.loop import initial_variables, train
 from robust_iqa_jax.training.optimizer import part_labels
-from robust_iqa_jax.training.warm_up import warm_up_head
 
 SPEC = ModelSpec(input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=24))
 CONFIG = TrainConfig(
@@ -110,7 +110,7 @@ def test_head_warm_up_fits_the_head_and_nothing_else(photos):
     rng = np.random.default_rng(0)
     features = [rng.normal(size=(96, width)).astype(np.float32) for width in (112, 192, 320)]
     scores = features[0] @ rng.normal(size=112) + 50
-    warmed = warm_up_head(variables, features, scores, 30, jax.random.key(0))
+    warmed = fit_head(variables, features, scores, 30, jax.random.key(0))
     assert srocc(outputs_from(warmed, features), scores) > 0.9
     assert abs(srocc(outputs_from(variables, features), scores)) < 0.7
     for part in ("backbone", "block"):

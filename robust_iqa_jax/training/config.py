@@ -24,7 +24,8 @@ class TrainConfig:
     """Where everything is written; runs/NAME where not given. An interrupted run found there goes on."""
     epochs: float = 10
     head_epochs: float = 0
-    """Passes in which the head alone is fitted to pooled features of whole photos, before everything is trained."""
+    """Passes in which the head alone is fitted to pooled features of whole photos, before everything is trained and
+    again after it."""
     steps: int | None = None
     """Length in steps; overrides epochs."""
     batch_size: int = 8

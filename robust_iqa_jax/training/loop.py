@@ -27,12 +27,12 @@ from robust_iqa_jax.training.calibration import calibrate
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.features import outputs_from, pooled_features
 from robust_iqa_jax.training.frozen_maps import frozen_maps
+from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.metrics_log import MetricsLog
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
-from robust_iqa_jax.training.warm_up import warm_up_head
 
 PROJECTION_PHOTOS = 64
 
@@ -91,7 +91,7 @@ def train(
         elif config.head_epochs:
             features = pooled_features(config, {**variables, "params": state.params}, load, len(photos))
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
-            variables = warm_up_head(variables, features, photos.scores, config.head_epochs, key)
+            variables = fit_head(variables, features, photos.scores, config.head_epochs, key)
             state = init_state(variables, optimizer, masks)
         start = int(state.step)
         with MetricsLog(workdir, start) as log:
@@ -108,7 +108,11 @@ def train(
                 checkpoints.save(state, batches.get_state(), force=done == total)
                 on_step(done, total, values)
     trained = {"params": state.params, "batch_stats": state.batch_stats}
-    outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
+    features = pooled_features(config, trained, load, len(photos))
+    if config.head_epochs:
+        key = jax.random.fold_in(jax.random.key(config.seed), 2)
+        trained = fit_head(trained, features, photos.scores, config.head_epochs, key)
+    outputs = outputs_from(trained, features)
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     scorer = calibrate(scorer, outputs, photos.scores)
     checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})

@@ -1,5 +1,5 @@
-"""Head first: fit the regression head alone on pooled features of whole photos, before everything is trained.
-Linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): fresh heads distort good features less."""
+"""Fit the regression head alone on pooled features of whole photos: before everything is trained, and again after.
+Probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): a fitted head distorts good features less."""
 
 import math
 from functools import partial
@@ -18,7 +18,7 @@ BATCH = 64
 RATE = 1e-3
 
 
-def warm_up_head(
+def fit_head(
     variables: dict[str, Any],
     features: list[Float[np.ndarray, "n f"]],
     scores: Float[np.ndarray, " n"],
