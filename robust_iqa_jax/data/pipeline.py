@@ -85,8 +85,7 @@ def training_batches(
     Raises:
       ValueError: fewer photos than a batch.
     """
-    if len(scores) < batch_size:
-        raise ValueError(f"{len(scores)} training photos do not fill a batch of {batch_size}; lower --batch-size")
+    check_batch_size(len(scores), batch_size)
 
     def read(i: int, rng: np.random.Generator) -> dict[str, Any]:
         return {"inputs": augment(load(i), rng), "scores": np.float32(scores[i])}
@@ -95,6 +94,12 @@ def training_batches(
     batched = dataset.batch(batch_size, drop_remainder=True)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
     return iter(batched.to_iter_dataset(options))
+
+
+def check_batch_size(count: int, batch_size: int) -> None:
+    """Raise ValueError where `count` photos do not fill one batch."""
+    if count < batch_size:
+        raise ValueError(f"{count} training photos do not fill a batch of {batch_size}; lower --batch-size")
 
 
 def evaluation_batches(photos: PhotoSet, size: tuple[int, int], batch_size: int) -> Iterator[tuple[np.ndarray, int]]:

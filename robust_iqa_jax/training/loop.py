@@ -14,6 +14,7 @@ import numpy as np
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import (
+    check_batch_size,
     crop_and_flip,
     evaluation_batches,
     resized,
@@ -21,15 +22,15 @@ from robust_iqa_jax.data.pipeline import (
 )
 from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.registry import init_pretrained
+from robust_iqa_jax.models.registry import build, init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.calibration import calibrate
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.features import outputs_from, pooled_features
-from robust_iqa_jax.training.frozen_maps import frozen_maps
+from robust_iqa_jax.training.frozen_maps import frozen_map, frozen_maps
 from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.metrics_log import MetricsLog
-from robust_iqa_jax.training.optimizer import make_optimizer
+from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
@@ -67,6 +68,7 @@ def train(
       ValueError: the folder holds another configuration's run, or the configuration does not fit the photos.
       FloatingPointError: the loss is not finite.
     """
+    check(config, len(photos))
     _claim(config, workdir)
     total = total_steps(config, len(photos))
     variables = initial_variables(config, photos)
@@ -117,6 +119,18 @@ def train(
     scorer = calibrate(scorer, outputs, photos.scores)
     checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
     return scorer
+
+
+def check(config: TrainConfig, photos: int) -> None:
+    """Raise ValueError for settings that do not fit the model or the number of photos, before anything is done."""
+    build(config.model)
+    part_labels(config, {})
+    l2_filter_masks({}, config.prune)
+    check_batch_size(photos, config.batch_size)
+    if config.cache_frozen:
+        frozen_map(config)
+    else:
+        crop_and_flip(config.model.input_size, config.crop, config.flip)
 
 
 def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
