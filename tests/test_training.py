@@ -18,17 +18,19 @@ from safetensors.numpy import load_file
 
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.open import open_photos, split_photos
-from robust_iqa_jax.defenses.pruning import l2_filter_masks
+from robust_iqa_jax.data.pipeline import resized
+from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
 from robust_iqa_jax.evaluation.accuracy import srocc
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.features import outputs_from
 from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.loop import initial_variables, train
-from robust_iqa_jax.training.optimizer import part_labels
+from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 
 SPEC = ModelSpec(input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=24))
 CONFIG = TrainConfig(
@@ -115,6 +117,52 @@ def test_head_warm_up_fits_the_head_and_nothing_else(photos):
     assert abs(srocc(outputs_from(variables, features), scores)) < 0.7
     for part in ("backbone", "block"):
         assert warmed["params"][part] is variables["params"][part]
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [("steps", [1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]), ("cosine", (1 + np.cos(np.pi * np.arange(9) / 9)) / 2)],
+)
+def test_rates_follow_the_schedule_and_the_part(decay, expected):
+    config = dataclasses.replace(CONFIG, decay=decay, backbone_factor=4, train_from="stage2")
+    params = {"head": {"a": jnp.ones(1)}, "backbone": {"stage2_block1": jnp.ones(1), "stage1_block1": jnp.ones(1)}}
+    optimizer = make_optimizer(config, 9)
+    state, moved = optimizer.init(params), []
+    for _ in range(9):  # Adam moves by its rate under a constant gradient
+        updates, state = optimizer.update(params, state, params)
+        moved.append([-float(leaf[0]) for leaf in jax.tree.leaves(updates)])
+    frozen, backbone, head = np.array(moved).T
+    np.testing.assert_allclose(head, config.learning_rate * np.asarray(expected), rtol=1e-4)
+    np.testing.assert_allclose(backbone, 4 * head, rtol=1e-4)
+    assert (frozen == 0).all()
+
+
+def test_reestimated_statistics_are_those_of_the_batch(photos):
+    variables = initial_variables(CONFIG, photos[0])
+    load = resized(photos[0], SPEC.input_size)
+    found = reestimate_batch_stats(CONFIG, variables, load, len(photos[0]))
+    assert len(photos[0]) <= 32  # one batch, so that running averages in evaluation must do what the batch's own do
+    images = normalise(SPEC, jnp.stack([load(i) for i in range(len(photos[0]))]) / 255)
+    module = build(SPEC)
+    expected, _ = module.apply(variables, images, train=True, mutable=["batch_stats"], method="features")
+    actual = module.apply(found, images, method="features")
+    before = module.apply(variables, images, method="features")
+    for a, b, c in zip(actual, expected, before, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+        assert np.abs(np.asarray(b - c)).max() > 0.1
+
+
+def test_a_pruned_network_measures_its_batch_statistics_again(trained, photos, tmp_path):
+    config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=1, backbone_stats="frozen")
+    scorer = train(config, photos[0], tmp_path)
+    variables = initial_variables(config, photos[0])
+    masks = l2_filter_masks(variables["params"], 0.1)
+    variables = {**variables, "params": apply_masks(variables["params"], masks)}
+    expected = reestimate_batch_stats(config, variables, resized(photos[0], SPEC.input_size), len(photos[0]))
+    same = jax.tree.map(
+        np.array_equal, scorer.variables["batch_stats"]["backbone"], expected["batch_stats"]["backbone"]
+    )
+    assert all(jax.tree.leaves(same))
 
 
 def test_pruned_filters_stay_zero_through_fine_tuning(trained, photos, tmp_path):

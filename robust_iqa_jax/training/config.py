@@ -24,8 +24,7 @@ class TrainConfig:
     """Where everything is written; runs/NAME where not given. An interrupted run found there goes on."""
     epochs: float = 10
     head_epochs: float = 0
-    """Passes in which the head alone is fitted to pooled features of whole photos, before everything is trained and
-    again after it."""
+    """Passes in which the head alone is fitted to pooled features of whole photos, before everything is trained."""
     steps: int | None = None
     """Length in steps; overrides epochs."""
     batch_size: int = 8
@@ -33,8 +32,8 @@ class TrainConfig:
     """Adam's rate of head and block."""
     backbone_factor: float = 0.1
     """Backbone's rate as a share of learning_rate."""
-    decay_stages: int = 3
-    """The rates fall tenfold at each of this many equal parts of the run but the first; 1 keeps them."""
+    decay: Literal["steps", "cosine"] = "steps"
+    """The rates fall tenfold at each third of the run (the papers), or to zero along half a cosine."""
     train_from: str | None = None
     """First feature map of the backbone whose layers are trained; the layers before it keep their weights (faster)."""
     cache_frozen: bool = False

@@ -1,4 +1,4 @@
-"""Fit the regression head alone on pooled features of whole photos: before everything is trained, and again after.
+"""Fit the regression head alone on pooled features of whole photos, before everything is trained.
 Probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054): a fitted head distorts good features less."""
 
 import math

@@ -24,6 +24,7 @@ from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import calibrate
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.features import outputs_from, pooled_features
@@ -73,14 +74,16 @@ def train(
     total = total_steps(config, len(photos))
     variables = initial_variables(config, photos)
     masks = l2_filter_masks(variables["params"], config.prune) if config.prune else {}
-    optimizer = make_optimizer(config, total)
-    state = init_state(variables, optimizer, masks)
     size = config.model.input_size
     load = resized(photos, size)
+    if masks:
+        variables = {**variables, "params": apply_masks(variables["params"], masks)}
+        variables = reestimate_batch_stats(config, variables, load, len(photos))
+    optimizer = make_optimizer(config, total)
+    state = init_state(variables, optimizer, masks)
     if config.cache_frozen:
-        start = {**variables, "params": apply_masks(variables["params"], masks)}
         folder = config.cache_dir or workdir / "frozen_maps"
-        load = frozen_maps(config, start, photos, folder, on_photos)
+        load = frozen_maps(config, variables, photos, folder, on_photos)
         size = load(0).shape[1:3]
     augment = crop_and_flip(size, config.crop, config.flip)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment)
@@ -91,7 +94,7 @@ def train(
             state, data_state = restored
             batches.set_state(data_state)
         elif config.head_epochs:
-            features = pooled_features(config, {**variables, "params": state.params}, load, len(photos))
+            features = pooled_features(config, variables, load, len(photos))
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
             variables = fit_head(variables, features, photos.scores, config.head_epochs, key)
             state = init_state(variables, optimizer, masks)
@@ -111,9 +114,6 @@ def train(
                 on_step(done, total, values)
     trained = {"params": state.params, "batch_stats": state.batch_stats}
     features = pooled_features(config, trained, load, len(photos))
-    if config.head_epochs:
-        key = jax.random.fold_in(jax.random.key(config.seed), 2)
-        trained = fit_head(trained, features, photos.scores, config.head_epochs, key)
     outputs = outputs_from(trained, features)
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     scorer = calibrate(scorer, outputs, photos.scores)

@@ -1,5 +1,5 @@
-"""Adam with two rates, pretrained backbone slower than the fresh parts, both cut tenfold at each third of the run.
-Source: lidq92/LinearityIQA (REFERENCE 2.1): StepLR gamma 0.1 every int(E / (1 + ln .01 / ln .1)) = E/3 epochs."""
+"""Adam with two rates, of the pretrained backbone and of the fresh parts, cut tenfold at each third or along a cosine.
+Source: lidq92/LinearityIQA: StepLR gamma 0.1 every int(E / (1 + ln .01 / ln .1)) = E/3 epochs; the cosine is ours."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -21,8 +21,9 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTrans
     """
 
     def adam(rate: float) -> optax.GradientTransformation:
-        cuts = {total_steps * i // config.decay_stages: 0.1 for i in range(1, config.decay_stages)}
-        return optax.adam(optax.piecewise_constant_schedule(rate, cuts))
+        if config.decay == "cosine":
+            return optax.adam(optax.cosine_decay_schedule(rate, total_steps))
+        return optax.adam(optax.piecewise_constant_schedule(rate, {total_steps * i // 3: 0.1 for i in (1, 2)}))
 
     parts: dict[Hashable, optax.GradientTransformation] = {
         "fresh": adam(config.learning_rate),

@@ -46,8 +46,8 @@ Step = Callable[[TrainState, Array, Array], tuple[TrainState, dict[str, Array]]]
 
 
 def init_state(variables: dict[str, Any], optimizer: optax.GradientTransformation, masks: Masks) -> TrainState:
-    """State before the first step; masked filters are already zero."""
-    params = apply_masks(variables["params"], masks)
+    """State before the first step, of variables whose masked filters are already zero."""
+    params = dict(variables["params"])
     return TrainState(jnp.int32(0), params, dict(variables["batch_stats"]), optimizer.init(params), masks)
 
 

@@ -1,0 +1,55 @@
+"""Batch statistics of a backbone measured again: what running averages describe is gone once filters are pruned.
+Source: adaptive batch normalisation of Li et al. 2020 (EagleEye, arXiv 2007.02491), section 3.3."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from robust_iqa_jax.models.registry import build, normalise
+from robust_iqa_jax.training.config import TrainConfig
+
+PHOTOS = 256
+BATCH = 32
+
+
+def reestimate_batch_stats(
+    config: TrainConfig, variables: dict[str, Any], load: Callable[[int], np.ndarray], count: int
+) -> dict[str, Any]:
+    """Variables whose backbone has, as running averages, the mean batch statistics of up to 256 whole photos.
+
+    Every layer sees the outputs of layers normalised by their own batch, as in training.
+
+    Args:
+      config: the run.
+      variables: of the model; only the backbone's batch statistics change.
+      load: index -> uint8 photo (h, w, 3).
+      count: number of photos.
+
+    Returns:
+      new variables.
+    """
+    module = build(config.model)
+
+    @jax.jit
+    def of_batch(images: Array) -> Any:
+        x = normalise(config.model, images.astype(jnp.float32) / 255)
+
+        def updated(start: float) -> Any:
+            stats = jax.tree.map(lambda leaf: jnp.full_like(leaf, start), variables["batch_stats"])
+            own = {"params": variables["params"], "batch_stats": stats}
+            _, new = module.apply(own, x, train=True, mutable=["batch_stats"], method="features")
+            return cast(dict[str, Any], new)["batch_stats"]["backbone"]
+
+        # running averages move as old -> m old + (1 - m) batch: from 0 and from 1 the batch's own follow for any m,
+        # and XLA computes the network once for both, since it does not depend on the averages
+        return jax.tree.map(lambda zero, one: zero / (1 - (one - zero)), updated(0.0), updated(1.0))
+
+    size = min(BATCH, count)
+    chosen = np.linspace(0, count - 1, min(PHOTOS, count) // size * size).astype(int).reshape(-1, size)
+    batches = [of_batch(np.stack([load(int(i)) for i in index])) for index in chosen]
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *batches)
+    return {**variables, "batch_stats": {**variables["batch_stats"], "backbone": mean}}
