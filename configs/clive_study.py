@@ -15,5 +15,5 @@ def get_config() -> StudyConfig:
         block=BlockSpec(),
         fine_tune_epochs=0.5,
         fine_tune_rate=1e-4,
-        attack_photos=8,
+        attack_photos=6,
     )

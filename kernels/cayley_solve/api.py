@@ -1,33 +1,47 @@
 """Inverse of the Cayley system M(f): one entry point over the implementations of this folder.
-Benchmarked in benchmarks/; the choice of method is the only thing that this file decides."""
+Measured by benchmarks/solvers.py; the choice of method is the only thing that this file decides."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from jaxtyping import Array, Complex, Float
 
 from robust_iqa_jax.kernels.cayley_solve.block_inverse import block_inverse
+from robust_iqa_jax.kernels.cayley_solve.closed_form import LARGEST, closed_form_inverse
+from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz_inverse
 from robust_iqa_jax.kernels.cayley_solve.reference import lu_inverse
 
-Method = Literal["block", "lu"]
-METHODS: dict[str, Callable[[Array], Array]] = {"block": block_inverse, "lu": lu_inverse}
+Solver = Literal["auto", "block", "closed_form", "newton_schulz", "lu"]
+
+SOLVERS: dict[str, Callable[[Array], Array]] = {
+    "block": block_inverse,
+    "closed_form": closed_form_inverse,
+    "newton_schulz": newton_schulz_inverse,
+    "lu": lu_inverse,
+}
+
+
+def choose(side: int) -> str:
+    """What "auto" means for matrices of this side, on every platform (kernels/README.md has the measurements)."""
+    return "closed_form" if side <= LARGEST else "block"
 
 
 def inverse(
-    matrices: Complex[Array, "*f c c"] | Float[Array, "*f c c"], method: Method = "block"
+    matrices: Complex[Array, "*f c c"] | Float[Array, "*f c c"], solver: Solver = "auto"
 ) -> Complex[Array, "*f c c"] | Float[Array, "*f c c"]:
     """Inverse of matrices whose Hermitian part is at least the identity, as Cayley systems are.
 
     Args:
       matrices: (*f, c, c), float32/complex64 or wider.
-      method: "block" (matrix products only, every platform, the default) or "lu" (reference).
+      solver: "block" (matrix products, no pivoting), "closed_form" (c <= 3), "newton_schulz" (matrix products, checked,
+        falls back to "block"), "lu" (LAPACK's; not for jitted programs on CPU), or "auto".
 
     Returns:
       (*f, c, c), same dtype.
 
     Raises:
-      ValueError: unknown method.
+      ValueError: unknown solver, or "closed_form" for c > 3.
     """
-    if method not in METHODS:
-        raise ValueError(f"cayley_solve: unknown method {method!r}; choose one of {sorted(METHODS)}")
-    return METHODS[method](matrices)
+    if solver not in get_args(Solver):
+        raise ValueError(f"cayley_solve: unknown solver {solver!r}; choose one of {', '.join(get_args(Solver))}")
+    return SOLVERS[choose(matrices.shape[-1]) if solver == "auto" else solver](matrices)

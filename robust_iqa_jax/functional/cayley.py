@@ -11,8 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from robust_iqa_jax.functional.spectral import HIGHEST, frequencies, half_lags, lag_gram, spectrum_norm, tap_offsets
-from robust_iqa_jax.kernels.cayley_solve.api import inverse
+from robust_iqa_jax.functional.spectral import (
+    HIGHEST,
+    frequencies,
+    half_lags,
+    kernel_spectrum,
+    lag_gram,
+    spectrum_norm,
+    tap_offsets,
+)
+from robust_iqa_jax.kernels.cayley_solve.api import Solver, inverse
+from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
+from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
 
 Norm = Literal["taps", "spectrum"]
 
@@ -117,6 +127,7 @@ def prepare(
     bias: Float[Array, " o"],
     size: tuple[int, int],
     norm: Norm = "taps",
+    solver: Solver = "auto",
 ) -> CayleyOperator:
     """Everything of a Cayley convolution that does not depend on the input, for maps of (H, W).
 
@@ -126,20 +137,25 @@ def prepare(
       bias: (out,).
       size: (H, W).
       norm: see `kernel_norm`.
+      solver: see kernels.cayley_solve.
 
     Returns:
       the operator for `apply`.
     """
     square, rectangular, wide = _split(scaled_kernel(kernel, alpha, size, norm))
-    return CayleyOperator(inverse(cayley_system(square, rectangular, size)), rectangular, bias, size, wide)
+    m_inverse = inverse(cayley_system(square, rectangular, size), solver)
+    return CayleyOperator(m_inverse, rectangular, bias, size, wide)
 
 
-def apply(operator: CayleyOperator, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
+def apply(
+    operator: CayleyOperator, x: Float[Array, "n h w i"], transform: Transform = "auto"
+) -> Float[Array, "n h w o"]:
     """Convolve x with a prepared operator: one product per frequency, two transforms, one small convolution.
 
     Args:
       operator: from `prepare`.
       x: (n, H, W, in), the operator's size.
+      transform: see kernels.dft2.
 
     Returns:
       (n, H, W, out).
@@ -152,10 +168,11 @@ def apply(operator: CayleyOperator, x: Float[Array, "n h w i"]) -> Float[Array, 
             f"Cayley operator: prepared for maps of {operator.size}, got {x.shape[1:3]}; prepare it for this size"
         )
     m_inverse = operator.inverse if operator.wide else operator.inverse.swapaxes(-1, -2)
-    return (
-        _factored(lambda v: _in_frequency(lambda s: _product(m_inverse, s), v), x, operator.taps, operator.wide)
-        + operator.bias
-    )
+
+    def act(v: Array) -> Array:
+        return _in_frequency(lambda s: _product(m_inverse, s), v, transform)
+
+    return _factored(act, x, operator.taps, operator.wide) + operator.bias
 
 
 def cayley_conv(
@@ -164,6 +181,8 @@ def cayley_conv(
     alpha: Float[Array, ""],
     bias: Float[Array, " o"],
     norm: Norm = "taps",
+    solver: Solver = "auto",
+    transform: Transform = "auto",
 ) -> Float[Array, "n h w o"]:
     """Orthogonal circular convolution of x: isometric for out >= in, co-isometric for out < in, for any H x W.
 
@@ -176,15 +195,85 @@ def cayley_conv(
       alpha: scalar.
       bias: (out,).
       norm: see `kernel_norm`.
+      solver: see kernels.cayley_solve.
+      transform: see kernels.dft2.
 
     Returns:
       (n, H, W, out).
     """
+    return _convolve(x, kernel, alpha, bias, norm, lambda m: inverse(m, solver), transform)[0]
+
+
+def warm_cayley_conv(
+    x: Float[Array, "n h w i"],
+    kernel: Float[Array, "kh kw i o"],
+    alpha: Float[Array, ""],
+    bias: Float[Array, " o"],
+    start: Complex[Array, "f c c"],
+    norm: Norm = "taps",
+    transform: Transform = "auto",
+) -> tuple[Float[Array, "n h w o"], Complex[Array, "f c c"]]:
+    """`cayley_conv` by Newton-Schulz from an approximate inverse, and the inverse to start the next call from.
+
+    Args:
+      start: inverse that the previous call returned; zeros for the first call. What is too far off is not used.
+
+    Returns:
+      (n, H, W, out) and (F, c, c), c = min(in, out); no gradient flows through the second.
+    """
+    return _convolve(x, kernel, alpha, bias, norm, lambda m: newton_schulz(m, start).inverse, transform)
+
+
+def authors_cayley_conv(
+    x: Float[Array, "n h w i"],
+    kernel: Float[Array, "kh kw i o"],
+    alpha: Float[Array, ""],
+    bias: Float[Array, " o"],
+    norm: Norm = "spectrum",
+) -> Float[Array, "n h w2 o"]:
+    """`cayley_conv` with the published code's inverse transform, which is not told the width: odd W come back as W - 1.
+
+    For anchors against published numbers only: where W is odd the result is no isometry (REFERENCE 1.2).
+
+    Returns:
+      (n, H, 2 (W // 2), out).
+    """
+    n, h, w, _ = x.shape
+    square, rectangular, wide = _split(scaled_kernel(kernel, alpha, (h, w), norm))
+    system = cayley_system(square, rectangular, (h, w))
+    m_inverse = inverse(jax.lax.stop_gradient(system))
+    v = kernel_spectrum(rectangular, (h, w))  # (F, d, c)
+    spectrum = rfft2(x).reshape(n, -1, x.shape[-1])
+    if wide:
+        z = _solve(system, m_inverse, spectrum)
+        y = jnp.concatenate([2 * z - spectrum, -2 * _product(v, z)], axis=-1)
+    else:
+        side = rectangular.shape[2]
+        top, bottom = spectrum[..., :side], spectrum[..., side:]
+        right = top - _product(v.swapaxes(-1, -2), bottom)
+        y = 2 * _solve(system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2), right) - top
+    return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias
+
+
+def _convolve(
+    x: Array,
+    kernel: Array,
+    alpha: Array,
+    bias: Array,
+    norm: Norm,
+    invert: Callable[[Array], Array],
+    transform: Transform,
+) -> tuple[Array, Array]:
     size = (x.shape[1], x.shape[2])
     square, rectangular, wide = _split(scaled_kernel(kernel, alpha, size, norm))
     system = cayley_system(square, rectangular, size)
-    system = system if wide else system.swapaxes(-1, -2)
-    return _factored(lambda v: _in_frequency(lambda s: _solve(system, s), v), x, rectangular, wide) + bias
+    m_inverse = invert(jax.lax.stop_gradient(system))
+    pair = (system, m_inverse) if wide else (system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2))
+
+    def act(v: Array) -> Array:
+        return _in_frequency(lambda s: _solve(*pair, s), v, transform)
+
+    return _factored(act, x, rectangular, wide) + bias, m_inverse
 
 
 def _factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
@@ -202,22 +291,23 @@ def _factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array,
 
 
 @jax.custom_vjp
-def _solve(system: Complex[Array, "f c c"], spectrum: Complex[Array, "n f c"]) -> Complex[Array, "n f c"]:
-    """z = M^-1 x; the backward pass reuses the inverse, so it costs products only and differentiates no elimination."""
-    return _product(inverse(system), spectrum)
+def _solve(
+    system: Complex[Array, "f c c"], m_inverse: Complex[Array, "f c c"], spectrum: Complex[Array, "n f c"]
+) -> Complex[Array, "n f c"]:
+    """z = M^-1 x with the inverse at hand; the backward pass reuses it, so no elimination is ever differentiated."""
+    return _product(m_inverse, spectrum)
 
 
-def _solve_forward(system: Array, spectrum: Array) -> tuple[Array, tuple[Array, Array]]:
-    m_inverse = inverse(system)
+def _solve_forward(system: Array, m_inverse: Array, spectrum: Array) -> tuple[Array, tuple[Array, Array]]:
     z = _product(m_inverse, spectrum)
     return z, (m_inverse, z)
 
 
-def _solve_backward(residuals: tuple[Array, Array], z_bar: Array) -> tuple[Array, Array]:
+def _solve_backward(residuals: tuple[Array, Array], z_bar: Array) -> tuple[Array, None, Array]:
     # JAX's complex cotangents are linear, not conjugate: transposes, no conjugation.
     m_inverse, z = residuals
     x_bar = _product(m_inverse.swapaxes(-1, -2), z_bar)
-    return -jnp.einsum("nfi,nfj->fij", x_bar, z, precision=HIGHEST), x_bar
+    return -jnp.einsum("nfi,nfj->fij", x_bar, z, precision=HIGHEST), None, x_bar
 
 
 _solve.defvjp(_solve_forward, _solve_backward)
@@ -238,10 +328,12 @@ def _product(matrices: Complex[Array, "f i j"], spectrum: Complex[Array, "n f j"
     return jnp.einsum("fij,nfj->nfi", matrices, spectrum, precision=HIGHEST)
 
 
-def _in_frequency(act: Callable[[Array], Array], x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+def _in_frequency(
+    act: Callable[[Array], Array], x: Float[Array, "n h w c"], transform: Transform
+) -> Float[Array, "n h w c"]:
     n, h, w, c = x.shape
-    spectrum = jnp.fft.rfft2(x, axes=(1, 2)).reshape(n, -1, c)
-    return jnp.fft.irfft2(act(spectrum).reshape(n, h, w // 2 + 1, c), s=(h, w), axes=(1, 2))
+    spectrum = rfft2(x, transform)
+    return irfft2(act(spectrum.reshape(n, -1, c)).reshape(spectrum.shape), (h, w), transform)
 
 
 def isometry_kernel(matrix: Float[Array, "o i"], kernel_size: tuple[int, int]) -> Float[Array, "kh kw i o"]:

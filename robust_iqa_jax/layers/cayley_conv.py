@@ -2,16 +2,25 @@
 Source: arXiv 2506.04951; mathematics in functional/cayley.py."""
 
 import math
+from typing import Literal, get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional import cayley
+from robust_iqa_jax.functional.space_to_depth import space_to_depth
+from robust_iqa_jax.kernels.cayley_solve.api import Solver
+from robust_iqa_jax.kernels.dft2.api import Transform
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 OPERATORS = "operators"
 """Variable collection that holds prepared operators (inference): apply with mutable=[OPERATORS] to fill it."""
+WARM_STARTS = "warm_starts"
+"""Variable collection that holds the last inverse for solver="newton_schulz": give it and make it mutable in training,
+so that each step starts where the last one ended; without it every step starts cold."""
+
+Compat = Literal["exact", "authors"]
 
 
 class CayleyConv(nn.Module):
@@ -26,31 +35,64 @@ class CayleyConv(nn.Module):
       norm: "taps" (size-independent scaling) or "spectrum" (the papers'); see functional.cayley.scaled_kernel.
       alpha_init: start of alpha; None starts at the norm, so that the scaled kernel is the kernel. The paper's authors
         run 1.0 with norm="spectrum".
+      stride: 1, or 2: patches of 2 x 2 become channels, the kernel's sides are halved (at least 1), and the convolution
+        of stride 1 follows (arXiv 2104.07167); an isometry for features >= 4 in.
+      solver: of the Cayley system, see kernels.cayley_solve; "newton_schulz" can be warm-started, see WARM_STARTS.
+      transform: see kernels.dft2.
+      compat: "authors" loses a column of odd widths, as the published code does; for anchors only.
     """
 
     features: int
     kernel_size: tuple[int, int] = (3, 3)
     norm: cayley.Norm = "taps"
     alpha_init: float | None = None
+    stride: int = 1
+    solver: Solver = "auto"
+    transform: Transform = "auto"
+    compat: Compat = "exact"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
-        """Convolve x (n, h, w, in) to (n, h, w, features); uses a prepared operator where the variables hold one.
+    def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
+        """Convolve x (n, h, w, in) to (n, h / stride, w / stride, features); uses a prepared operator where it has one.
 
         Raises:
-          ValueError: the prepared operator belongs to another map size.
+          ValueError: a stride but 1 and 2, stride 2 on a map of odd sides, an unknown compat, or a prepared operator of
+            another map size.
         """
-        fan_in = math.prod(self.kernel_size) * x.shape[-1]
-        kernel = self.param("kernel", fan_in_uniform(fan_in), (*self.kernel_size, x.shape[-1], self.features))
+        if self.stride not in (1, 2):
+            raise ValueError(f"CayleyConv: stride must be 1 or 2, got {self.stride}")
+        if self.compat not in get_args(Compat):
+            raise ValueError(f"CayleyConv: unknown compat {self.compat!r}; choose one of {list(get_args(Compat))}")
+        taps = self.kernel_size
+        if self.stride == 2:
+            x, taps = space_to_depth(x), (max(1, taps[0] // 2), max(1, taps[1] // 2))
+        fan_in = math.prod(taps) * x.shape[-1]
+        kernel = self.param("kernel", fan_in_uniform(fan_in), (*taps, x.shape[-1], self.features))
         size = (x.shape[1], x.shape[2])
         start = cayley.kernel_norm(kernel, size, self.norm) if self.alpha_init is None else jnp.asarray(self.alpha_init)
         alpha = self.param("alpha", lambda _: start.astype(kernel.dtype))
         bias = self.param("bias", fan_in_uniform(fan_in), (self.features,))
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return self._convolve(wide, kernel, alpha, bias).astype(x.dtype)
+
+    def _convolve(self, x: Array, kernel: Array, alpha: Array, bias: Array) -> Array:
+        size = (x.shape[1], x.shape[2])
+        if self.compat == "authors":
+            return cayley.authors_cayley_conv(x, kernel, alpha, bias, self.norm)
         if self.has_variable(OPERATORS, "operator"):
-            return cayley.apply(self.get_variable(OPERATORS, "operator"), wide).astype(x.dtype)
+            return cayley.apply(self.get_variable(OPERATORS, "operator"), x, self.transform)
         if self.is_mutable_collection(OPERATORS) and not self.is_initializing():
-            operator = cayley.prepare(kernel, alpha, bias, size, self.norm)
+            operator = cayley.prepare(kernel, alpha, bias, size, self.norm, self.solver)
             self.put_variable(OPERATORS, "operator", operator)
-            return cayley.apply(operator, wide).astype(x.dtype)
-        return cayley.cayley_conv(wide, kernel, alpha, bias, self.norm).astype(x.dtype)
+            return cayley.apply(operator, x, self.transform)
+        if self.solver == "newton_schulz" and (
+            self.has_variable(WARM_STARTS, "inverse") or self.is_mutable_collection(WARM_STARTS)
+        ):
+            frequencies, side = size[0] * (size[1] // 2 + 1), min(kernel.shape[2:])
+            shape, dtype = (frequencies, side, side), jnp.result_type(kernel.dtype, jnp.complex64)
+            last = self.variable(WARM_STARTS, "inverse", jnp.zeros, shape, dtype)
+            y, m_inverse = cayley.warm_cayley_conv(x, kernel, alpha, bias, last.value, self.norm, self.transform)
+            if self.is_mutable_collection(WARM_STARTS):
+                last.value = m_inverse
+            return y
+        return cayley.cayley_conv(x, kernel, alpha, bias, self.norm, self.solver, self.transform)

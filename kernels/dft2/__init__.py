@@ -1,0 +1,1 @@
+"""Two-dimensional real Fourier transforms of maps (n, h, w, c) over their height and width."""
