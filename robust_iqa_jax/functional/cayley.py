@@ -11,15 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from robust_iqa_jax.functional.spectral import (
-    HIGHEST,
-    frequencies,
-    half_lags,
-    kernel_spectrum,
-    lag_gram,
-    spectrum_norm,
-    tap_offsets,
-)
+from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.spectral import HIGHEST, frequencies, half_lags, lag_gram, spectrum_norm, tap_offsets
 from robust_iqa_jax.kernels.cayley_solve.api import Solver, inverse
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
 from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
@@ -71,9 +64,10 @@ def scaled_kernel(
     return kernel * (alpha / kernel_norm(kernel, size, norm))
 
 
-def _split(kernel: Array) -> tuple[Array, Array, bool]:
-    """Square part (kh,kw,c,c) and rectangular part (kh,kw,c,d) of the tall spectrum; a wide output comes as it is,
-    a narrow one as its plain transpose."""
+def split(
+    kernel: Float[Array, "kh kw i o"],
+) -> tuple[Float[Array, "kh kw c c"], Float[Array, "kh kw c d"], bool]:
+    """Taps of U and V, and whether out >= in: of the kernel as it is then, of its plain transpose otherwise."""
     ci, co = kernel.shape[2:]
     tall = kernel if co >= ci else kernel.swapaxes(2, 3)
     side = min(ci, co)
@@ -81,7 +75,10 @@ def _split(kernel: Array) -> tuple[Array, Array, bool]:
 
 
 def cayley_system(
-    square: Float[Array, "kh kw c c"], rectangular: Float[Array, "kh kw c d"], size: tuple[int, int]
+    square: Float[Array, "kh kw c c"],
+    rectangular: Float[Array, "kh kw c d"],
+    size: tuple[int, int],
+    kept: np.ndarray | slice = slice(None),
 ) -> Complex[Array, "f c c"]:
     """M(f) = I + U - U^H + V^H V at every kept frequency, from real lag matrices times phases.
 
@@ -92,6 +89,7 @@ def cayley_system(
       square: (kh, kw, c, c): taps of U (layout in, out).
       rectangular: (kh, kw, c, d): taps of V.
       size: (H, W).
+      kept: which of the F frequencies; all of them by default.
 
     Returns:
       (F, c, c) complex; Re(v^H M v) >= |v|^2.
@@ -112,7 +110,7 @@ def cayley_system(
     even, odd = plus + minus, plus - minus
     cosine = gram + gram.swapaxes(-1, -2) + even - even.swapaxes(-1, -2)
     sine = gram - gram.swapaxes(-1, -2) + odd + odd.swapaxes(-1, -2)
-    angle = frequencies(size) @ lags.T
+    angle = frequencies(size)[kept] @ lags.T
     half_zero = np.where(np.arange(len(lags)) == 0, 0.5, 1.0)  # lag 0 has no partner: count it once
     cos = (np.cos(angle) * half_zero).astype(square.dtype)
     sin = np.sin(angle[:, 1:]).astype(square.dtype)
@@ -142,7 +140,7 @@ def prepare(
     Returns:
       the operator for `apply`.
     """
-    square, rectangular, wide = _split(scaled_kernel(kernel, alpha, size, norm))
+    square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     m_inverse = inverse(cayley_system(square, rectangular, size), solver)
     return CayleyOperator(m_inverse, rectangular, bias, size, wide)
 
@@ -170,9 +168,9 @@ def apply(
     m_inverse = operator.inverse if operator.wide else operator.inverse.swapaxes(-1, -2)
 
     def act(v: Array) -> Array:
-        return _in_frequency(lambda s: _product(m_inverse, s), v, transform)
+        return _in_frequency(lambda s: product(m_inverse, s), v, transform)
 
-    return _factored(act, x, operator.taps, operator.wide) + operator.bias
+    return factored(act, x, operator.taps, operator.wide) + operator.bias
 
 
 def cayley_conv(
@@ -201,7 +199,7 @@ def cayley_conv(
     Returns:
       (n, H, W, out).
     """
-    return _convolve(x, kernel, alpha, bias, norm, lambda m: inverse(m, solver), transform)[0]
+    return convolve(x, kernel, alpha, bias, norm, lambda m: inverse(m, solver), transform)[0]
 
 
 def warm_cayley_conv(
@@ -221,62 +219,35 @@ def warm_cayley_conv(
     Returns:
       (n, H, W, out) and (F, c, c), c = min(in, out); no gradient flows through the second.
     """
-    return _convolve(x, kernel, alpha, bias, norm, lambda m: newton_schulz(m, start).inverse, transform)
+    return convolve(x, kernel, alpha, bias, norm, lambda m: newton_schulz(m, start).inverse, transform)
 
 
-def authors_cayley_conv(
+def convolve(
     x: Float[Array, "n h w i"],
     kernel: Float[Array, "kh kw i o"],
     alpha: Float[Array, ""],
     bias: Float[Array, " o"],
-    norm: Norm = "spectrum",
-) -> Float[Array, "n h w2 o"]:
-    """`cayley_conv` with the published code's inverse transform, which is not told the width: odd W come back as W - 1.
-
-    For anchors against published numbers only: where W is odd the result is no isometry (REFERENCE 1.2).
-
-    Returns:
-      (n, H, 2 (W // 2), out).
-    """
-    n, h, w, _ = x.shape
-    square, rectangular, wide = _split(scaled_kernel(kernel, alpha, (h, w), norm))
-    system = cayley_system(square, rectangular, (h, w))
-    m_inverse = inverse(jax.lax.stop_gradient(system))
-    v = kernel_spectrum(rectangular, (h, w))  # (F, d, c)
-    spectrum = rfft2(x).reshape(n, -1, x.shape[-1])
-    if wide:
-        z = _solve(system, m_inverse, spectrum)
-        y = jnp.concatenate([2 * z - spectrum, -2 * _product(v, z)], axis=-1)
-    else:
-        side = rectangular.shape[2]
-        top, bottom = spectrum[..., :side], spectrum[..., side:]
-        right = top - _product(v.swapaxes(-1, -2), bottom)
-        y = 2 * _solve(system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2), right) - top
-    return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias
-
-
-def _convolve(
-    x: Array,
-    kernel: Array,
-    alpha: Array,
-    bias: Array,
     norm: Norm,
     invert: Callable[[Array], Array],
     transform: Transform,
-) -> tuple[Array, Array]:
+) -> tuple[Float[Array, "n h w o"], Complex[Array, "f c c"]]:
+    """`cayley_conv` with any function from systems to their inverses, and the inverse that it gave.
+
+    Gradients take the inverse for exact: `invert` itself is not differentiated.
+    """
     size = (x.shape[1], x.shape[2])
-    square, rectangular, wide = _split(scaled_kernel(kernel, alpha, size, norm))
+    square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     system = cayley_system(square, rectangular, size)
     m_inverse = invert(jax.lax.stop_gradient(system))
     pair = (system, m_inverse) if wide else (system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2))
 
     def act(v: Array) -> Array:
-        return _in_frequency(lambda s: _solve(*pair, s), v, transform)
+        return _in_frequency(lambda s: solve(*pair, s), v, transform)
 
-    return _factored(act, x, rectangular, wide) + bias, m_inverse
+    return factored(act, x, rectangular, wide) + bias, m_inverse
 
 
-def _factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
+def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
     """Q x without Q. With M = I + A:
 
     out >= in:  z = M^-1 x,  y = [2 z - x ; -2 V z]                     (isometry)
@@ -291,40 +262,30 @@ def _factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array,
 
 
 @jax.custom_vjp
-def _solve(
+def solve(
     system: Complex[Array, "f c c"], m_inverse: Complex[Array, "f c c"], spectrum: Complex[Array, "n f c"]
 ) -> Complex[Array, "n f c"]:
     """z = M^-1 x with the inverse at hand; the backward pass reuses it, so no elimination is ever differentiated."""
-    return _product(m_inverse, spectrum)
+    return product(m_inverse, spectrum)
 
 
 def _solve_forward(system: Array, m_inverse: Array, spectrum: Array) -> tuple[Array, tuple[Array, Array]]:
-    z = _product(m_inverse, spectrum)
+    z = product(m_inverse, spectrum)
     return z, (m_inverse, z)
 
 
 def _solve_backward(residuals: tuple[Array, Array], z_bar: Array) -> tuple[Array, None, Array]:
     # JAX's complex cotangents are linear, not conjugate: transposes, no conjugation.
     m_inverse, z = residuals
-    x_bar = _product(m_inverse.swapaxes(-1, -2), z_bar)
+    x_bar = product(m_inverse.swapaxes(-1, -2), z_bar)
     return -jnp.einsum("nfi,nfj->fij", x_bar, z, precision=HIGHEST), None, x_bar
 
 
-_solve.defvjp(_solve_forward, _solve_backward)
+solve.defvjp(_solve_forward, _solve_backward)
 
 
-def circular_conv(x: Float[Array, "n h w i"], taps: Float[Array, "kh kw i o"]) -> Float[Array, "n h w o"]:
-    """Cross-correlation with wrapped borders, centre tap (k - 1) // 2, same size."""
-    if taps.shape[-1] == 0 or taps.shape[-2] == 0:
-        return jnp.zeros((*x.shape[:3], taps.shape[-1]), x.dtype)
-    pads = [((k - 1) // 2, k - 1 - (k - 1) // 2) for k in taps.shape[:2]]
-    wrapped = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="wrap")
-    return jax.lax.conv_general_dilated(
-        wrapped, taps, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=HIGHEST
-    )
-
-
-def _product(matrices: Complex[Array, "f i j"], spectrum: Complex[Array, "n f j"]) -> Complex[Array, "n f i"]:
+def product(matrices: Complex[Array, "f i j"], spectrum: Complex[Array, "n f j"]) -> Complex[Array, "n f i"]:
+    """Matrix of each frequency times the spectrum of each map."""
     return jnp.einsum("fij,nfj->nfi", matrices, spectrum, precision=HIGHEST)
 
 
@@ -334,25 +295,3 @@ def _in_frequency(
     n, h, w, c = x.shape
     spectrum = rfft2(x, transform)
     return irfft2(act(spectrum.reshape(n, -1, c)).reshape(spectrum.shape), (h, w), transform)
-
-
-def isometry_kernel(matrix: Float[Array, "o i"], kernel_size: tuple[int, int]) -> Float[Array, "kh kw i o"]:
-    """Taps whose Cayley convolution (alpha = |taps|) is the pixel-wise product with a given isometry.
-
-    The inverse Cayley transform of E = [E1; E2] with E1 symmetric positive semi-definite is U = any symmetric matrix
-    and V = -E2 (E1 + I)^-1. U is the identity here, so that the taps are not all zero for a square E.
-
-    Args:
-      matrix: (out, in) with orthonormal columns, its first `in` rows symmetric positive semi-definite.
-      kernel_size: (kh, kw); everything lies on the centre tap.
-
-    Returns:
-      (kh, kw, in, out).
-    """
-    co, ci = matrix.shape
-    eye = jnp.eye(ci, dtype=matrix.dtype)
-    rectangular = -jnp.linalg.solve(matrix[:ci] + eye, matrix[ci:].T)
-    taps = jnp.zeros((*kernel_size, ci, co), matrix.dtype)
-    return taps.at[(kernel_size[0] - 1) // 2, (kernel_size[1] - 1) // 2].set(
-        jnp.concatenate([eye, rectangular], axis=1)
-    )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional import cayley
+from robust_iqa_jax.functional.authors_cayley import authors_cayley_conv
 from robust_iqa_jax.functional.space_to_depth import space_to_depth
 from robust_iqa_jax.kernels.cayley_solve.api import Solver
 from robust_iqa_jax.kernels.dft2.api import Transform
@@ -78,7 +79,7 @@ class CayleyConv(nn.Module):
     def _convolve(self, x: Array, kernel: Array, alpha: Array, bias: Array) -> Array:
         size = (x.shape[1], x.shape[2])
         if self.compat == "authors":
-            return cayley.authors_cayley_conv(x, kernel, alpha, bias, self.norm)
+            return authors_cayley_conv(x, kernel, alpha, bias, self.norm)
         if self.has_variable(OPERATORS, "operator"):
             return cayley.apply(self.get_variable(OPERATORS, "operator"), x, self.transform)
         if self.is_mutable_collection(OPERATORS) and not self.is_initializing():

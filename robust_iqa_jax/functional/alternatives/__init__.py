@@ -1,0 +1,1 @@
+"""Other constructions of (near) norm-preserving convolutions, for benchmarks/: each small, plain and tested."""

@@ -1,0 +1,42 @@
+"""The Cayley convolution as the paper's public code runs it on odd widths, for anchors against published numbers.
+Source: arXiv 2506.04951, its code's irfft2 without a size (REFERENCE 1.2)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.cayley import Norm, cayley_system, product, scaled_kernel, solve, split
+from robust_iqa_jax.functional.spectral import kernel_spectrum
+from robust_iqa_jax.kernels.cayley_solve.api import inverse
+from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
+
+
+def authors_cayley_conv(
+    x: Float[Array, "n h w i"],
+    kernel: Float[Array, "kh kw i o"],
+    alpha: Float[Array, ""],
+    bias: Float[Array, " o"],
+    norm: Norm = "spectrum",
+) -> Float[Array, "n h w2 o"]:
+    """`cayley_conv` with the published code's inverse transform, which is not told the width: odd W come back as W - 1.
+
+    For anchors against published numbers only: where W is odd the result is no isometry (REFERENCE 1.2).
+
+    Returns:
+      (n, H, 2 (W // 2), out).
+    """
+    n, h, w, _ = x.shape
+    square, rectangular, wide = split(scaled_kernel(kernel, alpha, (h, w), norm))
+    system = cayley_system(square, rectangular, (h, w))
+    m_inverse = inverse(jax.lax.stop_gradient(system))
+    v = kernel_spectrum(rectangular, (h, w))  # (F, d, c)
+    spectrum = rfft2(x).reshape(n, -1, x.shape[-1])
+    if wide:
+        z = solve(system, m_inverse, spectrum)
+        y = jnp.concatenate([2 * z - spectrum, -2 * product(v, z)], axis=-1)
+    else:
+        side = rectangular.shape[2]
+        top, bottom = spectrum[..., :side], spectrum[..., side:]
+        right = top - product(v.swapaxes(-1, -2), bottom)
+        y = 2 * solve(system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2), right) - top
+    return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias
