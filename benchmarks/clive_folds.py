@@ -8,16 +8,15 @@ attacks some of them with PGD-1 and PGD-8. A killed run goes on: finished folds 
 
 import dataclasses
 import json
-import platform
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
 
+from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.evaluate import evaluate_scorers, pgd_grid
 from robust_iqa_jax.commands.progress import out
@@ -119,15 +118,6 @@ def mean_table(reports: list[dict[str, Any]], folds: tuple[str, ...], study: Stu
     config = dataclasses.asdict(study)
     lines += ["", "Configuration:", "", "```json", json.dumps(config, default=str), "```", ""]
     return "\n".join(lines)
-
-
-def machine() -> dict[str, str]:
-    """Processor and versions."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("robust_iqa_jax", "jax", "flax", "optax", "grain"))
-    processor = f"{len(models)} x {models[0]}" if models else platform.processor()
-    return {"machine": processor, "python": platform.python_version(), "packages": packages}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "accuracy and robustness of checkpoints on labelled photos",
     "attack": "adversarial versions of photos",
     "score": "quality scores of photos",
+    "bench": "speed of the spectral core",
 }
 
 

@@ -1,0 +1,96 @@
+"""Times one jitted function: compile time, median and spread of its runs, memory and operations as XLA counts them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a result; fields that do not apply are None.
+
+    Attributes:
+      case: name of the shape.
+      impl: what was run.
+      batch: photos in one call.
+      pass_: "forward", "forward+backward" or "cached"; written as "pass".
+      median_s: median seconds of a call.
+      spread_s: distance of its quartiles.
+      compile_s: seconds to compile, of the first call for what is not compiled.
+      peak_bytes: arguments, results and temporaries together; resident memory above the start for PyTorch.
+      flops: operations as XLA's cost analysis counts them; it counts the body of a loop once.
+      rel_err: largest difference from the float64 result, relative to its largest entry; of the kernel's gradient for
+        a backward pass.
+      isometry_err: largest ||y| / |x| - 1| over the batch.
+    """
+
+    case: str
+    impl: str
+    batch: int
+    pass_: str
+    median_s: float
+    spread_s: float
+    compile_s: float
+    peak_bytes: int | None = None
+    flops: float | None = None
+    rel_err: float | None = None
+    isometry_err: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict, `pass_` as "pass"."""
+        return {name.rstrip("_"): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What `measure` finds; fields as in Row, and the function's result."""
+
+    result: Any
+    median_s: float
+    spread_s: float
+    compile_s: float
+    peak_bytes: int | None
+    flops: float | None
+
+
+def measure(function: Callable[..., Any], *arguments: Any, repeats: int = 5) -> Timing:
+    """Compile, warm up with one call, then time `repeats` calls, each to the end of its computation."""
+    began = time.perf_counter()
+    compiled = jax.jit(function).lower(*arguments).compile()
+    compile_s = time.perf_counter() - began
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    peak = None
+    if memory is not None:
+        peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    result = jax.block_until_ready(compiled(*arguments))
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        seconds.append(time.perf_counter() - began)
+    median, spread = median_and_spread(seconds)
+    return Timing(result, median, spread, compile_s, peak, (cost or {}).get("flops"))
+
+
+def timed_row(
+    case: str,
+    impl: str,
+    batch: int,
+    pass_: str,
+    timing: Timing,
+    rel_err: float | None = None,
+    isometry_err: float | None = None,
+) -> Row:
+    """Row of a measured function."""
+    facts = (timing.median_s, timing.spread_s, timing.compile_s, timing.peak_bytes, timing.flops)
+    return Row(case, impl, batch, pass_, *facts, rel_err, isometry_err)
+
+
+def median_and_spread(seconds: list[float]) -> tuple[float, float]:
+    """Median, and distance of the quartiles."""
+    low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75))
+    return float(median), float(high - low)

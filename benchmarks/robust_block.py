@@ -1,0 +1,177 @@
+"""How fast is the RobustBlock's orthogonal convolution, against other ways to build one and against PyTorch?
+
+    riqa bench robust_block --case position6 --batch 1 8 --json rows.json
+
+Every implementation of the same map is compared with the float64 result before it is timed. The scalar whose gradient
+is timed is <weights, y>; gradients flow to kernel, alpha, bias and input, as inside a network.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax import Array
+
+from robust_iqa_jax.benchmarks import torch_rows
+from robust_iqa_jax.benchmarks.cases import CASES, Case, Parameters, maps, parameters
+from robust_iqa_jax.benchmarks.machine import ceilings
+from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, timed_row
+from robust_iqa_jax.benchmarks.rows import Output, publish
+from robust_iqa_jax.functional import cayley
+from robust_iqa_jax.functional.alternatives import block_convolution
+from robust_iqa_jax.functional.alternatives.bjorck import bjorck_conv
+from robust_iqa_jax.functional.alternatives.explicit_cayley import explicit_cayley_conv
+from robust_iqa_jax.functional.alternatives.exponential import exponential_conv
+from robust_iqa_jax.functional.alternatives.spectral_norm import spectral_norm_conv
+from robust_iqa_jax.functional.circular_conv import circular_conv
+
+CAYLEY = ("factored", "explicit-q", "torch-explicit-q")
+"""Implementations of the very same map."""
+
+Convolve = Callable[[Array, Array, Array, Array], Array]
+"""(x, kernel, alpha, bias) -> y."""
+
+IMPLS: dict[str, Convolve] = {
+    "factored": cayley.cayley_conv,
+    "explicit-q": explicit_cayley_conv,
+    "bjorck": lambda x, kernel, alpha, bias: bjorck_conv(x, kernel, bias),
+    "exponential": lambda x, kernel, alpha, bias: exponential_conv(x, kernel, bias),
+    "spectral-norm": lambda x, kernel, alpha, bias: spectral_norm_conv(x, kernel, bias),
+    "conv2d": lambda x, kernel, alpha, bias: circular_conv(x, kernel) + bias,
+}
+BLOCK_CONVOLUTION = "block-convolution"
+Expected = tuple[np.ndarray | None, np.ndarray | None]
+"""Output and kernel gradient to compare with, where there are any."""
+NAMES = (*IMPLS, BLOCK_CONVOLUTION, *torch_rows.IMPLS)
+
+
+@dataclass(frozen=True)
+class Args:
+    """Which shapes, implementations and batches."""
+
+    case: tuple[str, ...] = ("position6",)
+    """Shapes: position1, position2, position4, position6, koncept, koncept-large, tres, lite0, small."""
+    batch: tuple[int, ...] = (1, 8)
+    impl: tuple[str, ...] = ("factored", "explicit-q", BLOCK_CONVOLUTION, "conv2d", *torch_rows.IMPLS)
+    """Also: bjorck, exponential, spectral-norm. Those of PyTorch need torch and orthogonium (extra "bench")."""
+    repeats: int = 5
+    """Timed calls of each row; PyTorch's get at most three."""
+    output: tyro.conf.OmitArgPrefixes[Output] = field(default_factory=Output)
+
+
+def main(args: Args) -> list[Row]:
+    """Measure, print and write the rows.
+
+    Raises:
+      ValueError: unknown case or implementation, or a package that an implementation needs is missing.
+    """
+    check(args)
+    limits = ceilings()
+    rows = []
+    with jax.profiler.trace(str(args.output.trace)) if args.output.trace else contextlib.nullcontext():
+        for name in args.case:
+            for batch in args.batch:
+                rows += _rows(CASES[name], batch, args)
+    publish("robust_block", "Orthogonal convolution of the RobustBlock", rows, limits, args.output)
+    return rows
+
+
+def check(args: Args) -> None:
+    """Raise ValueError for names that do not exist or cannot run here."""
+    for kind, given, known in (("case", args.case, tuple(CASES)), ("impl", args.impl, NAMES)):
+        if unknown := [name for name in given if name not in known]:
+            raise ValueError(f"--{kind} {unknown[0]}: unknown; choose among {', '.join(known)}")
+    for name in args.impl:
+        if name in torch_rows.IMPLS and not torch_rows.available(name):
+            raise ValueError(f"--impl {name}: needs the extra 'bench' (pip install 'robust_iqa_jax[bench]')")
+
+
+def _rows(case: Case, batch: int, args: Args) -> list[Row]:
+    drawn, x, weights = parameters(case), maps(case, batch), torch_rows.cotangent(case.name, batch)
+    exact: Expected = reference(case, drawn, x, weights) if set(args.impl) & set(CAYLEY) else (None, None)
+    rows = []
+    for impl in args.impl:
+        expected: Expected = exact if impl in CAYLEY else (None, None)
+        if impl in torch_rows.IMPLS:
+            passes = zip(("forward", "forward+backward"), expected, strict=True)
+            rows += [torch_rows.row(case.name, impl, batch, p, min(3, args.repeats), e) for p, e in passes]
+        elif impl == BLOCK_CONVOLUTION:
+            free = block_convolution.init(jax.random.key(0), case.channels_in, case.channels_out)
+            bias = jnp.asarray(drawn.bias, jnp.float32)
+            convolve = partial(_block_convolution, bias=bias)
+            rows += _two_passes(case, impl, batch, convolve, (free,), x, weights, bias, expected, args.repeats)
+        else:
+            free = tuple(jnp.asarray(v, jnp.float32) for v in (drawn.kernel, drawn.alpha, drawn.bias))
+            rows += _two_passes(case, impl, batch, IMPLS[impl], free, x, weights, free[2], expected, args.repeats)
+        if impl == "factored":
+            operator = jax.jit(cayley.prepare, static_argnums=3)(*free, (case.side, case.side))
+            timing = measure(lambda o, x: cayley.apply(o, x), operator, x, repeats=args.repeats)
+            rows.append(_row(case, impl, batch, "cached", timing, expected[0], x, free[2]))
+    return rows
+
+
+def _block_convolution(x: Array, free: block_convolution.BlockConvolution, bias: Array) -> Array:
+    return block_convolution.block_convolution_conv(x, free, bias)
+
+
+def _two_passes(
+    case: Case,
+    impl: str,
+    batch: int,
+    convolve: Callable[..., Array],
+    free: tuple[Any, ...],
+    x: Array,
+    weights: np.ndarray,
+    bias: Array,
+    expected: Expected,
+    repeats: int,
+) -> list[Row]:
+    def loss(free: tuple[Any, ...], x: Array) -> Array:
+        return jnp.vdot(weights, convolve(x, *free))
+
+    forward = measure(lambda free, x: convolve(x, *free), free, x, repeats=repeats)
+    both = measure(jax.grad(loss, argnums=(0, 1)), free, x, repeats=repeats)
+    return [
+        _row(case, impl, batch, "forward", forward, expected[0], x, bias),
+        _row(case, impl, batch, "forward+backward", both, expected[1]),
+    ]
+
+
+def _row(
+    case: Case,
+    impl: str,
+    batch: int,
+    pass_: str,
+    timing: Timing,
+    expected: np.ndarray | None,
+    x: Array | None = None,
+    bias: Array | None = None,
+) -> Row:
+    isometry = None
+    if x is None:
+        found = timing.result[0][0]  # the gradient of the kernel
+    else:
+        found = timing.result
+        lengths = [np.linalg.norm(np.asarray(v, np.float64).reshape(batch, -1), axis=1) for v in (found - bias, x)]
+        isometry = float(np.abs(lengths[0] / lengths[1] - 1).max())
+    error = None if expected is None else float(np.abs(np.asarray(found) - expected).max() / np.abs(expected).max())
+    return timed_row(case.name, impl, batch, pass_, timing, error, isometry)
+
+
+def reference(case: Case, drawn: Parameters, x: Array, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Output and gradient of the kernel in float64, by the factored form that the tests hold to explicit Q at 1e-12."""
+    with jax.enable_x64(True):
+        free = [jnp.asarray(v, jnp.float64) for v in (drawn.kernel, drawn.alpha, drawn.bias)]
+        wide, cotangent = jnp.asarray(np.asarray(x), jnp.float64), jnp.asarray(weights, jnp.float64)
+        y, pull = jax.vjp(lambda kernel: cayley.cayley_conv(wide, kernel, *free[1:]), free[0])
+        return np.asarray(y), np.asarray(pull(cotangent)[0])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))

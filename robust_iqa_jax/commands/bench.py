@@ -1,0 +1,30 @@
+"""`riqa bench NAME`: speed of the spectral core, against alternatives and the machine's limits.
+Example: riqa bench robust_block --case position6 --batch 1 8 --json rows.json"""
+
+import importlib
+
+import tyro
+
+from robust_iqa_jax.commands.progress import err
+
+BENCHES = {
+    "robust_block": "the orthogonal convolution against other constructions and PyTorch",
+    "fft_core": "parts of the convolution; transforms by size and channels",
+    "solvers": "inverses of the Cayley system, exact and approximate",
+}
+
+
+def main(args: list[str]) -> int:
+    """Run the command; its exit status."""
+    if not args or args[0] not in BENCHES:
+        asked = bool(args) and args[0] in ("-h", "--help")
+        lines = [f"  {name:<14} {what}" for name, what in BENCHES.items()]
+        unknown = [f"riqa bench: unknown benchmark {args[0]!r}"] if args and not asked else []
+        text = "\n".join(
+            [*unknown, "usage: riqa bench NAME [options], NAME one of", *lines, "", *__doc__.split("\n")[1:]]
+        )
+        (print if asked else lambda t: err.print(t, markup=False, highlight=False))(text)
+        return 0 if asked else 2
+    bench = importlib.import_module(f"robust_iqa_jax.benchmarks.{args[0]}")
+    bench.main(tyro.cli(bench.Args, args=args[1:], prog=f"riqa bench {args[0]}", description=bench.__doc__))
+    return 0

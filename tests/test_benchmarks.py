@@ -1,0 +1,79 @@
+"""The spectral benchmarks on a small shape: exact rows, what their files hold, and one line for a wrong name."""
+
+import json
+
+import pytest
+
+from robust_iqa_jax.benchmarks import fft_core, robust_block, solvers
+from robust_iqa_jax.benchmarks.rows import Output
+from robust_iqa_jax.cli import main
+
+KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "peak_bytes", "flops", "rel_err"}
+
+
+def test_robust_block_rows_are_exact_and_stored(tmp_path):
+    impls = ("factored", "explicit-q", "exponential", "block-convolution", "conv2d")
+    output = Output(json=tmp_path / "rows.json", results=tmp_path / "results")
+    robust_block.main(robust_block.Args(("small",), (2,), impls, 2, output))
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["impl"], row["pass"]) for row in rows[:4]] == [
+        ("factored", "forward"),
+        ("factored", "forward+backward"),
+        ("factored", "cached"),
+        ("explicit-q", "forward"),
+    ]
+    for row in rows:
+        assert set(row) == {*KEYS, "isometry_err"}
+        assert row["median_s"] > 0
+        if row["impl"] in robust_block.CAYLEY:
+            assert row["rel_err"] <= 1e-5
+        if row["pass"] != "forward+backward":
+            assert (row["isometry_err"] < 1e-5) == (row["impl"] != "conv2d")
+    (table,) = (tmp_path / "results").glob("*_robust_block.md")
+    assert table.read_text().count("| small |") == len(rows)
+    assert "GFLOP/s (float32 matmul)" in table.read_text()
+
+
+def test_torch_rows_give_the_same_map_and_gradient():
+    pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
+    rows = robust_block.main(robust_block.Args(("small",), (2,), ("torch-explicit-q",), 1))
+    assert [row.pass_ for row in rows] == ["forward", "forward+backward"]
+    assert all(row.rel_err is not None and row.rel_err <= 1e-5 for row in rows)
+
+
+def test_solver_rows_show_what_each_approximation_loses():
+    rows = {row.impl: row for row in solvers.main(solvers.Args(("small",), repeats=1))}
+    for name in ("block", "newton_schulz", "newton_schulz_warm", "lu"):
+        assert rows[f"inverse:{name}"].rel_err <= 1e-5
+    assert rows["exact-conv"].isometry_err <= 1e-6
+    assert rows["band-limited-0.5-conv"].isometry_err <= 1e-6 < 1e-2 < rows["band-limited-0.5-conv"].rel_err
+    assert rows["bfloat16-newton-schulz-10-conv"].isometry_err > 1e-5
+
+
+def test_fft_core_sweeps_and_plots(tmp_path):
+    rows = fft_core.main(fft_core.Args(("small",), (1,), sides=(4, 5), channels=(2, 3), repeats=1, plots=tmp_path))
+    assert {row.impl for row in rows} >= {"system", "inverse", "product", "circular conv", "rfft2:fft", "irfft2:matmul"}
+    assert all(row.rel_err <= 1e-5 for row in rows if row.rel_err is not None)
+    assert {path.name for path in tmp_path.iterdir()} == {"dft2_sides.png", "dft2_channels.png"}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["robust_block", "--case", "position9"], "--case position9: unknown; choose among position1, position2"),
+        (["robust_block", "--impl", "svd"], "--impl svd: unknown; choose among factored, explicit-q"),
+        (["solvers", "--case", "x"], "--case x: unknown"),
+    ],
+)
+def test_wrong_names_get_one_line(args, message, capsys):
+    assert main(["bench", *args]) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+def test_unknown_benchmark_lists_those_that_exist(capsys):
+    assert main(["bench", "everything"]) == 2
+    error = capsys.readouterr().err
+    assert "unknown benchmark 'everything'" in error
+    assert all(name in error for name in ("robust_block", "fft_core", "solvers"))
