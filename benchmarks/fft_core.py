@@ -20,7 +20,9 @@ from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, publish
 from robust_iqa_jax.functional import cayley
+from robust_iqa_jax.functional.cayley_system import lag_matrices, product, systems
 from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.spectral import frequencies
 from robust_iqa_jax.kernels.cayley_solve.api import inverse
 from robust_iqa_jax.kernels.dft2.api import TRANSFORMS, irfft2, rfft2
 
@@ -71,7 +73,7 @@ def _parts(case: Case, batch: int, repeats: int) -> list[Row]:
     drawn, x, size = parameters(case), maps(case, batch), (case.side, case.side)
     kernel = jnp.asarray(drawn.kernel, jnp.float32)
     square, rectangular, _ = cayley.split(kernel)
-    system = measure(lambda s, r: cayley.cayley_system(s, r, size), square, rectangular, repeats=repeats)
+    system = measure(lambda s, r: systems(lag_matrices(s, r), frequencies(size)), square, rectangular, repeats=repeats)
     solved = measure(inverse, system.result, repeats=repeats)
     side = system.result.shape[-1]
     narrow = x[..., :side]
@@ -79,7 +81,7 @@ def _parts(case: Case, batch: int, repeats: int) -> list[Row]:
     parts = {
         "system": system,
         "inverse": solved,
-        "product": measure(cayley.product, solved.result, spectrum, repeats=repeats),
+        "product": measure(product, solved.result, spectrum, repeats=repeats),
         "circular conv": measure(circular_conv, narrow, rectangular, repeats=repeats),
     }
     rows = [timed_row(case.name, part, batch, "forward", timing) for part, timing in parts.items()]

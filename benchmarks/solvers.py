@@ -26,6 +26,8 @@ from robust_iqa_jax.functional.approximate_cayley import (
     bfloat16_cayley_conv,
     truncated_cayley_conv,
 )
+from robust_iqa_jax.functional.cayley_system import lag_matrices, systems
+from robust_iqa_jax.functional.spectral import frequencies
 from robust_iqa_jax.kernels.cayley_solve.api import SOLVERS
 from robust_iqa_jax.kernels.cayley_solve.closed_form import LARGEST
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
@@ -75,18 +77,19 @@ def main(args: Args) -> list[Row]:
 def _inverses(case: Case, alpha: float, repeats: int) -> list[Row]:
     drawn = parameters(case)
     square, rectangular, _ = cayley.split(jnp.asarray(alpha * drawn.kernel, jnp.float32))
-    systems = jax.jit(cayley.cayley_system, static_argnums=2)(square, rectangular, (case.side, case.side))
-    side = systems.shape[-1]
-    every = max(1, len(systems) * side // 20000)  # float64 LAPACK on some of the frequencies is enough to compare with
-    expected = np.linalg.inv(np.asarray(systems[::every], np.complex128))
+    angles = frequencies((case.side, case.side))
+    matrices = jax.jit(lambda s, r: systems(lag_matrices(s, r), angles))(square, rectangular)
+    side = matrices.shape[-1]
+    every = max(1, len(matrices) * side // 20000)  # float64 LAPACK on some of the frequencies is enough to compare with
+    expected = np.linalg.inv(np.asarray(matrices[::every], np.complex128))
     solvers: dict[str, Callable[[Array], Array]] = {
         name: solve for name, solve in SOLVERS.items() if name != "closed_form" or side <= LARGEST
     }
-    warm = jax.jit(SOLVERS["block"])(1.001 * systems)  # as after a small step of the optimiser
+    warm = jax.jit(SOLVERS["block"])(1.001 * matrices)  # as after a small step of the optimiser
     solvers["newton_schulz_warm"] = lambda m: newton_schulz(m, warm).inverse
     rows = []
     for name, solve in solvers.items():
-        timing = measure(solve, systems, repeats=repeats)
+        timing = measure(solve, matrices, repeats=repeats)
         error = np.abs(np.asarray(timing.result[::every]) - expected).max() / np.abs(expected).max()
         rows.append(timed_row(f"{case.name}, alpha {alpha:g}", f"inverse:{name}", 0, "forward", timing, float(error)))
     return rows

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_iqa_jax.functional import cayley, spectral
+from robust_iqa_jax.functional import cayley, cayley_system, spectral
 from robust_iqa_jax.functional.isometry_kernel import isometry_kernel
 
 # (H, W, in, out, kernel side): even and odd, portrait and landscape, wide, square, narrow, kernels larger than the map
@@ -123,6 +123,22 @@ def test_solvers_and_transforms_give_the_same_convolution(solver, transform):
     expected = explicit_cayley.convolve(x, kernel, alpha, bias, "taps")
     y = cayley.cayley_conv(x, kernel, alpha, bias, "taps", solver, transform)
     np.testing.assert_allclose(y, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("channels", [(4, 9), (9, 4)])
+def test_blocks_of_frequencies_give_value_and_gradient_of_all_at_once(channels, monkeypatch):
+    x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((5, 6, *channels, 3)))
+
+    def values():
+        loss = lambda *args: jnp.sum(cayley.cayley_conv(*args) ** 3)  # noqa: E731
+        operator = cayley.prepare(kernel, alpha, bias, (5, 6))
+        return [operator.inverse, *jax.value_and_grad(loss, argnums=(0, 1, 2))(x, kernel, alpha, bias)]
+
+    whole = values()
+    # 3 systems of 4 x 4 complex numbers at a time: 20 frequencies make 7 blocks, the last one partly empty
+    monkeypatch.setattr(cayley_system, "CACHE_BYTES", 3 * 8 * 16)
+    for blocked, expected in zip(jax.tree.leaves(values()), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(blocked, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
 def test_warm_start_saves_steps_and_gives_value_and_gradient_of_the_plain_convolution():

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from robust_iqa_jax.functional.cayley import Norm, cayley_system, convolve, scaled_kernel, solve, split
+from robust_iqa_jax.functional.cayley import Norm, convolve, scaled_kernel, split
+from robust_iqa_jax.functional.cayley_system import lag_matrices, spectral_solve
 from robust_iqa_jax.functional.circular_conv import circular_conv
 from robust_iqa_jax.functional.spectral import frequencies
 from robust_iqa_jax.kernels.cayley_solve.api import inverse
@@ -89,10 +90,9 @@ def band_limited_cayley_conv(
         raise ValueError(f"band_limited_cayley_conv: needs out >= in, got {ci} -> {kernel.shape[3]}")
     folded = np.abs((frequencies((h, w)) + np.pi) % (2 * np.pi) - np.pi)
     kept = np.flatnonzero((folded <= keep * np.pi + 1e-9).all(-1))
-    system = cayley_system(square, rectangular, (h, w), kept)
     spectrum = rfft2(x)
     low = spectrum.reshape(n, -1, ci)[:, kept]
-    z = solve(system, inverse(jax.lax.stop_gradient(system)), low)
+    z, _ = spectral_solve(lag_matrices(square, rectangular), low, frequencies((h, w))[kept], inverse)
 
     def in_space(values: Array) -> Array:
         full = jnp.zeros((n, h * (w // 2 + 1), ci), values.dtype).at[:, kept].set(values)

@@ -1,12 +1,14 @@
 """The Cayley convolution as the paper's public code runs it on odd widths, for anchors against published numbers.
 Source: arXiv 2506.04951, its code's irfft2 without a size (REFERENCE 1.2)."""
 
-import jax
+from functools import partial
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.cayley import Norm, cayley_system, product, scaled_kernel, solve, split
-from robust_iqa_jax.functional.spectral import kernel_spectrum
+from robust_iqa_jax.functional.cayley import Norm, scaled_kernel, split
+from robust_iqa_jax.functional.cayley_system import lag_matrices, product, spectral_solve
+from robust_iqa_jax.functional.spectral import frequencies, kernel_spectrum
 from robust_iqa_jax.kernels.cayley_solve.api import inverse
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
 
@@ -27,16 +29,14 @@ def authors_cayley_conv(
     """
     n, h, w, _ = x.shape
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, (h, w), norm))
-    system = cayley_system(square, rectangular, (h, w))
-    m_inverse = inverse(jax.lax.stop_gradient(system))
+    solve = partial(spectral_solve, lag_matrices(square, rectangular), angles=frequencies((h, w)), invert=inverse)
     v = kernel_spectrum(rectangular, (h, w))  # (F, d, c)
     spectrum = rfft2(x).reshape(n, -1, x.shape[-1])
     if wide:
-        z = solve(system, m_inverse, spectrum)
+        z = solve(spectrum)[0]
         y = jnp.concatenate([2 * z - spectrum, -2 * product(v, z)], axis=-1)
     else:
         side = rectangular.shape[2]
         top, bottom = spectrum[..., :side], spectrum[..., side:]
-        right = top - product(v.swapaxes(-1, -2), bottom)
-        y = 2 * solve(system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2), right) - top
+        y = 2 * solve(top - product(v.swapaxes(-1, -2), bottom), transpose=True)[0] - top
     return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from robust_iqa_jax.functional.cayley_system import Invert, inverse_systems, lag_matrices, product, spectral_solve
 from robust_iqa_jax.functional.circular_conv import circular_conv
-from robust_iqa_jax.functional.spectral import HIGHEST, frequencies, half_lags, lag_gram, spectrum_norm, tap_offsets
+from robust_iqa_jax.functional.spectral import frequencies, spectrum_norm
 from robust_iqa_jax.kernels.cayley_solve.api import Solver, inverse
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
 from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
@@ -74,51 +74,6 @@ def split(
     return tall[..., :side], tall[..., side:], co >= ci
 
 
-def cayley_system(
-    square: Float[Array, "kh kw c c"],
-    rectangular: Float[Array, "kh kw c d"],
-    size: tuple[int, int],
-    kept: np.ndarray | slice = slice(None),
-) -> Complex[Array, "f c c"]:
-    """M(f) = I + U - U^H + V^H V at every kept frequency, from real lag matrices times phases.
-
-    The cosine part of each lag carries sym(G_d) + skew(U_d + U_-d), the sine part the complementary halves, so two
-    real products of (F x lags) with (lags x c^2) give all of M.
-
-    Args:
-      square: (kh, kw, c, c): taps of U (layout in, out).
-      rectangular: (kh, kw, c, d): taps of V.
-      size: (H, W).
-      kept: which of the F frequencies; all of them by default.
-
-    Returns:
-      (F, c, c) complex; Re(v^H M v) >= |v|^2.
-    """
-    kh, kw, side, _ = square.shape
-    lags = half_lags((kh, kw))
-    gram = lag_gram(rectangular)
-    index = {tuple(offset): i for i, offset in enumerate(tap_offsets((kh, kw)).tolist())}
-    u = square.reshape(kh * kw, side, side).swapaxes(-1, -2)
-    zero = jnp.zeros((side, side), square.dtype)
-
-    def tap(row: int, column: int) -> Array:
-        at = index.get((row, column))
-        return zero if at is None else u[at]
-
-    plus = jnp.stack([tap(r, c) for r, c in lags.tolist()])
-    minus = jnp.stack([tap(-r, -c) for r, c in lags.tolist()])
-    even, odd = plus + minus, plus - minus
-    cosine = gram + gram.swapaxes(-1, -2) + even - even.swapaxes(-1, -2)
-    sine = gram - gram.swapaxes(-1, -2) + odd + odd.swapaxes(-1, -2)
-    angle = frequencies(size)[kept] @ lags.T
-    half_zero = np.where(np.arange(len(lags)) == 0, 0.5, 1.0)  # lag 0 has no partner: count it once
-    cos = (np.cos(angle) * half_zero).astype(square.dtype)
-    sin = np.sin(angle[:, 1:]).astype(square.dtype)
-    real = jnp.matmul(cos, cosine.reshape(len(lags), side * side), precision=HIGHEST).reshape(-1, side, side)
-    imag = jnp.matmul(sin, sine[1:].reshape(len(lags) - 1, side * side), precision=HIGHEST).reshape(-1, side, side)
-    return jax.lax.complex(real + jnp.eye(side, dtype=square.dtype), imag)
-
-
 def prepare(
     kernel: Float[Array, "kh kw i o"],
     alpha: Float[Array, ""],
@@ -141,7 +96,8 @@ def prepare(
       the operator for `apply`.
     """
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
-    m_inverse = inverse(cayley_system(square, rectangular, size), solver)
+    lags = lag_matrices(square, rectangular)
+    m_inverse = inverse_systems(lags, frequencies(size), lambda m: inverse(m, solver))
     return CayleyOperator(m_inverse, rectangular, bias, size, wide)
 
 
@@ -219,7 +175,7 @@ def warm_cayley_conv(
     Returns:
       (n, H, W, out) and (F, c, c), c = min(in, out); no gradient flows through the second.
     """
-    return convolve(x, kernel, alpha, bias, norm, lambda m: newton_schulz(m, start).inverse, transform)
+    return convolve(x, kernel, alpha, bias, norm, lambda m, near: newton_schulz(m, near).inverse, transform, start)
 
 
 def convolve(
@@ -228,23 +184,25 @@ def convolve(
     alpha: Float[Array, ""],
     bias: Float[Array, " o"],
     norm: Norm,
-    invert: Callable[[Array], Array],
+    invert: Invert,
     transform: Transform,
+    start: Complex[Array, "f c c"] | None = None,
 ) -> tuple[Float[Array, "n h w o"], Complex[Array, "f c c"]]:
-    """`cayley_conv` with any function from systems to their inverses, and the inverse that it gave.
+    """`cayley_conv` with any solver (see functional.cayley_system), and the inverses that it gave.
 
-    Gradients take the inverse for exact: `invert` itself is not differentiated.
+    Gradients take the inverses for exact: the solver itself is not differentiated.
     """
     size = (x.shape[1], x.shape[2])
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
-    system = cayley_system(square, rectangular, size)
-    m_inverse = invert(jax.lax.stop_gradient(system))
-    pair = (system, m_inverse) if wide else (system.swapaxes(-1, -2), m_inverse.swapaxes(-1, -2))
+    lags, inverses = lag_matrices(square, rectangular), []
 
-    def act(v: Array) -> Array:
-        return _in_frequency(lambda s: solve(*pair, s), v, transform)
+    def solve(spectrum: Array) -> Array:
+        z, m_inverse = spectral_solve(lags, spectrum, frequencies(size), invert, start, transpose=not wide)
+        inverses.append(m_inverse)
+        return z
 
-    return factored(act, x, rectangular, wide) + bias, m_inverse
+    y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide) + bias
+    return y, inverses[0]
 
 
 def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
@@ -259,34 +217,6 @@ def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, 
     side = rectangular.shape[2]
     top, bottom = x[..., :side], x[..., side:]
     return 2 * m_inverse(top - circular_conv(bottom, rectangular.swapaxes(2, 3))) - top
-
-
-@jax.custom_vjp
-def solve(
-    system: Complex[Array, "f c c"], m_inverse: Complex[Array, "f c c"], spectrum: Complex[Array, "n f c"]
-) -> Complex[Array, "n f c"]:
-    """z = M^-1 x with the inverse at hand; the backward pass reuses it, so no elimination is ever differentiated."""
-    return product(m_inverse, spectrum)
-
-
-def _solve_forward(system: Array, m_inverse: Array, spectrum: Array) -> tuple[Array, tuple[Array, Array]]:
-    z = product(m_inverse, spectrum)
-    return z, (m_inverse, z)
-
-
-def _solve_backward(residuals: tuple[Array, Array], z_bar: Array) -> tuple[Array, None, Array]:
-    # JAX's complex cotangents are linear, not conjugate: transposes, no conjugation.
-    m_inverse, z = residuals
-    x_bar = product(m_inverse.swapaxes(-1, -2), z_bar)
-    return -jnp.einsum("nfi,nfj->fij", x_bar, z, precision=HIGHEST), None, x_bar
-
-
-solve.defvjp(_solve_forward, _solve_backward)
-
-
-def product(matrices: Complex[Array, "f i j"], spectrum: Complex[Array, "n f j"]) -> Complex[Array, "n f i"]:
-    """Matrix of each frequency times the spectrum of each map."""
-    return jnp.einsum("fij,nfj->nfi", matrices, spectrum, precision=HIGHEST)
 
 
 def _in_frequency(
