@@ -7,7 +7,7 @@ at 224x224, .73 at 320x320, .78 at 500x500). Layers up to stage5 stay as ImageNe
 computed once. The head is fitted first (alone it gives .82); then the later stages are trained with it on whole photos,
 at a rate high enough to lose accuracy for an epoch (fold 3: .821, .771 after two of six epochs, .844 at the end); at a
 quarter of that rate nothing is gained, at twice it much is lost.
-Expected: benchmarks/results/, written by benchmarks/clive_folds.py.
+Expected: SROCC .844, .856, .840, .818, .785 on folds 0 to 4, mean .829 (benchmarks/clive_folds.py).
 """
 
 from robust_iqa_jax.models.spec import ModelSpec
