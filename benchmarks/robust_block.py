@@ -102,17 +102,17 @@ def _rows(case: Case, batch: int, args: Args) -> list[Row]:
             passes = zip(("forward", "forward+backward"), expected, strict=True)
             rows += [torch_rows.row(case.name, impl, batch, p, min(3, args.repeats), e) for p, e in passes]
         elif impl == BLOCK_CONVOLUTION:
-            free = block_convolution.init(jax.random.key(0), case.channels_in, case.channels_out)
             bias = jnp.asarray(drawn.bias, jnp.float32)
+            blocks = (block_convolution.init(jax.random.key(0), case.channels_in, case.channels_out),)
             convolve = partial(_block_convolution, bias=bias)
-            rows += _two_passes(case, impl, batch, convolve, (free,), x, weights, bias, expected, args.repeats)
+            rows += _two_passes(case, impl, batch, convolve, blocks, x, weights, bias, expected, args.repeats)
         else:
             free = tuple(jnp.asarray(v, jnp.float32) for v in (drawn.kernel, drawn.alpha, drawn.bias))
             rows += _two_passes(case, impl, batch, IMPLS[impl], free, x, weights, free[2], expected, args.repeats)
-        if impl == "factored":
-            operator = jax.jit(cayley.prepare, static_argnums=3)(*free, (case.side, case.side))
-            timing = measure(lambda o, x: cayley.apply(o, x), operator, x, repeats=args.repeats)
-            rows.append(_row(case, impl, batch, "cached", timing, expected[0], x, free[2]))
+            if impl == "factored":
+                operator = jax.jit(cayley.prepare, static_argnums=3)(*free, (case.side, case.side))
+                timing = measure(lambda o, x: cayley.apply(o, x), operator, x, repeats=args.repeats)
+                rows.append(_row(case, impl, batch, "cached", timing, expected[0], x, free[2]))
     return rows
 
 
@@ -167,9 +167,9 @@ def _row(
 def reference(case: Case, drawn: Parameters, x: Array, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Output and gradient of the kernel in float64, by the factored form that the tests hold to explicit Q at 1e-12."""
     with jax.enable_x64(True):
-        free = [jnp.asarray(v, jnp.float64) for v in (drawn.kernel, drawn.alpha, drawn.bias)]
+        kernel, alpha, bias = (jnp.asarray(v, jnp.float64) for v in (drawn.kernel, drawn.alpha, drawn.bias))
         wide, cotangent = jnp.asarray(np.asarray(x), jnp.float64), jnp.asarray(weights, jnp.float64)
-        y, pull = jax.vjp(lambda kernel: cayley.cayley_conv(wide, kernel, *free[1:]), free[0])
+        y, pull = jax.vjp(lambda kernel: cayley.cayley_conv(wide, kernel, alpha, bias), kernel)
         return np.asarray(y), np.asarray(pull(cotangent)[0])
 
 

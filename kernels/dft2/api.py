@@ -1,6 +1,7 @@
 """Real 2-d transforms of maps: one entry point over jnp.fft and products with DFT matrices.
 Measured by benchmarks/fft_core.py."""
 
+from types import ModuleType
 from typing import Literal, get_args
 
 from jaxtyping import Array, Complex, Float
@@ -8,10 +9,10 @@ from jaxtyping import Array, Complex, Float
 from robust_iqa_jax.kernels.dft2 import matmul, reference
 
 Transform = Literal["auto", "fft", "matmul"]
-TRANSFORMS = {"fft": reference, "matmul": matmul}
+TRANSFORMS: dict[Transform, ModuleType] = {"fft": reference, "matmul": matmul}
 
 
-def choose(size: tuple[int, int]) -> str:
+def choose(size: tuple[int, int]) -> Transform:
     """What "auto" means for maps of this size (kernels/README.md has the measurements)."""
     return "fft"
 
@@ -51,7 +52,7 @@ def irfft2(
     return TRANSFORMS[_known(transform, size)].irfft2(spectrum, size)
 
 
-def _known(transform: str, size: tuple[int, int]) -> str:
+def _known(transform: Transform, size: tuple[int, int]) -> Transform:
     if transform not in get_args(Transform):
         raise ValueError(f"dft2: unknown transform {transform!r}; choose one of {', '.join(get_args(Transform))}")
     return choose(size) if transform == "auto" else transform

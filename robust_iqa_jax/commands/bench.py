@@ -21,7 +21,7 @@ def main(args: list[str]) -> int:
         lines = [f"  {name:<14} {what}" for name, what in BENCHES.items()]
         unknown = [f"riqa bench: unknown benchmark {args[0]!r}"] if args and not asked else []
         text = "\n".join(
-            [*unknown, "usage: riqa bench NAME [options], NAME one of", *lines, "", *__doc__.split("\n")[1:]]
+            [*unknown, "usage: riqa bench NAME [options], NAME one of", *lines, "", *(__doc__ or "").split("\n")[1:]]
         )
         (print if asked else lambda t: err.print(t, markup=False, highlight=False))(text)
         return 0 if asked else 2

@@ -173,7 +173,8 @@ def _lags_cotangent(lags: LagMatrices, angles: np.ndarray, left: Array, right: A
             part = of_block(*arguments)
             return (total[0] + part[0], total[1] + part[1]), None
 
-        zeros = tuple(jnp.zeros((count, side * side), dtype) for count in (len(lags.cosine), len(lags.sine)))
+        counts = len(lags.cosine), len(lags.sine)
+        zeros = jnp.zeros((counts[0], side * side), dtype), jnp.zeros((counts[1], side * side), dtype)
         return jax.lax.scan(add, zeros, tuple(_blocks(a, block) for a in arguments))[0]
 
     arguments = (*_phases(lags, angles), left.swapaxes(0, 1), right.swapaxes(0, 1))
