@@ -169,8 +169,14 @@ def reference(case: Case, drawn: Parameters, x: Array, weights: np.ndarray) -> t
     with jax.enable_x64(True):
         kernel, alpha, bias = (jnp.asarray(v, jnp.float64) for v in (drawn.kernel, drawn.alpha, drawn.bias))
         wide, cotangent = jnp.asarray(np.asarray(x), jnp.float64), jnp.asarray(weights, jnp.float64)
-        y, pull = jax.vjp(lambda kernel: cayley.cayley_conv(wide, kernel, alpha, bias), kernel)
-        return np.asarray(y), np.asarray(pull(cotangent)[0])
+
+        @jax.jit
+        def exact(kernel: Array) -> tuple[Array, Array]:
+            y, pull = jax.vjp(lambda kernel: cayley.cayley_conv(wide, kernel, alpha, bias), kernel)
+            return y, pull(cotangent)[0]
+
+        y, gradient = exact(kernel)
+        return np.asarray(y), np.asarray(gradient)
 
 
 if __name__ == "__main__":

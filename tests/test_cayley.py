@@ -23,7 +23,8 @@ CASES = [
     (29, 29, 24, 100, 3),
 ]
 
-jitted_conv = jax.jit(cayley.cayley_conv, static_argnums=4)
+jitted_conv = jax.jit(cayley.cayley_conv, static_argnums=(4, 5, 6))
+jitted_prepare = jax.jit(cayley.prepare, static_argnums=(3, 4))
 
 
 def drawn(case, seed=0):
@@ -42,7 +43,7 @@ def test_equals_explicit_q_in_float64_to_1e_5(case, norm):
     y = jitted_conv(*single, norm)
     # float32 rounding grows with the condition of M, some 1e-6 at these sizes
     assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
-    prepared = cayley.apply(cayley.prepare(*single[1:], x.shape[1:3], norm), single[0])
+    prepared = jax.jit(cayley.apply)(jitted_prepare(*single[1:], x.shape[1:3], norm), single[0])
     assert np.abs(prepared - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
@@ -50,7 +51,7 @@ def test_equals_explicit_q_in_float64_to_1e_5(case, norm):
 def test_equals_explicit_q_to_1e_12_in_float64(case):
     x, kernel, alpha, bias = drawn(case)
     with jax.enable_x64(True):
-        y = cayley.cayley_conv(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
+        y = jitted_conv(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
         assert y.dtype == jnp.float64
     np.testing.assert_allclose(y, explicit_cayley.convolve(x, kernel, alpha, bias, "taps"), rtol=0, atol=1e-12)
 
@@ -71,7 +72,7 @@ def test_widening_convolution_keeps_every_norm(shape, seed, scale):
 
 def test_narrowing_convolution_undoes_its_transpose_and_never_grows():
     x, kernel, alpha, _ = drawn((6, 7, 9, 4, 3))
-    y = cayley.cayley_conv(*(jnp.asarray(v, jnp.float32) for v in (x, kernel, alpha, np.zeros(4))))
+    y = jitted_conv(*(jnp.asarray(v, jnp.float32) for v in (x, kernel, alpha, np.zeros(4))))
     assert np.linalg.norm(y) < np.linalg.norm(x)
     q = explicit_cayley.orthogonal_spectrum(kernel, alpha, (6, 7), "taps")
     np.testing.assert_allclose(q @ np.conj(q).swapaxes(-1, -2), np.broadcast_to(np.eye(4), (6, 7, 4, 4)), atol=1e-12)
@@ -79,8 +80,8 @@ def test_narrowing_convolution_undoes_its_transpose_and_never_grows():
 
 def test_commutes_with_circular_shifts():
     x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((7, 6, 4, 9, 3)))
-    shifted = cayley.cayley_conv(jnp.roll(x, (2, 3), (1, 2)), kernel, alpha, bias)
-    np.testing.assert_allclose(shifted, jnp.roll(cayley.cayley_conv(x, kernel, alpha, bias), (2, 3), (1, 2)), atol=1e-5)
+    shifted = jitted_conv(jnp.roll(x, (2, 3), (1, 2)), kernel, alpha, bias)
+    np.testing.assert_allclose(shifted, jnp.roll(jitted_conv(x, kernel, alpha, bias), (2, 3), (1, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["taps", "spectrum"])
@@ -95,7 +96,7 @@ def test_gradient_equals_central_differences_of_explicit_q(case, norm):
 
     with jax.enable_x64(True):
         loss = lambda *args: jnp.sum(weights * cayley.cayley_conv(*args, norm) ** 2)  # noqa: E731
-        gradients = jax.grad(loss, argnums=(0, 1, 2, 3))(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
+        gradients = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
     arguments = [x, kernel, np.asarray(alpha), bias]
     for i, gradient in enumerate(gradients):
         direction = rng.normal(size=np.shape(arguments[i]))
@@ -121,7 +122,7 @@ def test_kernel_spectrum_equals_transform_of_padded_kernel(kernel_size, size):
 def test_solvers_and_transforms_give_the_same_convolution(solver, transform):
     x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((5, 6, 4, 9, 3)))
     expected = explicit_cayley.convolve(x, kernel, alpha, bias, "taps")
-    y = cayley.cayley_conv(x, kernel, alpha, bias, "taps", solver, transform)
+    y = jitted_conv(x, kernel, alpha, bias, "taps", solver, transform)
     np.testing.assert_allclose(y, expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -131,8 +132,8 @@ def test_blocks_of_frequencies_give_value_and_gradient_of_all_at_once(channels, 
 
     def values():
         loss = lambda *args: jnp.sum(cayley.cayley_conv(*args) ** 3)  # noqa: E731
-        operator = cayley.prepare(kernel, alpha, bias, (5, 6))
-        return [operator.inverse, *jax.value_and_grad(loss, argnums=(0, 1, 2))(x, kernel, alpha, bias)]
+        operator = jax.jit(cayley.prepare, static_argnums=3)(kernel, alpha, bias, (5, 6))
+        return [operator.inverse, *jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))(x, kernel, alpha, bias)]
 
     whole = values()
     # 3 systems of 4 x 4 complex numbers at a time: 20 frequencies make 7 blocks, the last one partly empty
@@ -144,12 +145,12 @@ def test_blocks_of_frequencies_give_value_and_gradient_of_all_at_once(channels, 
 def test_warm_start_saves_steps_and_gives_value_and_gradient_of_the_plain_convolution():
     x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((5, 6, 4, 9, 3)))
     start = jnp.zeros((5 * 4, 4, 4), jnp.complex64)
-    y, inverse = cayley.warm_cayley_conv(x, kernel, alpha, bias, start)
-    np.testing.assert_allclose(y, cayley.cayley_conv(x, kernel, alpha, bias), atol=1e-5)
+    y, inverse = jax.jit(cayley.warm_cayley_conv)(x, kernel, alpha, bias, start)
+    np.testing.assert_allclose(y, jitted_conv(x, kernel, alpha, bias), atol=1e-5)
 
     moved = kernel + 0.01 * jnp.sign(kernel)  # as an optimiser would move it
-    plain = jax.grad(lambda k: jnp.sum(cayley.cayley_conv(x, k, alpha, bias) ** 3))(moved)
-    warm = jax.grad(lambda k: jnp.sum(cayley.warm_cayley_conv(x, k, alpha, bias, inverse)[0] ** 3))(moved)
+    plain = jax.jit(jax.grad(lambda k: jnp.sum(cayley.cayley_conv(x, k, alpha, bias) ** 3)))(moved)
+    warm = jax.jit(jax.grad(lambda k: jnp.sum(cayley.warm_cayley_conv(x, k, alpha, bias, inverse)[0] ** 3)))(moved)
     np.testing.assert_allclose(warm, plain, atol=1e-4 * float(jnp.abs(plain).max()))
 
 
@@ -160,7 +161,7 @@ def test_isometry_kernel_gives_the_matrix_back_at_every_pixel():
     basis = basis @ (left @ right).T
     kernel = isometry_kernel(jnp.asarray(basis, jnp.float32), (3, 3))
     x = jnp.asarray(rng.normal(size=(2, 5, 6, 4)), jnp.float32)
-    y = cayley.cayley_conv(x, kernel, jnp.linalg.norm(kernel.ravel()), jnp.zeros(9))
+    y = jitted_conv(x, kernel, jnp.linalg.norm(kernel.ravel()), jnp.zeros(9))
     np.testing.assert_allclose(y, np.asarray(x) @ basis.T, atol=1e-5)
 
 
