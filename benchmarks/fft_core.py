@@ -7,6 +7,7 @@ the product in the frequency domain, the small convolution. `--sides` and `--cha
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -93,8 +94,8 @@ def _transforms(n: int, channels: int, batch: int, repeats: int, name: str = "")
     exact = np.fft.rfft2(np.asarray(x, np.float64), axes=(1, 2))
     spectrum, rows = jnp.asarray(exact, jnp.complex64), []
     for transform in TRANSFORMS:
-        there = measure(lambda x, t=transform: rfft2(x, t), x, repeats=repeats)
-        back = measure(lambda s, t=transform: irfft2(s, (n, n), t), spectrum, repeats=repeats)
+        there = measure(partial(rfft2, transform=transform), x, repeats=repeats)
+        back = measure(partial(irfft2, size=(n, n), transform=transform), spectrum, repeats=repeats)
         for part, timing, expected in (("rfft2", there, exact), ("irfft2", back, np.asarray(x))):
             error = float(np.abs(np.asarray(timing.result) - expected).max() / np.abs(expected).max())
             label = name or f"{n}x{n}x{channels}"
