@@ -27,7 +27,8 @@ def available(impl: str) -> bool:
 
 def row(case: str, impl: str, batch: int, pass_: str, repeats: int, expected: np.ndarray | None) -> Row:
     """Measure one row in a fresh process; `expected` is what its output is compared with."""
-    command = [sys.executable, "-m", __name__, case, impl, str(batch), pass_, str(repeats)]
+    # -P: a checkout in the current folder would hide the installed package
+    command = [sys.executable, "-P", "-m", __name__, case, impl, str(batch), pass_, str(repeats)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     header, _, body = done.stdout.partition(b"\n")
     facts: dict[str, Any] = json.loads(header)

@@ -28,5 +28,6 @@ def test_pgd_uses_each_key_once(variant):
 
 def test_model_initialisation_uses_each_key_once():
     with jax.debug_key_reuse(True):
-        variables = init(ModelSpec(input_size=(32, 32), block=BlockSpec(mid_channels=4)), jax.random.key(0))
+        spec = ModelSpec(input_size=(32, 32), block=BlockSpec(mid_channels=4))
+        variables = jax.jit(init, static_argnums=0)(spec, jax.random.key(0))
     assert set(variables["params"]) == {"backbone", "block", "head"}

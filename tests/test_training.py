@@ -49,6 +49,7 @@ def trained(photos, tmp_path_factory):
     return train(CONFIG, photos[0], folder), folder
 
 
+@pytest.mark.xdist_group("trained")
 def test_loss_falls_and_every_step_is_logged(trained):
     lines = [json.loads(line) for line in (trained[1] / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 9))
@@ -57,6 +58,7 @@ def test_loss_falls_and_every_step_is_logged(trained):
     assert list((trained[1] / "tensorboard").iterdir())
 
 
+@pytest.mark.xdist_group("trained")
 def test_calibrated_scores_lie_on_the_scale_of_the_table(trained, photos):
     scorer, _ = trained
     scores = predict(scorer, photos[0])
@@ -65,6 +67,7 @@ def test_calibrated_scores_lie_on_the_scale_of_the_table(trained, photos):
     assert scores.max() == pytest.approx(float(scorer.calibration.high), abs=0.5)
 
 
+@pytest.mark.xdist_group("trained")
 def test_stored_scorer_gives_the_same_scores(trained, photos):
     scorer, folder = trained
     loaded = checkpoint.load(folder)  # the work folder stands for its model
@@ -148,27 +151,21 @@ def test_reestimated_statistics_are_those_of_the_batch(photos):
     actual = module.apply(found, images, method="features")
     before = module.apply(variables, images, method="features")
     for a, b, c in zip(actual, expected, before, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+        # float32 variances of few values each, through sixteen normalised blocks: features reach 10
+        np.testing.assert_allclose(a, b, atol=1e-2)
         assert np.abs(np.asarray(b - c)).max() > 0.1
 
 
-def test_a_pruned_network_measures_its_batch_statistics_again(trained, photos, tmp_path):
-    config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=1, backbone_stats="frozen")
+@pytest.mark.xdist_group("trained")
+def test_pruned_filters_stay_zero_and_batch_statistics_are_those_of_the_pruned_network(trained, photos, tmp_path):
+    config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=3, backbone_stats="frozen")
     scorer = train(config, photos[0], tmp_path)
     variables = initial_variables(config, photos[0])
     masks = l2_filter_masks(variables["params"], 0.1)
     variables = {**variables, "params": apply_masks(variables["params"], masks)}
     expected = reestimate_batch_stats(config, variables, resized(photos[0], SPEC.input_size), len(photos[0]))
-    same = jax.tree.map(
-        np.array_equal, scorer.variables["batch_stats"]["backbone"], expected["batch_stats"]["backbone"]
-    )
-    assert all(jax.tree.leaves(same))
-
-
-def test_pruned_filters_stay_zero_through_fine_tuning(trained, photos, tmp_path):
-    config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=3)
-    scorer = train(config, photos[0], tmp_path)
-    masks = l2_filter_masks(trained[0].variables["params"], 0.1)
+    stats = scorer.variables["batch_stats"]["backbone"], expected["batch_stats"]["backbone"]
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, *stats)))
     flat = {
         "/".join(str(k.key) for k in path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(scorer.variables["params"])
@@ -205,6 +202,7 @@ def test_frozen_parts_do_not_move(photos, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.xdist_group("trained")
 def test_a_folder_of_another_run_is_refused(trained, photos):
     with pytest.raises(ValueError, match="holds a run with other batch_size; choose another --workdir"):
         train(dataclasses.replace(CONFIG, batch_size=5), photos[0], trained[1])
@@ -227,6 +225,7 @@ def test_settings_that_do_not_fit_are_named(changes, message, photos, tmp_path):
         train(dataclasses.replace(CONFIG, **changes), photos[0], tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_run_ends_bit_identical_to_the_uninterrupted_one(tmp_path):
     table = photo_tables.write_photo_table(tmp_path)
     config = tmp_path / "config.py"

@@ -10,6 +10,7 @@ from robust_iqa_jax.commands.progress import err
 BENCHES = {
     "robust_block": "the orthogonal convolution against other constructions and PyTorch",
     "fft_core": "parts of the convolution; transforms by size and channels",
+    "block_cost": "what the RobustBlock adds to a whole network",
     "solvers": "inverses of the Cayley system, exact and approximate",
 }
 

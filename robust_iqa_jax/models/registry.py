@@ -104,17 +104,25 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
     Returns:
       {"params": {"backbone", "head"[, "block"]}, "batch_stats": ...}, float32.
     """
-    fresh = init(spec, key)
     pretrained = _entry(spec).pretrained()
-    for collection in ("params", "batch_stats"):
-        fresh[collection] = {**fresh[collection], "backbone": jax.tree.map(jnp.asarray, pretrained[collection])}
-    return fresh
+
+    @jax.jit
+    def fresh(key: Array) -> dict[str, Any]:
+        # what is not returned is not compiled either: drawing a backbone takes XLA longer than training it a little
+        return {
+            name: {part: v for part, v in drawn.items() if part != "backbone"}
+            for name, drawn in init(spec, key).items()
+        }
+
+    return {
+        name: {**parts, "backbone": jax.tree.map(jnp.asarray, pretrained[name])} for name, parts in fresh(key).items()
+    }
 
 
 def init(spec: ModelSpec, key: Array) -> dict[str, Any]:
-    """Freshly drawn variables of the whole model."""
+    """Freshly drawn variables of the whole model; jit it."""
     images = jnp.zeros((1, *spec.input_size, 3))
-    drawn = jax.jit(partial(build(spec).init, train=False))(key, images)
+    drawn = build(spec).init(key, images, train=False)
     return {name: dict(drawn[name]) for name in ("params", "batch_stats")}
 
 

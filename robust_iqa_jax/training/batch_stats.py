@@ -46,10 +46,16 @@ def reestimate_batch_stats(
 
         # running averages move as old -> m old + (1 - m) batch: from 0 and from 1 the batch's own follow for any m,
         # and XLA computes the network once for both, since it does not depend on the averages
-        return jax.tree.map(lambda zero, one: zero / (1 - (one - zero)), updated(0.0), updated(1.0))
+        return jax.tree.map(_batch_value, updated(0.0), updated(1.0))
 
     size = min(BATCH, count)
     chosen = np.linspace(0, count - 1, min(PHOTOS, count) // size * size).astype(int).reshape(-1, size)
     batches = [of_batch(np.stack([load(int(i)) for i in index])) for index in chosen]
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *batches)
     return {**variables, "batch_stats": {**variables["batch_stats"], "backbone": mean}}
+
+
+def _batch_value(from_zero: Array, from_one: Array) -> Array:
+    """The statistic itself; the momentum is read where it loses no digits to a large statistic."""
+    smallest = jnp.argmin(jnp.abs(from_zero))
+    return from_zero / (1 - (from_one[smallest] - from_zero[smallest]))

@@ -1,0 +1,202 @@
+"""ResNet-18/34/50/101, wide ResNet-50-2 and ResNeXt-101 32x8d as a Flax module, stride on the 3x3 convolution.
+Sources: arXiv 1512.03385, 1605.07146, 1611.05431; semantics and names of torchvision/models/resnet.py."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.conv2d import conv2d
+
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
+STD = (0.229, 0.224, 0.225)
+"""Scale of the input normalisation, in units of [0, 1] pixels."""
+
+TAPS = ("stem", "layer1", "layer2", "layer3", "layer4")
+"""Names of the feature maps, in the order of the network; the stem's is taken after its max pooling."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Blocks of each layer, whether they are bottlenecks, and the width and groups of their 3x3 convolutions."""
+
+    blocks: tuple[int, int, int, int]
+    bottleneck: bool = True
+    width_per_group: int = 64
+    groups: int = 1
+
+
+VARIANTS = {
+    "resnet18": Variant((2, 2, 2, 2), bottleneck=False),
+    "resnet34": Variant((3, 4, 6, 3), bottleneck=False),
+    "resnet50": Variant((3, 4, 6, 3)),
+    "resnet101": Variant((3, 4, 23, 3)),
+    "wide_resnet50_2": Variant((3, 4, 6, 3), width_per_group=128),
+    "resnext101_32x8d": Variant((3, 4, 23, 3), width_per_group=8, groups=32),
+}
+
+
+def variant(name: str) -> Variant:
+    """The variant of this name; ValueError for an unknown one."""
+    if name not in VARIANTS:
+        raise ValueError(f"ResNet: unknown variant {name!r}; choose one of {', '.join(VARIANTS)}")
+    return VARIANTS[name]
+
+
+def tap_channels(name: str) -> dict[str, int]:
+    """Channels of every map in TAPS; ValueError for an unknown variant."""
+    expansion = 4 if variant(name).bottleneck else 1
+    return dict(zip(TAPS, (64, *(planes * expansion for planes in (64, 128, 256, 512))), strict=True))
+
+
+def insertion_points(name: str) -> tuple[str, ...]:
+    """Where a block can be put: "input", the maps of TAPS, and "layer2_2", behind the second block of layer2, alike."""
+    points = ["input", "stem"]
+    for layer, blocks in enumerate(variant(name).blocks, start=1):
+        points += [f"layer{layer}_{block}" for block in range(1, blocks)] + [f"layer{layer}"]
+    return tuple(points)
+
+
+def _kaiming_fan_out(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    return jax.random.normal(key, shape, dtype) * (2.0 / (shape[0] * shape[1] * shape[3])) ** 0.5
+
+
+class Conv(nn.Module):
+    """Bias-free convolution with a kernel (k, k, in / groups, features) and k // 2 zeros on every side."""
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    groups: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
+        """Convolve in the input's type."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", _kaiming_fan_out, shape)
+        return conv2d(x, kernel.astype(x.dtype), self.stride, self.kernel_size // 2)
+
+
+class ResNetBlock(nn.Module):
+    """Basic block (3x3, 3x3) or bottleneck (1x1, 3x3, 1x1 to four times the planes), each with batch normalisation.
+
+    The shortcut is a strided 1x1 convolution where the shape changes. Submodules as in torchvision: conv1, bn1, ...,
+    downsample_conv, downsample_bn.
+    """
+
+    planes: int
+    stride: int
+    variant: Variant
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h2 w2 f"]:
+        """Apply the block."""
+        kind = self.variant
+
+        def norm(name: str, y: Array) -> Array:
+            return nn.BatchNorm(
+                use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=self.bn_axis_name, name=name
+            )(y)
+
+        if kind.bottleneck:
+            width = self.planes * kind.width_per_group // 64 * kind.groups
+            features = 4 * self.planes
+            y = nn.relu(norm("bn1", Conv(width, 1, name="conv1")(x)))
+            y = nn.relu(norm("bn2", Conv(width, 3, self.stride, kind.groups, name="conv2")(y)))
+            y = norm("bn3", Conv(features, 1, name="conv3")(y))
+        else:
+            features = self.planes
+            y = nn.relu(norm("bn1", Conv(features, 3, self.stride, name="conv1")(x)))
+            y = norm("bn2", Conv(features, 3, name="conv2")(y))
+        if x.shape != y.shape:
+            x = norm("downsample_bn", Conv(features, 1, self.stride, name="downsample_conv")(x))
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Normalised images -> every named feature map, for any height and width.
+
+    Submodules: conv1, bn1, layer{1..4}_{0..} as in torchvision with "_" for ".", fc.
+
+    Attributes:
+      name_of_variant: a key of VARIANTS.
+      include_classifier: adds 'logits' (n, 1000), ImageNet classes.
+      bn_axis_name: mapped axis over which the statistics of batch normalisation are averaged in training.
+    """
+
+    name_of_variant: str = "resnet50"
+    include_classifier: bool = False
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "n h w c"],
+        *,
+        train: bool,
+        insert: Mapping[str, Callable[[Array], Array]] | None = None,
+        start: str | None = None,
+    ) -> dict[str, Array]:
+        """Run the network.
+
+        Args:
+          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
+          train: batch statistics (updating 'batch_stats') instead of the running ones.
+          insert: functions, each applied to the map of its name (see `insertion_points`) before the network goes on.
+            They may change height and width, not the channels.
+          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
+
+        Returns:
+          the maps in TAPS after their insertion, all after ReLU. 'logits' if asked.
+
+        Raises:
+          ValueError: an unknown variant, insertion or start, or an input that is not (n, h, w, 3).
+        """
+        kind, insert = variant(self.name_of_variant), insert or {}
+        points = insertion_points(self.name_of_variant)
+        if unknown := sorted(set(insert) - set(points)):
+            raise ValueError(f"ResNet: cannot insert at {unknown}; choose among {', '.join(points)}")
+        if start is not None and start not in TAPS:
+            raise ValueError(f"ResNet: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        if start is None and (x.ndim != 4 or x.shape[-1] != 3):
+            raise ValueError(f"ResNet: expected images (n, h, w, 3), got {x.shape}")
+        maps: dict[str, Array] = {}
+
+        def inserted(name: str, x: Array) -> Array:
+            return insert[name](x) if name in insert else x
+
+        first = -1 if start is None else TAPS.index(start)
+        if first < 0:
+            x = Conv(64, 7, 2, name="conv1")(inserted("input", x))
+            x = nn.BatchNorm(
+                use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=self.bn_axis_name, name="bn1"
+            )(x)
+            x = max_pool(nn.relu(x))
+        if first < 1:
+            x = maps["stem"] = inserted("stem", x)
+        for layer, blocks in enumerate(kind.blocks, start=1):
+            if layer < first:
+                continue
+            for block in range(blocks if layer > first else 0):
+                stride = 2 if block == 0 and layer > 1 else 1
+                planes = 64 * 2 ** (layer - 1)
+                x = ResNetBlock(planes, stride, kind, self.bn_axis_name, name=f"layer{layer}_{block}")(x, train)
+                if block + 1 < blocks:
+                    x = inserted(f"layer{layer}_{block + 1}", x)
+            x = maps[f"layer{layer}"] = inserted(f"layer{layer}", x)
+        if self.include_classifier:
+            maps["logits"] = nn.Dense(1000, name="fc")(x.mean((1, 2)))
+        return maps
+
+
+def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+    """3x3 maxima, stride 2, one pixel of padding."""
+    window, strides, padding = (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
