@@ -61,7 +61,9 @@ class Args:
     impl: tuple[str, ...] = ("factored", "explicit-q", BLOCK_CONVOLUTION, "conv2d", *torch_rows.IMPLS)
     """Also: bjorck, exponential, spectral-norm. Those of PyTorch need torch and orthogonium (extra "bench")."""
     repeats: int = 5
-    """Timed calls of each row; PyTorch's get at most three."""
+    """Timed calls of each row."""
+    torch_repeats: int = 2
+    """Of the rows of PyTorch, some of which take most of a minute."""
     output: tyro.conf.OmitArgPrefixes[Output] = field(default_factory=Output)
 
 
@@ -100,7 +102,7 @@ def _rows(case: Case, batch: int, args: Args) -> list[Row]:
         expected: Expected = exact if impl in CAYLEY else (None, None)
         if impl in torch_rows.IMPLS:
             passes = zip(("forward", "forward+backward"), expected, strict=True)
-            rows += [torch_rows.row(case.name, impl, batch, p, min(3, args.repeats), e) for p, e in passes]
+            rows += [torch_rows.row(case.name, impl, batch, p, args.torch_repeats, e) for p, e in passes]
         elif impl == BLOCK_CONVOLUTION:
             bias = jnp.asarray(drawn.bias, jnp.float32)
             blocks = (block_convolution.init(jax.random.key(0), case.channels_in, case.channels_out),)

@@ -14,7 +14,7 @@ KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "p
 def test_robust_block_rows_are_exact_and_stored(tmp_path):
     impls = ("factored", "explicit-q", "exponential", "block-convolution", "conv2d")
     output = Output(json=tmp_path / "rows.json", results=tmp_path / "results")
-    robust_block.main(robust_block.Args(("small",), (2,), impls, 2, output))
+    robust_block.main(robust_block.Args(("small",), (2,), impls, repeats=2, output=output))
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert [(row["impl"], row["pass"]) for row in rows[:4]] == [
         ("factored", "forward"),
@@ -36,7 +36,7 @@ def test_robust_block_rows_are_exact_and_stored(tmp_path):
 
 def test_torch_rows_give_the_same_map_and_gradient():
     pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
-    rows = robust_block.main(robust_block.Args(("small",), (2,), ("torch-explicit-q",), 1))
+    rows = robust_block.main(robust_block.Args(("small",), (2,), ("torch-explicit-q",), torch_repeats=1))
     assert [row.pass_ for row in rows] == ["forward", "forward+backward"]
     assert all(row.rel_err is not None and row.rel_err <= 1e-5 for row in rows)
 
