@@ -3,15 +3,14 @@ Sources: arXiv 1512.03385, 1605.07146, 1611.05431; semantics and names of torchv
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.conv2d import conv2d
+from robust_iqa_jax.layers.batch_norm import BatchNorm
+from robust_iqa_jax.layers.conv import Conv
 
 MEAN = (0.485, 0.456, 0.406)
 """Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
@@ -63,26 +62,6 @@ def insertion_points(name: str) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _kaiming_fan_out(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    return jax.random.normal(key, shape, dtype) * (2.0 / (shape[0] * shape[1] * shape[3])) ** 0.5
-
-
-class Conv(nn.Module):
-    """Bias-free convolution with a kernel (k, k, in / groups, features) and k // 2 zeros on every side."""
-
-    features: int
-    kernel_size: int
-    stride: int = 1
-    groups: int = 1
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
-        """Convolve in the input's type."""
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", _kaiming_fan_out, shape)
-        return conv2d(x, kernel.astype(x.dtype), self.stride, self.kernel_size // 2)
-
-
 class ResNetBlock(nn.Module):
     """Basic block (3x3, 3x3) or bottleneck (1x1, 3x3, 1x1 to four times the planes), each with batch normalisation.
 
@@ -101,20 +80,18 @@ class ResNetBlock(nn.Module):
         kind = self.variant
 
         def norm(name: str, y: Array) -> Array:
-            return nn.BatchNorm(
-                use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=self.bn_axis_name, name=name
-            )(y)
+            return BatchNorm(axis_name=self.bn_axis_name, name=name)(y, train)
 
         if kind.bottleneck:
             width = self.planes * kind.width_per_group // 64 * kind.groups
             features = 4 * self.planes
             y = nn.relu(norm("bn1", Conv(width, 1, name="conv1")(x)))
-            y = nn.relu(norm("bn2", Conv(width, 3, self.stride, kind.groups, name="conv2")(y)))
+            y = nn.relu(norm("bn2", Conv(width, 3, self.stride, 1, kind.groups, name="conv2")(y)))
             y = norm("bn3", Conv(features, 1, name="conv3")(y))
         else:
             features = self.planes
-            y = nn.relu(norm("bn1", Conv(features, 3, self.stride, name="conv1")(x)))
-            y = norm("bn2", Conv(features, 3, name="conv2")(y))
+            y = nn.relu(norm("bn1", Conv(features, 3, self.stride, 1, name="conv1")(x)))
+            y = norm("bn2", Conv(features, 3, 1, 1, name="conv2")(y))
         if x.shape != y.shape:
             x = norm("downsample_bn", Conv(features, 1, self.stride, name="downsample_conv")(x))
         return nn.relu(x + y)
@@ -174,10 +151,8 @@ class ResNet(nn.Module):
 
         first = -1 if start is None else TAPS.index(start)
         if first < 0:
-            x = Conv(64, 7, 2, name="conv1")(inserted("input", x))
-            x = nn.BatchNorm(
-                use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=self.bn_axis_name, name="bn1"
-            )(x)
+            x = Conv(64, 7, 2, 3, name="conv1")(inserted("input", x))
+            x = BatchNorm(axis_name=self.bn_axis_name, name="bn1")(x, train)
             x = max_pool(nn.relu(x))
         if first < 1:
             x = maps["stem"] = inserted("stem", x)

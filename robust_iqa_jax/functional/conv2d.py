@@ -15,7 +15,10 @@ FEW = 512
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv2d(
-    x: Float[Array, "n h w i"], kernel: Float[Array, "kh kw j o"], stride: int = 1, padding: int = 0
+    x: Float[Array, "n h w i"],
+    kernel: Float[Array, "kh kw j o"],
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
 ) -> Float[Array, "n h2 w2 o"]:
     """Convolve (cross-correlate) maps; groups follow from the shapes, i / j of them.
 
@@ -27,33 +30,38 @@ def conv2d(
       x: (n, h, w, i).
       kernel: (kh, kw, i / groups, o), of x's type.
       stride: >= 1, along both sides.
-      padding: zeros on every side.
+      padding: zeros on every side, or (above and below, left and right).
 
     Returns:
       (n, (h + 2 padding - kh) // stride + 1, ..., o).
     """
+    padding = (padding, padding) if isinstance(padding, int) else padding
     return lax.platform_dependent(
         x, kernel, cpu=partial(_by_products, stride=stride, padding=padding), default=partial(_native, stride, padding)
     )
 
 
-def _native(stride: int, padding: int, x: Array, kernel: Array) -> Array:
+def _native(stride: int, padding: tuple[int, int], x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
-        [(padding, padding)] * 2,
+        [(padding[0], padding[0]), (padding[1], padding[1])],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[-1] // kernel.shape[2],
         precision=HIGHEST if x.dtype == jnp.float32 else None,
     )
 
 
-def _forward(x: Array, kernel: Array, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+def _forward(x: Array, kernel: Array, stride: int, padding: int | tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
     return conv2d(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride: int, padding: int, residuals: tuple[Array, Array], y_bar: Array) -> tuple[Array, Array]:
+def _backward(
+    stride: int, padding: int | tuple[int, int], residuals: tuple[Array, Array], y_bar: Array
+) -> tuple[Array, Array]:
+    padding = (padding, padding) if isinstance(padding, int) else padding
+
     def native(x: Array, kernel: Array, y_bar: Array) -> tuple[Array, Array]:
         return jax.vjp(partial(_native, stride, padding), x, kernel)[1](y_bar)
 
@@ -68,9 +76,9 @@ def _taps(kernel: Array) -> list[tuple[int, int]]:
     return [(r, c) for r in range(kernel.shape[0]) for c in range(kernel.shape[1])]
 
 
-def _shifted(x: Array, kernel: Array, stride: int, padding: int) -> list[Array]:
+def _shifted(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> list[Array]:
     """For every tap the pixels that it sees, (n, h2, w2, i)."""
-    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
     n, h, w, i = padded.shape
     rows, columns = ((side - k) // stride * stride + 1 for side, k in zip((h, w), kernel.shape, strict=False))
     return [
@@ -78,7 +86,7 @@ def _shifted(x: Array, kernel: Array, stride: int, padding: int) -> list[Array]:
     ]
 
 
-def _by_products(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def _by_products(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
     kh, kw, per_group, co = kernel.shape
     groups = x.shape[-1] // per_group
     seen = _shifted(x, kernel, stride, padding)
@@ -92,7 +100,9 @@ def _by_products(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     return _maps(total, shape)
 
 
-def _backward_by_products(x: Array, kernel: Array, y_bar: Array, stride: int, padding: int) -> tuple[Array, Array]:
+def _backward_by_products(
+    x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]
+) -> tuple[Array, Array]:
     kh, kw, per_group, co = kernel.shape
     groups = x.shape[-1] // per_group
     h, w, ci = x.shape[1:]
@@ -114,9 +124,9 @@ def _backward_by_products(x: Array, kernel: Array, y_bar: Array, stride: int, pa
     for (r, c), share in zip(_taps(kernel), shares, strict=True):
         # each tap's share goes back to the pixels that it saw: shifted, and every stride-th one
         rows, columns = ((side - 1) * stride + 1 for side in share.shape[1:3])
-        edges = [(r, h + 2 * padding - r - rows, stride - 1), (c, w + 2 * padding - c - columns, stride - 1)]
+        edges = [(r, h + 2 * padding[0] - r - rows, stride - 1), (c, w + 2 * padding[1] - c - columns, stride - 1)]
         spread.append(lax.pad(share, zero, [(0, 0, 0), *edges, (0, 0, 0)]))
-    return reduce(jnp.add, spread)[:, padding : padding + h, padding : padding + w], kernel_bar
+    return reduce(jnp.add, spread)[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w], kernel_bar
 
 
 def _rows(x: Array, groups: int) -> Array:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 WIDTHS = (1024, 256, 64)
@@ -46,11 +47,5 @@ class LinearityHead(nn.Module):
     def _reduce(self, x: Array, name: str, train: bool) -> Array:
         for i, width in enumerate(WIDTHS):
             x = Linear(width, name=f"{name}_linear{i}")(x)
-            x = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
-                axis_name=self.bn_axis_name,
-                name=f"{name}_bn{i}",
-            )(x)
+            x = BatchNorm(axis_name=self.bn_axis_name, name=f"{name}_bn{i}")(x, train)
         return nn.relu(x)

