@@ -1,4 +1,4 @@
-"""Times one jitted function: compile time, median and spread of its runs, memory and operations as XLA counts them."""
+"""Times one jitted function: compile time, median and spread of its runs, memory as XLA plans it."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
+
+from robust_iqa_jax.functional.work import work_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Row:
       spread_s: distance of its quartiles.
       compile_s: seconds to compile, of the first call for what is not compiled.
       peak_bytes: arguments, results and temporaries together; resident memory above the start for PyTorch.
-      flops: operations as XLA's cost analysis counts them; it counts the body of a loop once.
+      flops, bytes: as functional.work counts them; bytes that stay in a cache count too.
       rel_err: largest difference from the float64 result, relative to its largest entry; of the kernel's gradient for
         a backward pass.
       isometry_err: largest ||y| / |x| - 1| over the batch.
@@ -37,6 +39,7 @@ class Row:
     compile_s: float
     peak_bytes: int | None = None
     flops: float | None = None
+    bytes: float | None = None
     rel_err: float | None = None
     isometry_err: float | None = None
 
@@ -54,7 +57,8 @@ class Timing:
     spread_s: float
     compile_s: float
     peak_bytes: int | None
-    flops: float | None
+    flops: float
+    bytes: float
 
 
 def measure(function: Callable[..., Any], *arguments: Any, repeats: int = 5) -> Timing:
@@ -62,7 +66,7 @@ def measure(function: Callable[..., Any], *arguments: Any, repeats: int = 5) -> 
     began = time.perf_counter()
     compiled = jax.jit(function).lower(*arguments).compile()
     compile_s = time.perf_counter() - began
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    memory, work = compiled.memory_analysis(), work_of(function, *arguments)
     peak = None
     if memory is not None:
         peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
@@ -73,7 +77,7 @@ def measure(function: Callable[..., Any], *arguments: Any, repeats: int = 5) -> 
         jax.block_until_ready(compiled(*arguments))
         seconds.append(time.perf_counter() - began)
     median, spread = median_and_spread(seconds)
-    return Timing(result, median, spread, compile_s, peak, (cost or {}).get("flops"))
+    return Timing(result, median, spread, compile_s, peak, work.flops, work.bytes)
 
 
 def timed_row(
@@ -86,7 +90,7 @@ def timed_row(
     isometry_err: float | None = None,
 ) -> Row:
     """Row of a measured function."""
-    facts = (timing.median_s, timing.spread_s, timing.compile_s, timing.peak_bytes, timing.flops)
+    facts = (timing.median_s, timing.spread_s, timing.compile_s, timing.peak_bytes, timing.flops, timing.bytes)
     return Row(case, impl, batch, pass_, *facts, rel_err, isometry_err)
 
 

@@ -7,7 +7,7 @@ is timed is <weights, y>; gradients flow to kernel, alpha, bias and input, as in
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from robust_iqa_jax.benchmarks import torch_rows
 from robust_iqa_jax.benchmarks.cases import CASES, Case, Parameters, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, timed_row
-from robust_iqa_jax.benchmarks.rows import Output, publish
+from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.alternatives import block_convolution
 from robust_iqa_jax.functional.alternatives.bjorck import bjorck_conv
@@ -75,11 +75,8 @@ def main(args: Args) -> list[Row]:
     """
     check(args)
     limits = ceilings()
-    rows = []
     with jax.profiler.trace(str(args.output.trace)) if args.output.trace else contextlib.nullcontext():
-        for name in args.case:
-            for batch in args.batch:
-                rows += _rows(CASES[name], batch, args)
+        rows = collect(row for name in args.case for batch in args.batch for row in _rows(CASES[name], batch, args))
     publish("robust_block", "Orthogonal convolution of the RobustBlock", rows, limits, args.output)
     return rows
 
@@ -94,28 +91,26 @@ def check(args: Args) -> None:
             raise ValueError(f"--impl {name}: needs the extra 'bench' (pip install 'robust_iqa_jax[bench]')")
 
 
-def _rows(case: Case, batch: int, args: Args) -> list[Row]:
+def _rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
     drawn, x, weights = parameters(case), maps(case, batch), torch_rows.cotangent(case.name, batch)
     exact: Expected = reference(case, drawn, x, weights) if set(args.impl) & set(CAYLEY) else (None, None)
-    rows = []
     for impl in args.impl:
         expected: Expected = exact if impl in CAYLEY else (None, None)
         if impl in torch_rows.IMPLS:
             passes = zip(("forward", "forward+backward"), expected, strict=True)
-            rows += [torch_rows.row(case.name, impl, batch, p, args.torch_repeats, e) for p, e in passes]
+            yield from (torch_rows.row(case.name, impl, batch, p, args.torch_repeats, e) for p, e in passes)
         elif impl == BLOCK_CONVOLUTION:
             bias = jnp.asarray(drawn.bias, jnp.float32)
             blocks = (block_convolution.init(jax.random.key(0), case.channels_in, case.channels_out),)
             convolve = partial(_block_convolution, bias=bias)
-            rows += _two_passes(case, impl, batch, convolve, blocks, x, weights, bias, expected, args.repeats)
+            yield from _two_passes(case, impl, batch, convolve, blocks, x, weights, bias, expected, args.repeats)
         else:
             free = tuple(jnp.asarray(v, jnp.float32) for v in (drawn.kernel, drawn.alpha, drawn.bias))
-            rows += _two_passes(case, impl, batch, IMPLS[impl], free, x, weights, free[2], expected, args.repeats)
+            yield from _two_passes(case, impl, batch, IMPLS[impl], free, x, weights, free[2], expected, args.repeats)
             if impl == "factored":
                 operator = jax.jit(cayley.prepare, static_argnums=3)(*free, (case.side, case.side))
                 timing = measure(lambda o, x: cayley.apply(o, x), operator, x, repeats=args.repeats)
-                rows.append(_row(case, impl, batch, "cached", timing, expected[0], x, free[2]))
-    return rows
+                yield _row(case, impl, batch, "cached", timing, expected[0], x, free[2])
 
 
 def _block_convolution(x: Array, free: block_convolution.BlockConvolution, bias: Array) -> Array:
@@ -133,16 +128,14 @@ def _two_passes(
     bias: Array,
     expected: Expected,
     repeats: int,
-) -> list[Row]:
+) -> Iterator[Row]:
     def loss(free: tuple[Any, ...], x: Array) -> Array:
         return jnp.vdot(weights, convolve(x, *free))
 
     forward = measure(lambda free, x: convolve(x, *free), free, x, repeats=repeats)
+    yield _row(case, impl, batch, "forward", forward, expected[0], x, bias)
     both = measure(jax.grad(loss, argnums=(0, 1)), free, x, repeats=repeats)
-    return [
-        _row(case, impl, batch, "forward", forward, expected[0], x, bias),
-        _row(case, impl, batch, "forward+backward", both, expected[1]),
-    ]
+    yield _row(case, impl, batch, "forward+backward", both, expected[1])
 
 
 def _row(

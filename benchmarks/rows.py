@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from robust_iqa_jax.benchmarks.measure import Row
 
 COLUMNS = (
     *("case", "impl", "batch", "pass", "median ms", "spread ms", "compile s"),
-    *("peak MB", "GFLOP", "of matmul rate", "rel. error", "isometry error"),
+    *("peak MB", "GFLOP", "of matmul rate", "GB", "of copy rate", "rel. error", "isometry error"),
 )
 
 
@@ -32,6 +33,7 @@ class Output:
 def cells(row: Row, limits: Ceilings) -> list[str]:
     """One line of the table; "-" where a quantity does not apply."""
     share = None if row.flops is None else row.flops / row.median_s / limits.flops
+    copied = None if row.bytes is None else row.bytes / row.median_s / limits.bytes
     return [
         row.case,
         row.impl,
@@ -43,9 +45,20 @@ def cells(row: Row, limits: Ceilings) -> list[str]:
         "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}",
         "-" if row.flops is None else f"{row.flops / 1e9:.2f}",
         "-" if share is None else f"{share:.0%}",
+        "-" if row.bytes is None else f"{row.bytes / 1e9:.2f}",
+        "-" if copied is None else f"{copied:.0%}",
         "-" if row.rel_err is None else f"{row.rel_err:.1e}",
         "-" if row.isometry_err is None else f"{row.isometry_err:.1e}",
     ]
+
+
+def collect(rows: Iterable[Row]) -> list[Row]:
+    """All rows; each is shown on standard error as soon as it is measured, since some take a minute."""
+    console, collected = Console(stderr=True, highlight=False), []
+    for row in rows:
+        console.print(f"{row.case}, {row.impl}, batch {row.batch}, {row.pass_}: {row.median_s * 1e3:.1f} ms")
+        collected.append(row)
+    return collected
 
 
 def publish(name: str, question: str, rows: list[Row], limits: Ceilings, output: Output) -> None:

@@ -11,6 +11,8 @@ COMMANDS = {
     "evaluate": "accuracy and robustness of checkpoints on labelled photos",
     "attack": "adversarial versions of photos",
     "score": "quality scores of photos",
+    "models": "the models by name, their size, input and score range",
+    "convert": "a checkpoint of PyTorch, safetensors, Flax or orbax as one of ours",
     "bench": "speed of the spectral core",
 }
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.depthwise import depthwise_conv
+from robust_iqa_jax.layers.batch_norm import BatchNorm
 
 MEAN = (127 / 255,) * 3
 """Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
@@ -119,14 +120,7 @@ class _ConvNorm(nn.Module):
                 kernel_init=_fan_out_normal,
                 name="conv",
             )(x)
-        return nn.BatchNorm(
-            use_running_average=not train,
-            momentum=0.99,
-            epsilon=1e-3,
-            dtype=self.dtype,
-            axis_name=self.bn_axis_name,
-            name="bn",
-        )(x)
+        return BatchNorm(1e-3, 0.99, self.bn_axis_name, name="bn")(x, train)
 
 
 class InvertedResidual(nn.Module):

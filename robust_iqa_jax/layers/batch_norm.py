@@ -6,9 +6,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-MOMENTUM = 0.9
-"""Share of the old running statistics in the new ones; PyTorch's momentum of 0.1."""
-
 
 class BatchNorm(nn.Module):
     """(x - mean) / sqrt(var + epsilon) * scale + bias over all axes but the last, in float32 or wider.
@@ -18,10 +15,12 @@ class BatchNorm(nn.Module):
 
     Attributes:
       epsilon: 1e-5 in most networks, 1e-3 in TensorFlow's.
+      momentum: share of the old running statistics in the new ones; 0.9 is PyTorch's 0.1.
       axis_name: mapped axis over which the batch's statistics are averaged, None for one device.
     """
 
     epsilon: float = 1e-5
+    momentum: float = 0.9
     axis_name: str | None = None
 
     @nn.compact
@@ -45,7 +44,7 @@ class BatchNorm(nn.Module):
             if self.is_mutable_collection("batch_stats") and not self.is_initializing():
                 unbiased = var * (count / max(1, count - 1))
                 for running, value in ((running_mean, mean), (running_var, unbiased)):
-                    running.value = MOMENTUM * running.value + (1 - MOMENTUM) * value
+                    running.value = self.momentum * running.value + (1 - self.momentum) * value
         factor = scale * lax.rsqrt(var + self.epsilon)
         if train:  # around the mean first: it may be large against the deviation
             return ((wide - mean) * factor + bias).astype(x.dtype)

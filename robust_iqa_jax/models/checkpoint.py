@@ -13,7 +13,7 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from robust_iqa_jax.models.registry import init
+from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
@@ -32,7 +32,7 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: scorer.variables[name] for name in ("params", "batch_stats")}
+    weights = {name: scorer.variables[name] for name in COLLECTIONS}
     tensors = {name: np.asarray(leaf) for name, leaf in traverse_util.flatten_dict(weights, sep="/").items()}
     save_file(tensors, folder / (WEIGHTS + ".tmp"))
     calibration = {name: float(value) for name, value in vars(scorer.calibration).items()}
@@ -81,14 +81,13 @@ def load(path: str | os.PathLike[str]) -> Scorer:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS}: damaged or truncated weights ({error})") from error
     _check(folder / WEIGHTS, tensors, spec)
-    variables = jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(tensors, sep="/"))
+    read = jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(tensors, sep="/"))
+    variables = {name: read.get(name, {}) for name in COLLECTIONS}
     return Scorer(variables, calibration, spec, label).prepare()
 
 
 def _check(path: Path, tensors: dict[str, np.ndarray], spec: ModelSpec) -> None:
-    expected: dict[str, Any] = traverse_util.flatten_dict(
-        jax.eval_shape(lambda key: init(spec, key), jax.random.key(0)), sep="/"
-    )
+    expected: dict[str, Any] = traverse_util.flatten_dict(shapes(spec), sep="/")
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     wrong = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     broken = [n for n in tensors if not np.isfinite(tensors[n]).all()]

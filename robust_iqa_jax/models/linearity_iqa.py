@@ -17,7 +17,7 @@ class LinearityIQA(nn.Module):
       backbone: module with `__call__(x, *, train, insert) -> {map name: map}`.
       taps: names of the maps that the head reads; two in the paper.
       block: module applied to the map `block_at`, from which the backbone goes on; None for the plain model.
-      block_at: name of the map, or "input".
+      block_at: name of the map, or "input"; "taps": one such block on each tap, for the head only.
       pool_levels, pool_kind: of spsp_pool.
       bn_axis_name: mapped axis for cross-replica batch statistics.
     """
@@ -31,8 +31,10 @@ class LinearityIQA(nn.Module):
     bn_axis_name: str | None = None
 
     def setup(self) -> None:
-        """The head; the other two modules come as attributes."""
+        """The head, and a copy of the block for each tap where that is its place; the rest comes as attributes."""
         self.head = LinearityHead(self.bn_axis_name)
+        if self.block is not None and self.block_at == "taps":
+            self.tap_blocks = [self.block.clone(parent=None, name=f"block_{name}") for name in self.taps]
 
     def __call__(
         self, x: Float[Array, "n h w c"], *, train: bool, train_backbone_stats: bool = True, start: str | None = None
@@ -51,6 +53,9 @@ class LinearityIQA(nn.Module):
         self, x: Float[Array, "n h w c"], *, train: bool = False, start: str | None = None
     ) -> list[Float[Array, "n f"]]:
         """Pooled features of each tap, what the head reads; arguments as in `__call__`, train of the backbone."""
-        insert = {} if self.block is None else {self.block_at: self.block}
+        on_taps = self.block_at == "taps"
+        insert = {} if self.block is None or on_taps else {self.block_at: self.block}
         maps = self.backbone(x, train=train, insert=insert, start=start)
+        if self.block is not None and on_taps:
+            maps = {name: block(maps[name]) for name, block in zip(self.taps, self.tap_blocks, strict=True)}
         return [spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps]

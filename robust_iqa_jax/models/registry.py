@@ -1,9 +1,6 @@
-"""From a ModelSpec to a Flax module and its ImageNet starting weights: the table of backbones lives here.
-A new backbone is one row."""
+"""From a ModelSpec to a Flax module and its variables. A new backbone is a row in models.backbone_table, a new
+architecture one in models.architectures."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -11,86 +8,38 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones import efficientnet_lite
-from robust_iqa_jax.layers.robust_block import RobustBlock
-from robust_iqa_jax.models.linearity_iqa import LinearityIQA
+from robust_iqa_jax.models.architectures import architecture
+from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.spec import ModelSpec
-from robust_iqa_jax.weights.efficientnet_lite import load_imagenet
 
-Variables = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class BackboneEntry:
-    """One backbone: how to build it, what maps it names, how its input is normalised, where its weights come from.
-
-    Attributes:
-      build: bn_axis_name -> module.
-      taps: names of its feature maps.
-      mean, std: of the normalisation (x - mean) / std of [0,1] pixels.
-      pretrained: () -> {"params", "batch_stats"} of ImageNet weights.
-    """
-
-    build: Callable[[str | None], nn.Module]
-    taps: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    pretrained: Callable[[], Variables]
+COLLECTIONS = ("params", "batch_stats")
+"""Variable collections that a checkpoint holds; a model without batch normalisation has an empty second one."""
 
 
-def _efficientnet_lite(variant: str) -> BackboneEntry:
-    return BackboneEntry(
-        build=lambda bn_axis_name: efficientnet_lite.EfficientNetLite(variant, bn_axis_name=bn_axis_name),
-        taps=efficientnet_lite.TAPS,
-        mean=efficientnet_lite.MEAN,
-        std=efficientnet_lite.STD,
-        pretrained=partial(load_imagenet, variant, include_classifier=False),
-    )
-
-
-BACKBONES: dict[str, BackboneEntry] = {
-    f"efficientnet_{variant}": _efficientnet_lite(variant) for variant in ("lite0", "lite1", "lite2")
-}
-
-
-def build(spec: ModelSpec, bn_axis_name: str | None = None) -> LinearityIQA:
-    """The Flax module that a spec describes.
+def build(spec: ModelSpec, bn_axis_name: str | None = None) -> nn.Module:
+    """The Flax module that a spec describes: normalised images -> (n, outputs), the score in the last column.
 
     Args:
       spec: the model.
       bn_axis_name: mapped axis for cross-replica batch statistics, None for one device.
 
     Raises:
-      ValueError: unknown backbone or feature map, in one line with the allowed names.
+      ValueError: unknown architecture, backbone or feature map, or a backbone that the architecture has no use for, in
+        one line with the allowed names.
     """
-    entry = _entry(spec)
-    for name in spec.taps:
-        if name not in entry.taps:
-            raise ValueError(f"{spec.backbone}: no feature map {name!r}; choose one of {', '.join(entry.taps)}")
-    block = None
-    if spec.block is not None:
-        if spec.block.at not in ("input", *entry.taps):
-            raise ValueError(
-                f"{spec.backbone}: no feature map {spec.block.at!r} for the block; "
-                f"choose one of input, {', '.join(entry.taps)}"
-            )
-        fields = spec.block
-        block = RobustBlock(fields.mid_channels, fields.pool, fields.padding, fields.norm, fields.alpha_init)
-    return LinearityIQA(
-        backbone=entry.build(bn_axis_name),
-        taps=spec.taps,
-        block=block,
-        block_at="" if spec.block is None else spec.block.at,
-        pool_levels=spec.pool_levels,
-        pool_kind=spec.pool_kind,
-        bn_axis_name=bn_axis_name,
-    )
+    row = architecture(spec)
+    if spec.block is not None and spec.block.at not in row.block_points(spec):
+        raise ValueError(
+            f"{spec.architecture} over {spec.backbone}: no feature map {spec.block.at!r} for the block; "
+            f"choose one of {', '.join(row.block_points(spec))}"
+        )
+    return row.build(spec, bn_axis_name)
 
 
 def normalise(spec: ModelSpec, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """[0,1] pixels to the backbone's input range."""
-    entry = _entry(spec)
-    mean, std = (jnp.asarray(v, images.dtype) for v in (entry.mean, entry.std))
+    """[0,1] pixels to the model's input range."""
+    row = architecture(spec)
+    mean, std = (jnp.asarray(v, images.dtype) for v in row.normalisation(spec))
     return (images - mean) / std
 
 
@@ -103,8 +52,11 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
 
     Returns:
       {"params": {"backbone", "head"[, "block"]}, "batch_stats": ...}, float32.
+
+    Raises:
+      ValueError: no package carries weights of this backbone.
     """
-    pretrained = _entry(spec).pretrained()
+    pretrained = backbone(spec.backbone).pretrained()
 
     @jax.jit
     def fresh(key: Array) -> dict[str, Any]:
@@ -121,12 +73,11 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
 
 def init(spec: ModelSpec, key: Array) -> dict[str, Any]:
     """Freshly drawn variables of the whole model; jit it."""
-    images = jnp.zeros((1, *spec.input_size, 3))
-    drawn = build(spec).init(key, images, train=False)
-    return {name: dict(drawn[name]) for name in ("params", "batch_stats")}
+    size = spec.input_size if spec.crops is None else (spec.crops.side,) * 2
+    drawn = build(spec).init(key, jnp.zeros((1, *size, 3)), train=False)
+    return {name: dict(drawn.get(name, {})) for name in COLLECTIONS}
 
 
-def _entry(spec: ModelSpec) -> BackboneEntry:
-    if spec.backbone not in BACKBONES:
-        raise ValueError(f"unknown backbone {spec.backbone!r}; choose one of {', '.join(BACKBONES)}")
-    return BACKBONES[spec.backbone]
+def shapes(spec: ModelSpec) -> dict[str, Any]:
+    """Shapes and types of the variables of a model, without drawing them."""
+    return jax.eval_shape(lambda key: init(spec, key), jax.random.key(0))

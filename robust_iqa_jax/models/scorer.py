@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.resize import resize
 from robust_iqa_jax.layers.cayley_conv import OPERATORS
-from robust_iqa_jax.models.registry import build, normalise
+from robust_iqa_jax.models.crops import crop_grid
+from robust_iqa_jax.models.registry import COLLECTIONS, build, normalise
 from robust_iqa_jax.models.spec import ModelSpec
 
 
@@ -69,8 +70,9 @@ class Scorer:
         """The same scorer with the orthogonal convolutions' inverses computed once (inference)."""
         if self.spec.block is None:
             return self
-        bare = {name: self.variables[name] for name in ("params", "batch_stats")}
-        images = jnp.zeros((1, *self.spec.input_size, 3), jnp.float32)
+        bare = {name: self.variables[name] for name in COLLECTIONS}
+        size = self.spec.input_size if self.spec.crops is None else (self.spec.crops.side,) * 2
+        images = jnp.zeros((1, *size, 3), jnp.float32)
         apply = jax.jit(partial(build(self.spec).apply, train=False, mutable=[OPERATORS]))
         return dataclasses.replace(self, variables={**bare, **apply(bare, images)[1]})
 
@@ -81,7 +83,12 @@ def _score(scorer: Scorer, images: Array) -> Array:
     return scorer.calibration.slope * outputs[:, -1] + scorer.calibration.intercept
 
 
-def outputs_of(spec: ModelSpec, variables: dict[str, Any], images: Float[Array, "n h w 3"]) -> Float[Array, "n taps+1"]:
-    """Uncalibrated outputs in evaluation mode, preprocessing included: (n, taps + 1), the score last."""
-    outputs = build(spec).apply(variables, normalise(spec, resize(images, spec.input_size)), train=False)
-    return cast(Array, outputs)
+def outputs_of(
+    spec: ModelSpec, variables: dict[str, Any], images: Float[Array, "n h w 3"]
+) -> Float[Array, "n outputs"]:
+    """Uncalibrated outputs in evaluation mode, preprocessing included: (n, outputs), the score last; the mean over the
+    spec's crops where it has any."""
+    resized = resize(images, spec.input_size)
+    windows = resized if spec.crops is None else crop_grid(resized, spec.crops)
+    outputs = cast(Array, build(spec).apply(variables, normalise(spec, windows), train=False))
+    return outputs.reshape(len(images), -1, outputs.shape[-1]).mean(1)

@@ -9,7 +9,21 @@ from robust_iqa_jax.functional.cayley import Norm
 from robust_iqa_jax.functional.pooling import SpspKind
 from robust_iqa_jax.layers.robust_block import Pool
 
-Backbone = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+Architecture = Literal["linearity", "koncept512", "tres", "hyperiqa", "dbcnn", "maniqa"]
+Backbone = Literal[
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "wide_resnet50_2",
+    "resnext101_32x8d",
+    "inception_resnet_v2",
+    "vgg16",
+    "vit_base_patch8_224",
+]
 
 
 @dataclass(frozen=True)
@@ -17,7 +31,8 @@ class BlockSpec:
     """Where the RobustBlock sits and how wide it is; see layers.robust_block.RobustBlock for the fields it shares."""
 
     at: str = "stage5"
-    """Named feature map of the backbone that the block replaces; the network goes on from the replaced map."""
+    """Named feature map of the backbone that the block replaces; the network goes on from the replaced map. "input" is
+    the normalised image; "taps" puts one block on each map that LinearityIQA's head reads and leaves the backbone."""
     mid_channels: int = 96
     pool: Pool = "none"
     padding: int = 1
@@ -26,15 +41,29 @@ class BlockSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A LinearityIQA model over a named backbone."""
+class CropSpec:
+    """Square windows on a regular grid whose scores are averaged: the same ones at every call, unlike the random crops
+    of the sources, whose scores change from run to run (IQA-PyTorch issues 130, 122, 48)."""
 
+    side: int = 224
+    rows: int = 5
+    columns: int = 5
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A quality model."""
+
+    architecture: Architecture = "linearity"
     backbone: Backbone = "efficientnet_lite0"
+    """LinearityIQA takes any that names feature maps; the other architectures have their own."""
     taps: tuple[str, ...] = ("stage5", "stage6", "stage7")
-    """Feature maps that the head reads, the first where a RobustBlock usually sits. The paper has two; three of
-    EfficientNet-Lite0 predict opinion scores better (benchmarks/results)."""
+    """Feature maps that LinearityIQA's head reads, the first where a RobustBlock usually sits. The paper has two; three
+    of EfficientNet-Lite0 predict opinion scores better (benchmarks/results)."""
     input_size: tuple[int, int] = (224, 224)
     """(height, width) that images are resized to."""
+    crops: CropSpec | None = None
+    """Windows of the resized image that the model sees; None: the whole of it."""
     pool_levels: int = 1
     pool_kind: SpspKind = "avg"
     block: BlockSpec | None = None
@@ -50,13 +79,14 @@ class ModelSpec:
         Raises:
           ValueError: unknown field.
         """
-        block = fields.get("block")
+        block, crops = fields.get("block"), fields.get("crops")
         try:
             return cls(
                 **{
                     **fields,
                     "taps": tuple(fields["taps"]),
                     "input_size": tuple(fields["input_size"]),
+                    "crops": None if crops is None else CropSpec(**crops),
                     "block": None if block is None else BlockSpec(**block),
                 }
             )

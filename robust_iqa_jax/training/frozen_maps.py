@@ -15,7 +15,8 @@ from jaxtyping import Array, Float16
 
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.models.registry import BACKBONES, build, normalise
+from robust_iqa_jax.models.backbone_table import backbone
+from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.optimizer import part_labels
 
@@ -31,14 +32,15 @@ def frozen_map(config: TrainConfig) -> str:
     Raises:
       ValueError: nothing is frozen, or frozen maps would not be the same at every step.
     """
-    taps = BACKBONES[config.model.backbone].taps
+    entry = backbone(config.model.backbone)
+    taps = entry.taps
     if config.train_from is None or config.train_from == taps[0]:
         raise ValueError("--cache-frozen: needs --train-from with at least one feature map before it")
     if config.backbone_stats != "frozen":
         raise ValueError("--cache-frozen: needs --backbone-stats frozen")
     at = taps[taps.index(config.train_from) - 1]
     block = config.model.block
-    if block is not None and (block.at == "input" or taps.index(block.at) < taps.index(at)):
+    if block is not None and block.at in entry.block_points[: entry.block_points.index(at)]:
         raise ValueError(
             f"--cache-frozen: the block at {block.at} lies inside the frozen part; choose an earlier --train-from"
         )

@@ -8,7 +8,7 @@ import jax
 import optax
 from flax import traverse_util
 
-from robust_iqa_jax.models.registry import BACKBONES
+from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.training.config import TrainConfig
 
 
@@ -40,15 +40,15 @@ def part_labels(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: config.train_from names no feature map of the backbone.
     """
-    taps = BACKBONES[config.model.backbone].taps
+    entry = backbone(config.model.backbone)
+    taps = entry.taps
     if config.train_from is not None and config.train_from not in taps:
         raise ValueError(f"--train-from {config.train_from}: not a feature map; choose one of {', '.join(taps)}")
     frozen = () if config.train_from is None else taps[: taps.index(config.train_from)]
 
     def label(path: tuple[str, ...]) -> str:
         if path[0] == "backbone":
-            # the layers that make map "stage3" are named "stage3" or "stage3_..."
-            return "frozen" if path[1].split("_")[0] in frozen else "backbone"
+            return "frozen" if entry.map_of(path[1]) in frozen else "backbone"
         return "frozen" if path[0] == "block" and config.freeze_block else "fresh"
 
     flat = traverse_util.flatten_dict(params)

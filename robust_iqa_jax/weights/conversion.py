@@ -19,7 +19,9 @@ LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "runnin
 COUNTERS = ".num_batches_tracked"
 """End of the names of tensors that no model needs: the momentum of batch normalisation is fixed."""
 
-_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+"""Order of the axes of a convolution's and a dense layer's weights, from PyTorch's to Flax's."""
+
 _LISTED = 8
 
 
@@ -60,6 +62,7 @@ def from_torch(
     shapes: Mapping[str, Any],
     torch_name: Callable[[Path], str],
     ignored: Callable[[str], bool] = lambda name: False,
+    axes: Mapping[int, tuple[int, ...]] = TORCH_AXES,
 ) -> tuple[dict[str, Any], Report]:
     """Variables of a model from PyTorch's tensors.
 
@@ -71,6 +74,7 @@ def from_torch(
       shapes: the model's variables with `.shape` leaves, as jax.eval_shape of its init gives them.
       torch_name: path of a variable -> PyTorch's name of it.
       ignored: names of tensors that the model does without (a classifier's, say); counters of batches always are.
+      axes: rank -> order of the axes; empty for tensors that are laid out as Flax has them.
 
     Returns:
       variables with numpy leaves of the tensors' type, holding what fits; and the report.
@@ -84,9 +88,9 @@ def from_torch(
             continue
         tensor, expected = np.asarray(tensors[name]), tuple(leaf.shape)
         used.append(name)
-        array = tensor.transpose(_AXES.get(tensor.ndim))
+        array = tensor.transpose(axes.get(tensor.ndim))
         if _without_ones(array.shape) != _without_ones(expected):
-            back = [expected[i] for i in np.argsort(_AXES[len(expected)])] if len(expected) in _AXES else expected
+            back = [expected[i] for i in np.argsort(axes[len(expected)])] if len(expected) in axes else expected
             misshapen.append(f"{name} {tensor.shape} instead of {tuple(back)}")
         elif not np.isfinite(array.astype(np.float32, copy=False)).all():
             not_finite.append(name)

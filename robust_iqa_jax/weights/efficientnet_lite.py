@@ -95,3 +95,8 @@ def torch_name(path: Path, variant: str) -> str:
     part, kind = inner
     layer = f"_{part}_conv" if kind == "conv" else f"_bn{first + convs.index(part)}"
     return f"_blocks.{index}.{layer}.{LEAVES[leaf]}"
+
+
+def is_classifier(name: str) -> bool:
+    """Whether a tensor belongs to the classifier, which quality models do without."""
+    return name.startswith("_fc.")

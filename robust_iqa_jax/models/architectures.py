@@ -1,0 +1,84 @@
+"""Architectures: how a ModelSpec becomes a module, what its input is, where a RobustBlock can sit.
+A new architecture is one row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import flax.linen as nn
+
+from robust_iqa_jax.layers.robust_block import RobustBlock
+from robust_iqa_jax.models.backbone_table import backbone
+from robust_iqa_jax.models.linearity_iqa import LinearityIQA
+from robust_iqa_jax.models.spec import ModelSpec
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class ArchitectureEntry:
+    """One architecture.
+
+    Attributes:
+      paper: arXiv number or venue.
+      build: (spec, bn_axis_name) -> module.
+      block_points: spec -> names where a RobustBlock can sit.
+      normalisation: spec -> (mean, std) of [0,1] pixels.
+      score_range: of the published weights on their own data set, higher is better; None: the scale is free and comes
+        with the checkpoint's calibration.
+    """
+
+    paper: str
+    build: Callable[[ModelSpec, str | None], nn.Module]
+    block_points: Callable[[ModelSpec], tuple[str, ...]]
+    normalisation: Callable[[ModelSpec], Normalisation]
+    score_range: tuple[float, float] | None = None
+
+
+def architecture(spec: ModelSpec) -> ArchitectureEntry:
+    """The row of a spec's architecture; ValueError for an unknown one."""
+    if spec.architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {spec.architecture!r}; choose one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[spec.architecture]
+
+
+def robust_block(spec: ModelSpec) -> RobustBlock | None:
+    """The block that a spec asks for."""
+    if spec.block is None:
+        return None
+    fields = spec.block
+    return RobustBlock(fields.mid_channels, fields.pool, fields.padding, fields.norm, fields.alpha_init)
+
+
+def _block_at(spec: ModelSpec) -> str:
+    return "" if spec.block is None else spec.block.at
+
+
+def _linearity(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
+    entry = backbone(spec.backbone)
+    for name in spec.taps:
+        if name not in entry.taps:
+            raise ValueError(f"{spec.backbone}: no feature map {name!r}; choose one of {', '.join(entry.taps)}")
+    return LinearityIQA(
+        backbone=entry.build(bn_axis_name),
+        taps=spec.taps,
+        block=robust_block(spec),
+        block_at=_block_at(spec),
+        pool_levels=spec.pool_levels,
+        pool_kind=spec.pool_kind,
+        bn_axis_name=bn_axis_name,
+    )
+
+
+def _linearity_normalisation(spec: ModelSpec) -> Normalisation:
+    entry = backbone(spec.backbone)
+    return entry.mean, entry.std
+
+
+ARCHITECTURES: dict[str, ArchitectureEntry] = {
+    "linearity": ArchitectureEntry(
+        paper="arXiv 2008.03889",
+        build=_linearity,
+        block_points=lambda spec: (*backbone(spec.backbone).block_points, "taps"),
+        normalisation=_linearity_normalisation,
+    ),
+}

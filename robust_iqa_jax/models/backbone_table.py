@@ -1,0 +1,80 @@
+"""Backbones that LinearityIQA can read: how each is built, its maps, its normalisation, its weights.
+A new backbone is one row."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+
+from robust_iqa_jax.backbones import efficientnet_lite, resnet
+from robust_iqa_jax.weights.efficientnet_lite import load_imagenet
+
+Variables = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """One backbone.
+
+    Attributes:
+      build: bn_axis_name -> module.
+      taps: names of its feature maps, in the order of the network.
+      block_points: where a RobustBlock can sit, "input" first.
+      mean, std: of the normalisation (x - mean) / std of [0,1] pixels.
+      pretrained: () -> {"params", "batch_stats"} of ImageNet weights; ValueError where no package carries them.
+      map_of: name of a submodule -> the map that it helps to make.
+    """
+
+    build: Callable[[str | None], nn.Module]
+    taps: tuple[str, ...]
+    block_points: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pretrained: Callable[[], Variables]
+    map_of: Callable[[str], str]
+
+
+def backbone(name: str) -> BackboneEntry:
+    """The row of a backbone; ValueError for an unknown one."""
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def _efficientnet_lite(variant: str) -> BackboneEntry:
+    return BackboneEntry(
+        build=lambda bn_axis_name: efficientnet_lite.EfficientNetLite(variant, bn_axis_name=bn_axis_name),
+        taps=efficientnet_lite.TAPS,
+        block_points=("input", *efficientnet_lite.TAPS),
+        mean=efficientnet_lite.MEAN,
+        std=efficientnet_lite.STD,
+        pretrained=partial(load_imagenet, variant, include_classifier=False),
+        map_of=lambda module: module.split("_")[0],  # stage3_block1 makes stage3
+    )
+
+
+def _resnet(variant: str) -> BackboneEntry:
+    return BackboneEntry(
+        build=lambda bn_axis_name: resnet.ResNet(variant, bn_axis_name=bn_axis_name),
+        taps=resnet.TAPS,
+        block_points=resnet.insertion_points(variant),
+        mean=resnet.MEAN,
+        std=resnet.STD,
+        pretrained=partial(_no_package, variant),
+        map_of=lambda module: "stem" if module in ("conv1", "bn1") else module.split("_")[0],
+    )
+
+
+def _no_package(name: str) -> Variables:
+    raise ValueError(
+        f"no installable package carries ImageNet weights of {name}: convert a checkpoint with `riqa convert FILE OUT "
+        f"--model linearity-{name} --allow-missing` and start from OUT"
+    )
+
+
+BACKBONES: dict[str, BackboneEntry] = {
+    **{f"efficientnet_{variant}": _efficientnet_lite(variant) for variant in ("lite0", "lite1", "lite2")},
+    **{variant: _resnet(variant) for variant in resnet.VARIANTS},
+}
