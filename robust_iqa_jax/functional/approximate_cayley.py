@@ -6,11 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from robust_iqa_jax.functional.cayley import Norm, convolve, scaled_kernel, split
-from robust_iqa_jax.functional.cayley_system import lag_matrices, spectral_solve
+from robust_iqa_jax.functional.cayley import Norm, convolve, elimination, scaled_kernel, split
+from robust_iqa_jax.functional.cayley_system import by_inverse, lag_matrices, spectral_solve
 from robust_iqa_jax.functional.circular_conv import circular_conv
 from robust_iqa_jax.functional.spectral import frequencies
-from robust_iqa_jax.kernels.cayley_solve.api import inverse
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import cold_start, truncated_newton_schulz
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
 
@@ -24,7 +23,8 @@ def truncated_cayley_conv(
     norm: Norm = "taps",
 ) -> Float[Array, "n h w o"]:
     """cayley_conv by a fixed number of Newton-Schulz steps from a cold start; what they miss is missing to isometry."""
-    return convolve(x, kernel, alpha, bias, norm, lambda m: truncated_newton_schulz(m, steps), "auto")[0]
+    approximate = by_inverse(lambda m: truncated_newton_schulz(m, steps))
+    return convolve(x, kernel, alpha, bias, norm, approximate, "auto")[0]
 
 
 def bfloat16_cayley_conv(
@@ -36,7 +36,8 @@ def bfloat16_cayley_conv(
     norm: Norm = "taps",
 ) -> Float[Array, "n h w o"]:
     """truncated_cayley_conv whose iteration multiplies in bfloat16 and adds in float32."""
-    return convolve(x, kernel, alpha, bias, norm, lambda m: bfloat16_inverse(m, steps), "auto")[0]
+    approximate = by_inverse(lambda m: bfloat16_inverse(m, steps))
+    return convolve(x, kernel, alpha, bias, norm, approximate, "auto")[0]
 
 
 def bfloat16_inverse(matrices: Complex[Array, "f c c"], steps: int) -> Complex[Array, "f c c"]:
@@ -92,7 +93,8 @@ def band_limited_cayley_conv(
     kept = np.flatnonzero((folded <= keep * np.pi + 1e-9).all(-1))
     spectrum = rfft2(x)
     low = spectrum.reshape(n, -1, ci)[:, kept]
-    z, _ = spectral_solve(lag_matrices(square, rectangular), low, frequencies((h, w))[kept], inverse)
+    lags = lag_matrices(square, rectangular)
+    z, _ = spectral_solve(lags, low, frequencies((h, w))[kept], elimination(ci))
 
     def in_space(values: Array) -> Array:
         full = jnp.zeros((n, h * (w // 2 + 1), ci), values.dtype).at[:, kept].set(values)

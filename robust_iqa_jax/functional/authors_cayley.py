@@ -6,10 +6,10 @@ from functools import partial
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.cayley import Norm, scaled_kernel, split
+from robust_iqa_jax.functional.cayley import Norm, elimination, scaled_kernel, split
 from robust_iqa_jax.functional.cayley_system import lag_matrices, product, spectral_solve
 from robust_iqa_jax.functional.spectral import frequencies, kernel_spectrum
-from robust_iqa_jax.kernels.cayley_solve.api import inverse
+from robust_iqa_jax.kernels.cayley_solve.planes import split as split_planes
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
 
 
@@ -29,8 +29,9 @@ def authors_cayley_conv(
     """
     n, h, w, _ = x.shape
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, (h, w), norm))
-    solve = partial(spectral_solve, lag_matrices(square, rectangular), angles=frequencies((h, w)), invert=inverse)
-    v = kernel_spectrum(rectangular, (h, w))  # (F, d, c)
+    how = elimination(min(kernel.shape[2:]))
+    solve = partial(spectral_solve, lag_matrices(square, rectangular), angles=frequencies((h, w)), elimination=how)
+    v = split_planes(kernel_spectrum(rectangular, (h, w)))  # (F, d, c)
     spectrum = rfft2(x).reshape(n, -1, x.shape[-1])
     if wide:
         z = solve(spectrum)[0]
@@ -38,5 +39,5 @@ def authors_cayley_conv(
     else:
         side = rectangular.shape[2]
         top, bottom = spectrum[..., :side], spectrum[..., side:]
-        y = 2 * solve(top - product(v.swapaxes(-1, -2), bottom), transpose=True)[0] - top
+        y = 2 * solve(top - product(v.mT, bottom), transpose=True)[0] - top
     return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias

@@ -4,17 +4,26 @@ The RobustBlock's convolution (arXiv 2506.04951, after arXiv 2104.07167); deriva
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from robust_iqa_jax.functional.cayley_system import Invert, inverse_systems, lag_matrices, product, spectral_solve
+from robust_iqa_jax.functional.cayley_system import (
+    Elimination,
+    by_inverse,
+    inverse_systems,
+    lag_matrices,
+    product,
+    spectral_solve,
+)
 from robust_iqa_jax.functional.circular_conv import circular_conv
 from robust_iqa_jax.functional.spectral import frequencies, spectrum_norm
-from robust_iqa_jax.kernels.cayley_solve.api import Solver, inverse
+from robust_iqa_jax.kernels.cayley_solve.api import Solver, choose, inverse
+from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, block_factor
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
+from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join
 from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
 
 Norm = Literal["taps", "spectrum"]
@@ -26,14 +35,14 @@ class CayleyOperator:
     """A Cayley convolution prepared for one map size: M(f)^-1 and what else the apply needs.
 
     Attributes:
-      inverse: (F, c, c) complex, M(f)^-1, c = min(in, out), F = H * (W//2 + 1).
+      inverse: M(f)^-1 for out >= in, M(f)^-T otherwise: (F, c, c) in two planes, c = min(in, out), F = H * (W//2 + 1).
       taps: (kh, kw, c, d) real taps of the rectangular part V, d = |out - in| (may be 0).
       bias: (out,).
       size: (H, W) that the inverse belongs to.
       wide: out >= in.
     """
 
-    inverse: Complex[Array, "f c c"]
+    inverse: Planes
     taps: Float[Array, "kh kw c d"]
     bias: Float[Array, " o"]
     size: tuple[int, int]
@@ -98,7 +107,7 @@ def prepare(
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     lags = lag_matrices(square, rectangular)
     m_inverse = inverse_systems(lags, frequencies(size), lambda m: inverse(m, solver))
-    return CayleyOperator(m_inverse, rectangular, bias, size, wide)
+    return CayleyOperator(m_inverse if wide else m_inverse.mT, rectangular, bias, size, wide)
 
 
 def apply(
@@ -121,10 +130,9 @@ def apply(
         raise ValueError(
             f"Cayley operator: prepared for maps of {operator.size}, got {x.shape[1:3]}; prepare it for this size"
         )
-    m_inverse = operator.inverse if operator.wide else operator.inverse.swapaxes(-1, -2)
 
     def act(v: Array) -> Array:
-        return _in_frequency(lambda s: product(m_inverse, s), v, transform)
+        return _in_frequency(partial(product, operator.inverse), v, transform)
 
     return factored(act, x, operator.taps, operator.wide) + operator.bias
 
@@ -155,7 +163,14 @@ def cayley_conv(
     Returns:
       (n, H, W, out).
     """
-    return convolve(x, kernel, alpha, bias, norm, lambda m: inverse(m, solver), transform)[0]
+    return convolve(x, kernel, alpha, bias, norm, elimination(min(kernel.shape[2:]), solver), transform)[0]
+
+
+def elimination(side: int, solver: Solver = "auto") -> Elimination:
+    """How systems of this side are solved: by factors where "block" is asked for or chosen, else by inverses."""
+    if (choose(side) if solver == "auto" else solver) == "block":
+        return block_factor
+    return by_inverse(lambda m: inverse(m, solver))
 
 
 def warm_cayley_conv(
@@ -175,7 +190,9 @@ def warm_cayley_conv(
     Returns:
       (n, H, W, out) and (F, c, c), c = min(in, out); no gradient flows through the second.
     """
-    return convolve(x, kernel, alpha, bias, norm, lambda m, near: newton_schulz(m, near).inverse, transform, start)
+    solve = by_inverse(lambda m, near: newton_schulz(m, near).inverse)
+    y, inverses = convolve(x, kernel, alpha, bias, norm, solve, transform, start)
+    return y, join(cast(Planes, inverses))[: len(start)]
 
 
 def convolve(
@@ -184,25 +201,25 @@ def convolve(
     alpha: Float[Array, ""],
     bias: Float[Array, " o"],
     norm: Norm,
-    invert: Invert,
+    solver: Elimination,
     transform: Transform,
     start: Complex[Array, "f c c"] | None = None,
-) -> tuple[Float[Array, "n h w o"], Complex[Array, "f c c"]]:
-    """`cayley_conv` with any solver (see functional.cayley_system), and the inverses that it gave.
+) -> tuple[Float[Array, "n h w o"], Factor]:
+    """`cayley_conv` with any elimination (see functional.cayley_system), and the factors that it gave.
 
-    Gradients take the inverses for exact: the solver itself is not differentiated.
+    Gradients take the factors for exact: the elimination itself is not differentiated.
     """
     size = (x.shape[1], x.shape[2])
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
-    lags, inverses = lag_matrices(square, rectangular), []
+    lags, kept = lag_matrices(square, rectangular), []
 
     def solve(spectrum: Array) -> Array:
-        z, m_inverse = spectral_solve(lags, spectrum, frequencies(size), invert, start, transpose=not wide)
-        inverses.append(m_inverse)
+        z, factors = spectral_solve(lags, spectrum, frequencies(size), solver, start, transpose=not wide)
+        kept.append(factors)
         return z
 
     y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide) + bias
-    return y, inverses[0]
+    return y, kept[0]
 
 
 def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:

@@ -4,6 +4,7 @@ Built from a few real lag matrices, in blocks of frequencies that fit a CPU's ca
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,25 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from robust_iqa_jax.functional.spectral import HIGHEST, half_lags, lag_gram, tap_offsets
+from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, solve, solve_transposed
+from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join, product_with_few, split
 
-Invert = Callable[..., Array]
-"""(systems (f, c, c), optional approximate inverses (f, c, c)) -> inverses (f, c, c)."""
+Elimination = Callable[..., Factor]
+"""How systems are solved: (systems, optional approximate inverses) -> factors of kernels.cayley_solve.block_factor."""
+
+
+def by_inverse(invert: Callable[..., Array]) -> Elimination:
+    """Elimination by a solver that gives complex inverses."""
+    return lambda systems, *near: split(invert(join(systems), *near))
+
 
 CACHE_BYTES = 4 << 20
 """Systems that a CPU treats at a time: the passes of an elimination over them then stay in cache (measured 1.4 times
 faster at 200 channels than over all frequencies at once). Accelerators take all frequencies together."""
+
+FEW_MAPS = 2
+"""Maps up to which the gradient of the lag matrices is one product; its work grows with the batch, and at 200 channels
+the way through the systems' cotangents is cheaper from 3 on."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["cosine", "sine"], meta_fields=["kernel_size"])
@@ -68,129 +81,171 @@ def lag_matrices(square: Float[Array, "kh kw c c"], rectangular: Float[Array, "k
 
 def systems(lags: LagMatrices, angles: Float[np.ndarray, "f 2"]) -> Complex[Array, "f c c"]:
     """M(f) at the given angular frequencies; Re(v^H M v) >= |v|^2."""
-    return _systems(lags, *_phases(lags, angles))
+    return join(_systems(lags, *_phases(lags, angles)))
 
 
-def inverse_systems(
-    lags: LagMatrices,
-    angles: Float[np.ndarray, "f 2"],
-    invert: Invert,
-    start: Complex[Array, "f c c"] | None = None,
-) -> Complex[Array, "f c c"]:
-    """M(f)^-1 at the given angular frequencies.
+def inverse_systems(lags: LagMatrices, angles: Float[np.ndarray, "f 2"], invert: Callable[[Array], Array]) -> Planes:
+    """M(f)^-1 at the given angular frequencies, (F, c, c), by a solver for complex matrices."""
+    blocks = _Blocks.of(lags, len(angles))
 
-    Args:
-      lags: from `lag_matrices`.
-      angles: (F, 2) radians per pixel.
-      invert: solver, also given its part of `start` where there is one.
-      start: approximate inverses.
+    def of_block(cos: Array, sin: Array) -> Planes:
+        return split(invert(join(_systems(lags, cos, sin))))
 
-    Returns:
-      (F, c, c).
-    """
-    count, side = len(angles), lags.cosine.shape[-1]
-    block = _block(side, count, lags.cosine.dtype)
-
-    def of_block(arguments: tuple[Array, ...]) -> Array:
-        cos, sin, *near = arguments
-        return invert(_systems(lags, cos, sin), *near)
-
-    arguments = (*_phases(lags, angles), *(() if start is None else (start,)))
-
-    def in_blocks(*arguments: Array) -> Array:
-        # rows of zeros fill the last block: their systems are the identity
-        return jax.lax.map(of_block, tuple(_blocks(a, block) for a in arguments)).reshape(-1, side, side)[:count]
-
-    if block >= count:
-        return of_block(arguments)
-    return jax.lax.platform_dependent(*arguments, cpu=in_blocks, default=lambda *a: of_block(a))
+    made = blocks.map(of_block, *blocks.padded(_phases(lags, angles)))
+    return Planes(made.real[: len(angles)], made.imag[: len(angles)])
 
 
 def spectral_solve(
     lags: LagMatrices,
     spectrum: Complex[Array, "n f c"],
     angles: Float[np.ndarray, "f 2"],
-    invert: Invert,
+    elimination: Elimination,
     start: Complex[Array, "f c c"] | None = None,
     transpose: bool = False,
-) -> tuple[Complex[Array, "n f c"], Complex[Array, "f c c"]]:
-    """z = M^-1 x (M^-T x with `transpose`) at every frequency, and the inverses.
+) -> tuple[Complex[Array, "n f c"], Factor]:
+    """z = M^-1 x (M^-T x with `transpose`) at every frequency, and the factors of M.
 
-    The backward pass reuses the inverses and differentiates no elimination: it takes them for exact. Neither pass holds
-    more than the inverses, the systems and their cotangents exist a block at a time on CPU. No gradient flows through
-    the returned inverses.
+    The backward pass reuses the factors and differentiates no elimination: it takes them for exact. Neither pass holds
+    more than the factors, the systems and their cotangents exist a block at a time on CPU. No gradient flows through
+    the returned factors.
 
     Args:
       lags: from `lag_matrices`.
       spectrum: (n, F, c).
       angles: (F, 2) radians per pixel.
-      invert, start: see `inverse_systems`.
+      elimination: how the systems are solved.
+      start: approximate inverses, for eliminations that take them.
       transpose: solve with the plain transpose of M.
 
     Returns:
-      z (n, F, c) and M^-1 (F, c, c).
+      z (n, F, c) and the factors, leaves (F or more, ...): identities may fill up the last block.
     """
-    m_inverse = jax.lax.stop_gradient(inverse_systems(jax.lax.stop_gradient(lags), angles, invert, start))
+    blocks, there, back = _Blocks.of(lags, len(angles)), solve, solve_transposed
+    if transpose:
+        there, back = back, there
+    phases = blocks.padded(_phases(lags, angles))
+    near = () if start is None else blocks.padded((start,))
+
+    def forward(lags: LagMatrices, columns: Planes) -> tuple[tuple[Planes, Factor], tuple[Planes, Factor]]:
+        def of_block(cos: Array, sin: Array, columns: Planes, *near: Array) -> tuple[Planes, Factor]:
+            factors = elimination(_systems(lags, cos, sin), *near)
+            return there(factors, columns), factors
+
+        z, factors = blocks.map(of_block, *phases, columns, *near)
+        return (z, factors), (z, factors)
+
+    def backward(residuals: tuple[Planes, Factor], cotangents: tuple[Planes, Factor]) -> tuple[LagMatrices, Planes]:
+        # The cotangent of planes (a, b) of a complex number that enters holomorphically is that of its conjugate:
+        # M^-H takes the place of M^-T.
+        (z, factors), z_bar = residuals, cotangents[0]
+        x_bar = _conj(back(factors, _conj(z_bar)))
+        left, right = (z, _conj(x_bar)) if transpose else (_conj(x_bar), z)
+        cosine, sine = _lags_of_outer(blocks, *phases, -left, right)
+        shape = lags.cosine.shape[1:]
+        return LagMatrices(cosine.reshape(-1, *shape), sine.reshape(-1, *shape), lags.kernel_size), x_bar
 
     @jax.custom_vjp
-    def solve(lags: LagMatrices, m_inverse: Array, spectrum: Array) -> Array:
-        return product(m_inverse.swapaxes(-1, -2) if transpose else m_inverse, spectrum)
+    def solved(lags: LagMatrices, columns: Planes) -> tuple[Planes, Factor]:
+        return forward(lags, columns)[0]
 
-    def forward(lags: LagMatrices, m_inverse: Array, spectrum: Array) -> tuple[Array, tuple[Array, Array]]:
-        z = solve(lags, m_inverse, spectrum)
-        return z, (m_inverse, z)
-
-    def backward(residuals: tuple[Array, Array], z_bar: Array) -> tuple[LagMatrices, None, Array]:
-        # JAX's complex cotangents are linear, not conjugate: transposes, no conjugation.
-        m_inverse, z = residuals
-        x_bar = product(m_inverse if transpose else m_inverse.swapaxes(-1, -2), z_bar)
-        left, right = (z, x_bar) if transpose else (x_bar, z)
-        return _lags_cotangent(lags, angles, -left, right), None, x_bar
-
-    solve.defvjp(forward, backward)
-    return solve(lags, m_inverse, spectrum), m_inverse
+    solved.defvjp(forward, backward)
+    z, factors = solved(lags, blocks.padded(split(spectrum.transpose(1, 2, 0))))
+    return join(z)[: len(angles)].transpose(2, 0, 1), jax.lax.stop_gradient(factors)
 
 
-def product(matrices: Complex[Array, "f i j"], spectrum: Complex[Array, "n f j"]) -> Complex[Array, "n f i"]:
+def product(matrices: Planes, spectrum: Complex[Array, "n f j"]) -> Complex[Array, "n f i"]:
     """Matrix of each frequency times the spectrum of each map."""
-    return jnp.einsum("fij,nfj->nfi", matrices, spectrum, precision=HIGHEST)
+    y = product_with_few(matrices, split(spectrum.transpose(1, 2, 0)))
+    return join(y).transpose(2, 0, 1)
 
 
-def _lags_cotangent(lags: LagMatrices, angles: np.ndarray, left: Array, right: Array) -> LagMatrices:
-    """Cotangent of the lag matrices for the cotangent sum_n left_i right_j of the systems."""
-    side, dtype = left.shape[-1], lags.cosine.dtype
-    block = _block(side, len(angles), dtype)
-    kernel_size = lags.kernel_size
+def _lags_of_outer(blocks: "_Blocks", cos: Array, sin: Array, left: Planes, right: Planes) -> tuple[Array, Array]:
+    """Cotangents of the lag matrices, flattened, for systems whose cotangent is conj(sum_n left_n right_n^T).
 
-    def of_block(cos: Array, sin: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        m_bar = jnp.einsum("fni,fnj->fij", left, right, precision=HIGHEST).reshape(-1, side * side)
-        real = jnp.matmul(cos.T, m_bar.real, precision=HIGHEST)
-        imag = jnp.matmul(sin.T, -m_bar.imag, precision=HIGHEST)
-        return real, imag
+    Of few maps one product over all frequencies is less work than the cotangents of the systems themselves.
+    """
+    rows = jnp.concatenate([left.real, left.imag], axis=-1)
+    for_real = jnp.concatenate([right.real, -right.imag], axis=-1)
+    for_imag = jnp.concatenate([-right.imag, -right.real], axis=-1)
 
-    def in_blocks(*arguments: Array) -> tuple[Array, Array]:
-        def add(total: tuple[Array, Array], arguments: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
-            part = of_block(*arguments)
-            return (total[0] + part[0], total[1] + part[1]), None
+    def in_one(phases: Array, columns: Array) -> Array:
+        weighted = jnp.einsum("fl,fik->lifk", phases, rows).reshape(-1, columns.shape[0] * columns.shape[2])
+        return _matmul(weighted, columns.transpose(0, 2, 1).reshape(weighted.shape[1], -1))
 
-        counts = len(lags.cosine), len(lags.sine)
-        zeros = jnp.zeros((counts[0], side * side), dtype), jnp.zeros((counts[1], side * side), dtype)
-        return jax.lax.scan(add, zeros, tuple(_blocks(a, block) for a in arguments))[0]
+    def of_block(cos: Array, sin: Array, *factors: Array) -> tuple[Array, Array]:
+        rows, *columns = factors
+        outer = [_matmul(rows, c.swapaxes(-1, -2)).reshape(len(rows), -1) for c in columns]
+        return _matmul(cos.T, outer[0]), _matmul(sin.T, outer[1])
 
-    arguments = (*_phases(lags, angles), left.swapaxes(0, 1), right.swapaxes(0, 1))
-    if block >= len(angles):
-        cosine, sine = of_block(*arguments)
-    else:
-        cosine, sine = jax.lax.platform_dependent(*arguments, cpu=in_blocks, default=of_block)
-    return LagMatrices(cosine.reshape(-1, side, side), sine.reshape(-1, side, side), kernel_size)
+    if left.real.shape[-1] <= FEW_MAPS:
+        return in_one(cos, for_real), in_one(sin, for_imag)
+    return blocks.sum(of_block, cos, sin, rows, for_real, for_imag)
 
 
-def _systems(lags: LagMatrices, cos: Array, sin: Array) -> Array:
+def _conj(x: Planes) -> Planes:
+    return Planes(x.real, -x.imag)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Frequencies in blocks of one size, the last filled up with rows of zeros, whose systems are the identity.
+    What is filled up stays so between the passes: cutting and filling large arrays costs a CPU a copy each."""
+
+    count: int
+    size: int
+
+    @classmethod
+    def of(cls, lags: LagMatrices, count: int) -> "_Blocks":
+        """What fits the cache, the last block as full as the others."""
+        side, itemsize = lags.cosine.shape[-1], lags.cosine.dtype.itemsize
+        most = max(1, CACHE_BYTES // (2 * itemsize * side * side))
+        blocks = -(-count // most)
+        return cls(blocks, -(-count // blocks))
+
+    def padded(self, arrays: Any) -> Any:
+        """Arrays of frequencies with rows of zeros behind."""
+
+        def pad(a: Array) -> Array:
+            return jnp.pad(a, [(0, self.count * self.size - len(a))] + [(0, 0)] * (a.ndim - 1))
+
+        return jax.tree.map(pad, arrays)
+
+    def map(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """function over padded frequencies: block after block on CPU, else at once."""
+
+        def in_blocks(*arguments: Any) -> Any:
+            made = jax.lax.map(lambda block: function(*block), self._cut(arguments))
+            return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), made)
+
+        return self._by_platform(function, in_blocks, arguments)
+
+    def sum(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Sum of the function's values over the blocks of padded frequencies."""
+
+        def in_blocks(*arguments: Any) -> Any:
+            def add(total: Any, block: Any) -> Any:
+                return jax.tree.map(jnp.add, total, function(*block)), None
+
+            cut = self._cut(arguments)
+            one = jax.eval_shape(lambda cut: function(*jax.tree.map(lambda a: a[0], cut)), cut)
+            return jax.lax.scan(add, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), one), cut)[0]
+
+        return self._by_platform(function, in_blocks, arguments)
+
+    def _cut(self, arguments: Any) -> Any:
+        return jax.tree.map(lambda a: a.reshape(self.count, self.size, *a.shape[1:]), arguments)
+
+    def _by_platform(self, at_once: Callable[..., Any], in_blocks: Callable[..., Any], arguments: Any) -> Any:
+        if self.count == 1:
+            return at_once(*arguments)
+        return jax.lax.platform_dependent(*arguments, cpu=in_blocks, default=at_once)
+
+
+def _systems(lags: LagMatrices, cos: Array, sin: Array) -> Planes:
     side = lags.cosine.shape[-1]
     flat = [a.reshape(-1, side * side) for a in (lags.cosine, lags.sine)]
-    real, imag = (jnp.matmul(p, a, precision=HIGHEST) for p, a in zip((cos, sin), flat, strict=True))
-    eye = jnp.eye(side, dtype=real.dtype)
-    return jax.lax.complex(real.reshape(-1, side, side) + eye, imag.reshape(-1, side, side))
+    real, imag = (_matmul(p, a).reshape(-1, side, side) for p, a in zip((cos, sin), flat, strict=True))
+    return Planes(real + jnp.eye(side, dtype=real.dtype), imag)
 
 
 def _phases(lags: LagMatrices, angles: np.ndarray) -> tuple[Array, Array]:
@@ -199,12 +254,5 @@ def _phases(lags: LagMatrices, angles: np.ndarray) -> tuple[Array, Array]:
     return jnp.asarray(np.cos(angle), dtype), jnp.asarray(np.sin(angle[:, 1:]), dtype)
 
 
-def _block(side: int, count: int, dtype: np.dtype) -> int:
-    """Frequencies in a block: what fits the cache, the last block as full as the others."""
-    most = max(1, CACHE_BYTES // (2 * dtype.itemsize * side * side))
-    return -(-count // -(-count // most))
-
-
-def _blocks(a: Array, block: int) -> Array:
-    padded = jnp.pad(a, [(0, -len(a) % block)] + [(0, 0)] * (a.ndim - 1))
-    return padded.reshape(-1, block, *a.shape[1:])
+def _matmul(x: Array, y: Array) -> Array:
+    return jnp.matmul(x, y, precision=HIGHEST)

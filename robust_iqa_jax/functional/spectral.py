@@ -72,6 +72,7 @@ def half_lags(kernel_size: tuple[int, int]) -> np.ndarray:
     return np.array([(0, 0)] + [d for d in grid if d > (0, 0)])
 
 
+@jax.custom_vjp
 def lag_gram(taps: Float[Array, "kh kw i o"]) -> Float[Array, "lags i i"]:
     """Gram matrices G_d = sum_{t'-t=d} V_t^T V_t' of the taps for every lag of `half_lags`; G_-d = G_d^T.
 
@@ -83,14 +84,38 @@ def lag_gram(taps: Float[Array, "kh kw i o"]) -> Float[Array, "lags i i"]:
     Returns:
       (lags, i, i) real.
     """
-    kh, kw, ci, _ = taps.shape
-    if taps.shape[-1] == 0:
-        return jnp.zeros((len(half_lags((kh, kw))), ci, ci), taps.dtype)
+    kh, kw, ci, co = taps.shape
+    flat, pairs = taps.reshape(kh * kw, ci, co), _tap_pairs((kh, kw))
+    # one product a pair: a CPU takes twice as long over them as one contraction of many axes
+    products = [[jnp.matmul(flat[i], flat[j].T, precision=HIGHEST) for i, j in of_lag] for of_lag in pairs]
+    return jnp.stack([sum(some[1:], some[0]) for some in products])
 
-    def gram(lag: np.ndarray) -> Array:
-        dr, dc = int(lag[0]), int(lag[1])
-        first = taps[max(0, -dr) : kh - max(0, dr), max(0, -dc) : kw - max(0, dc)]
-        second = taps[max(0, dr) : kh - max(0, -dr), max(0, dc) : kw - max(0, -dc)]
-        return jnp.einsum("rcio,rcjo->ij", first, second, precision=HIGHEST)
 
-    return jnp.stack([gram(lag) for lag in half_lags((kh, kw))])
+def _lag_gram_forward(taps: Array) -> tuple[Array, Array]:
+    return lag_gram(taps), taps
+
+
+def _lag_gram_backward(taps: Array, cotangent: Array) -> tuple[Array]:
+    """Cotangent of tap t: sum over lags of G_d V_{t+d} + G_d^T V_{t-d}, one product for all of them."""
+    kh, kw, ci, co = taps.shape
+    zero = jnp.zeros((ci, ci), taps.dtype)
+    blocks = [[zero] * (kh * kw) for _ in range(kh * kw)]
+    for of_lag, g in zip(_tap_pairs((kh, kw)), cotangent, strict=True):
+        for i, j in of_lag:
+            blocks[i][j] = blocks[i][j] + g
+            blocks[j][i] = blocks[j][i] + g.T
+    return (jnp.matmul(jnp.block(blocks), taps.reshape(kh * kw * ci, co), precision=HIGHEST).reshape(taps.shape),)
+
+
+lag_gram.defvjp(_lag_gram_forward, _lag_gram_backward)
+
+
+def _tap_pairs(kernel_size: tuple[int, ...]) -> list[list[tuple[int, int]]]:
+    """For every lag of `half_lags` the pairs (t, t') of taps, row by row, with t' - t the lag."""
+    kh, kw = kernel_size
+    taps = [(r, c) for r in range(kh) for c in range(kw)]
+    index = {tap: i for i, tap in enumerate(taps)}
+    return [
+        [(index[r, c], index[r + dr, c + dc]) for r, c in taps if (r + dr, c + dc) in index]
+        for dr, dc in half_lags((kh, kw)).tolist()
+    ]
