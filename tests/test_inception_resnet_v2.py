@@ -10,6 +10,7 @@ from robust_iqa_jax.weights.conversion import from_torch, require_fit
 from robust_iqa_jax.weights.inception_resnet_v2 import is_classifier, torch_name
 
 SHALLOW = (1, 1, 1)
+QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 def shapes(model, size=(75, 75)):
@@ -42,7 +43,7 @@ def test_maps_have_the_published_sizes_at_299():
     assert maps == expected
 
 
-@pytest.mark.parametrize("at", ["input", "repeat_1", "conv2d_7b"])
+@pytest.mark.parametrize("at", ["input", "repeat_1"])
 def test_insertion_replaces_the_map_that_the_network_goes_on_from(at):
     model, size = InceptionResNetV2(SHALLOW), (1, 160, 200, 3)
     plain = map_shapes(model, size)
@@ -123,7 +124,7 @@ def test_every_map_of_the_whole_network_equals_an_independent_pytorch_network(tr
     variables, report = from_torch(before, shapes(model), torch_name)
     require_fit(report, "InceptionResNetV2")
     with jax.enable_x64(True):
-        run = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]))
+        run = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]), compiler_options=QUICKLY)
         maps, updated = run(variables, jnp.asarray(x))
     for tap, value in maps.items():
         other = expected[tap].permute(0, 2, 3, 1) if tap in TAPS else expected[tap]

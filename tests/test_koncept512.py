@@ -16,6 +16,7 @@ from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 SHALLOW, OFF = (1, 1, 1), (0.0, 0.0, 0.0)
 SIZE, BLOCK_SIZE = (91, 107), (180, 236)  # the last map has 1 x 2 and, for a RobustBlock, 4 x 6 pixels
+QUICKLY = {"xla_backend_optimization_level": 0}  # the maps are small: these tests spend their time compiling
 
 
 def shapes(model, size=SIZE):
@@ -64,7 +65,7 @@ def assert_parity(reference, model, x, size, train, start=None):
     with jax.enable_x64(True):
         variables = convert(before, model, size)
         options = {"mutable": ["batch_stats", "intermediates"], "capture_intermediates": is_backbone}
-        run = jax.jit(lambda v, x: model.apply(v, x, train=train, start=start, **options))
+        run = jax.jit(lambda v, x: model.apply(v, x, train=train, start=start, **options), compiler_options=QUICKLY)
         found, updated = run(variables, jnp.asarray(x))
     maps = updated["intermediates"]["backbone"]["__call__"][0]
     assert set(expected) <= set(maps)
@@ -94,9 +95,10 @@ def test_maps_score_and_statistics_equal_an_independent_pytorch_model(train, blo
     assert_parity(random_koncept512(blocks).train(train), KonCept512(blocks, dropout=OFF), x, size, train)
 
 
-@pytest.mark.parametrize("middle", [8, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("size", [(7, 9), (10, 14)])
-def test_robust_block_before_the_last_convolution_equals_an_independent_one(middle, size):
+@pytest.mark.parametrize(
+    ("size", "middle"), [((10, 14), 8), *(pytest.param(s, 200, marks=pytest.mark.slow) for s in ((7, 9), (10, 14)))]
+)
+def test_robust_block_before_the_last_convolution_equals_an_independent_one(size, middle):
     pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
     from parity.torch_koncept512 import random_koncept512
 
@@ -117,7 +119,7 @@ def test_score_and_gradient_to_the_image_in_float32():
     score.backward()
     model = KonCept512(blocks)
     tensors = {name: tensor.astype(np.float32) for name, tensor in arrays(reference).items()}
-    run = jax.jit(jax.value_and_grad(lambda x, v: model.apply(v, x, train=False).sum()))
+    run = jax.jit(jax.value_and_grad(lambda x, v: model.apply(v, x, train=False).sum()), compiler_options=QUICKLY)
     found, gradient = run(jnp.asarray(x, jnp.float32), convert(tensors, model))
     np.testing.assert_allclose(found, score.item(), rtol=1e-4)
     expected = images.grad.permute(0, 2, 3, 1).numpy()

@@ -40,7 +40,8 @@ def avg_pool(x: Float[Array, "n h w c"], window: int, stride: int, padding: int 
 
 
 def _windows(window: int, stride: int, padding: int) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]]]:
-    return (1, window, window, 1), (1, stride, stride, 1), [(0, 0), (padding,) * 2, (padding,) * 2, (0, 0)]
+    around = (padding, padding)
+    return (1, window, window, 1), (1, stride, stride, 1), [(0, 0), around, around, (0, 0)]
 
 
 def spsp_pool(x: Float[Array, "n h w c"], levels: int = 1, kind: SpspKind = "avg") -> Float[Array, "n f"]:
