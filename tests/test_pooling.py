@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.functional.pooling import pool_to_square, spsp_pool
+from robust_iqa_jax.functional.pooling import avg_pool, max_pool, pool_to_square, spsp_pool
 
 STATISTICS = {"avg": np.mean, "mean": np.mean, "max": np.max, "min": np.min, "std": np.std}
 
@@ -20,6 +20,17 @@ def by_loops(x, levels, kind):
             ])  # fmt: skip
             features.append(maps.transpose(2, 3, 0, 1).reshape(len(x), -1))
     return np.concatenate(features, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize(("window", "stride", "padding"), [(3, 2, 0), (3, 2, 1), (3, 1, 1), (2, 2, 0), (5, 3, 2)])
+def test_windows_take_the_statistic_of_the_pixels_that_are_there(kind, window, stride, padding):
+    x = np.random.default_rng(0).normal(size=(2, 8, 11, 3)).astype(np.float32)
+    pooled = (max_pool if kind == "max" else avg_pool)(jnp.asarray(x), window, stride, padding)
+    padded = np.pad(x, ((0, 0), (padding,) * 2, (padding,) * 2, (0, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (window, window), (1, 2))[:, ::stride, ::stride]
+    expected = (np.nanmax if kind == "max" else np.nanmean)(windows, axis=(-2, -1))
+    np.testing.assert_allclose(pooled, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["avg", "max", "min", "std", "max+min", "mean+std"])

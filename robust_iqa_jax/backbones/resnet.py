@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import flax.linen as nn
-import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.pooling import max_pool
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 
@@ -153,7 +152,7 @@ class ResNet(nn.Module):
         if first < 0:
             x = Conv(64, 7, 2, 3, name="conv1")(inserted("input", x))
             x = BatchNorm(axis_name=self.bn_axis_name, name="bn1")(x, train)
-            x = max_pool(nn.relu(x))
+            x = max_pool(nn.relu(x), 3, 2, 1)
         if first < 1:
             x = maps["stem"] = inserted("stem", x)
         for layer, blocks in enumerate(kind.blocks, start=1):
@@ -169,9 +168,3 @@ class ResNet(nn.Module):
         if self.include_classifier:
             maps["logits"] = nn.Dense(1000, name="fc")(x.mean((1, 2)))
         return maps
-
-
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """3x3 maxima, stride 2, one pixel of padding."""
-    window, strides, padding = (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)

@@ -1,14 +1,47 @@
-"""Poolings of feature maps: spatial pyramid statistics (LinearityIQA) and max-pool to a square (RobustBlock).
-Sources: lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in REFERENCE 1.1, portrait mirrored)."""
+"""Poolings of feature maps: PyTorch's over windows, spatial pyramid statistics (LinearityIQA), max-pool to a square.
+Sources: torch.nn.MaxPool2d, AvgPool2d; lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in REFERENCE 1.1)."""
 
 import math
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 SpspKind = Literal["avg", "max", "min", "std", "max+min", "mean+std"]
+
+
+def max_pool(x: Float[Array, "n h w c"], window: int, stride: int, padding: int = 0) -> Float[Array, "n h2 w2 c"]:
+    """Maxima of square windows that lie wholly in the padded map.
+
+    Args:
+      x: (n, h, w, c).
+      window, stride: in pixels, along both sides.
+      padding: pixels on every side that no maximum counts; below `window`, or windows without a pixel give -inf.
+
+    Returns:
+      (n, (h + 2 padding - window) // stride + 1, ..., c).
+    """
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, *_windows(window, stride, padding))
+
+
+def avg_pool(x: Float[Array, "n h w c"], window: int, stride: int, padding: int = 0) -> Float[Array, "n h2 w2 c"]:
+    """Means of square windows over the pixels of the map alone: padding counts neither as zeros nor in the number.
+
+    PyTorch calls this count_include_pad=False; its default is the other. Arguments and shape as `max_pool`.
+    """
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, *_windows(window, stride, padding))
+    covered = []
+    for side, pooled in zip(x.shape[1:3], total.shape[1:3], strict=True):
+        begin = np.arange(pooled) * stride - padding
+        covered.append(np.minimum(begin + window, side) - np.maximum(begin, 0))
+    return total / jnp.asarray(np.outer(*covered)[..., None], x.dtype)
+
+
+def _windows(window: int, stride: int, padding: int) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]]]:
+    around = (padding, padding)
+    return (1, window, window, 1), (1, stride, stride, 1), [(0, 0), around, around, (0, 0)]
 
 
 def spsp_pool(x: Float[Array, "n h w c"], levels: int = 1, kind: SpspKind = "avg") -> Float[Array, "n f"]:
