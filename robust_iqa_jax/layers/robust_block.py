@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.cayley import Norm
 from robust_iqa_jax.functional.pooling import pool_to_square
-from robust_iqa_jax.layers.cayley_conv import CayleyConv
+from robust_iqa_jax.layers.cayley_conv import CayleyConv, Compat
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 Pool = Literal["square", "none"]
@@ -21,7 +21,7 @@ class RobustBlock(nn.Module):
       mid_channels: M, channels between the two convolutions (the paper: 200 for 1024).
       pool: "square" (the paper) or "none" (keeps landscape and portrait maps as they are).
       padding: zero padding of conv_in; 0 for LinearityIQA and KonCept in the paper (the map shrinks by 2), 1 for TReS.
-      norm, alpha_init: of the CayleyConv.
+      norm, alpha_init, compat: of the CayleyConv.
     """
 
     mid_channels: int
@@ -29,6 +29,7 @@ class RobustBlock(nn.Module):
     padding: int = 0
     norm: Norm = "taps"
     alpha_init: float | None = None
+    compat: Compat = "exact"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
@@ -46,5 +47,5 @@ class RobustBlock(nn.Module):
         conv_in = nn.Conv(
             self.mid_channels, (3, 3), padding=self.padding, kernel_init=init, bias_init=init, name="conv_in"
         )
-        cayley = CayleyConv(channels, (3, 3), self.norm, self.alpha_init, name="cayley")
+        cayley = CayleyConv(channels, (3, 3), self.norm, self.alpha_init, compat=self.compat, name="cayley")
         return cayley(conv_in(x))

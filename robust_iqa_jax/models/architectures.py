@@ -46,7 +46,7 @@ def robust_block(spec: ModelSpec) -> RobustBlock | None:
     if spec.block is None:
         return None
     fields = spec.block
-    return RobustBlock(fields.mid_channels, fields.pool, fields.padding, fields.norm, fields.alpha_init)
+    return RobustBlock(fields.mid_channels, fields.pool, fields.padding, fields.norm, fields.alpha_init, fields.compat)
 
 
 def _block_at(spec: ModelSpec) -> str:

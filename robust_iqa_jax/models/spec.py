@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from robust_iqa_jax.functional.cayley import Norm
 from robust_iqa_jax.functional.pooling import SpspKind
+from robust_iqa_jax.layers.cayley_conv import Compat
 from robust_iqa_jax.layers.robust_block import Pool
 
 Architecture = Literal["linearity", "koncept512", "tres", "hyperiqa", "dbcnn", "maniqa"]
@@ -38,6 +39,8 @@ class BlockSpec:
     padding: int = 1
     norm: Norm = "taps"
     alpha_init: float | None = None
+    compat: Compat = "exact"
+    """"authors" loses a column of odd maps as the published code does, which its checkpoints were trained with."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class ModelSpec:
     """Windows of the resized image that the model sees; None: the whole of it."""
     pool_levels: int = 1
     pool_kind: SpspKind = "avg"
+    pool_window: int | None = None
+    """Of KonCept512, see models.koncept512: 8 for koniq-PyTorch's weights, None for the paper's global pooling."""
     block: BlockSpec | None = None
 
     def to_json(self) -> dict[str, Any]:

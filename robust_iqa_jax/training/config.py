@@ -51,7 +51,7 @@ class TrainConfig:
     layers behind it keep working; "random" is the paper."""
     crop: int | None = None
     """Side of random square crops that are trained on, in pixels of the resized photos, or of the cached maps with
-    cache_frozen; None trains on whole ones."""
+    cache_frozen; None trains on whole ones, or on what the model reads where that is windows."""
     flip: bool = True
     """Mirror half of the photos left to right."""
     start_from: Path | None = None

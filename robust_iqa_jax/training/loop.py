@@ -25,7 +25,7 @@ from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
-from robust_iqa_jax.training.calibration import calibrate
+from robust_iqa_jax.training.calibration import calibrate, predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.features import outputs_from, pooled_features
 from robust_iqa_jax.training.frozen_maps import frozen_map, frozen_maps
@@ -85,7 +85,7 @@ def train(
         folder = config.cache_dir or workdir / "frozen_maps"
         load = frozen_maps(config, variables, photos, folder, on_photos)
         size = load(0).shape[1:3]
-    augment = crop_and_flip(size, config.crop, config.flip)
+    augment = crop_and_flip(size, _crop(config), config.flip)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment)
     step = make_step(config, optimizer)
     with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
@@ -113,9 +113,11 @@ def train(
                 checkpoints.save(state, batches.get_state(), force=done == total)
                 on_step(done, total, values)
     trained = {"params": state.params, "batch_stats": state.batch_stats}
-    features = pooled_features(config, trained, load, len(photos))
-    outputs = outputs_from(trained, features)
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
+    if config.model.architecture == "linearity":
+        outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
+    else:
+        outputs = predict(scorer, photos)
     scorer = calibrate(scorer, outputs, photos.scores)
     checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
     return scorer
@@ -124,13 +126,19 @@ def train(
 def check(config: TrainConfig, photos: int) -> None:
     """Raise ValueError for settings that do not fit the model or the number of photos, before anything is done."""
     build(config.model)
+    if config.model.architecture != "linearity":
+        for option in ("head_epochs", "cache_frozen", "train_from"):
+            if getattr(config, option):
+                raise ValueError(
+                    f"--{option.replace('_', '-')}: only LinearityIQA has it, not {config.model.architecture}"
+                )
     part_labels(config, {})
     l2_filter_masks({}, config.prune)
     check_batch_size(photos, config.batch_size)
     if config.cache_frozen:
         frozen_map(config)
     else:
-        crop_and_flip(config.model.input_size, config.crop, config.flip)
+        crop_and_flip(config.model.input_size, _crop(config), config.flip)
 
 
 def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
@@ -151,6 +159,11 @@ def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
     size = config.model.input_size
     batches = (jnp.asarray(to_float(images[:count])) for images, count in evaluation_batches(some, size, 8))
     return project_block(config.model, variables, batches)
+
+
+def _crop(config: TrainConfig) -> int | None:
+    """Side of the windows that are trained on: the run's, or those that the model reads."""
+    return config.crop or (None if config.model.crops is None else config.model.crops.side)
 
 
 def _claim(config: TrainConfig, workdir: Path) -> None:

@@ -15,7 +15,7 @@ from robust_iqa_jax.defenses.pruning import Masks, apply_masks
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.frozen_maps import frozen_map
-from robust_iqa_jax.training.losses import linearity_iqa_loss
+from robust_iqa_jax.training.objectives import OBJECTIVES
 from robust_iqa_jax.training.optimizer import stop_frozen
 
 
@@ -59,19 +59,18 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
       or float16 maps of the frozen part (b, h, w, c) with config.cache_frozen.
     """
     module = build(config.model)
+    dropout_key = jax.random.fold_in(jax.random.key(config.seed), 2)  # 1 is the head's
+    objective, options = OBJECTIVES[config.model.architecture], {}
     start = frozen_map(config) if config.cache_frozen else None
+    if config.model.architecture == "linearity":
+        options = {"train_backbone_stats": config.backbone_stats == "batch", "start": start}
 
     def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, scores: Array) -> tuple[Array, Any]:
         used = apply_masks(stop_frozen(config, params), state.masks)
-        outputs, updated = module.apply(
-            {"params": used, "batch_stats": state.batch_stats},
-            inputs,
-            train=True,
-            train_backbone_stats=config.backbone_stats == "batch",
-            start=start,
-            mutable=["batch_stats"],
-        )
-        return linearity_iqa_loss(outputs, scores), updated["batch_stats"]
+        rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
+        variables = {"params": used, "batch_stats": state.batch_stats}
+        loss, moved = objective(module, variables, inputs, scores, rngs, **options)
+        return loss, moved.get("batch_stats", {})
 
     @partial(jax.jit, donate_argnums=0)
     def step(
