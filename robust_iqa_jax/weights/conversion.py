@@ -88,7 +88,7 @@ def from_torch(
             continue
         tensor, expected = np.asarray(tensors[name]), tuple(leaf.shape)
         used.append(name)
-        array = tensor.transpose(axes.get(tensor.ndim))
+        array = tensor.transpose(axes.get(tensor.ndim, range(tensor.ndim)))
         if _without_ones(array.shape) != _without_ones(expected):
             back = [expected[i] for i in np.argsort(axes[len(expected)])] if len(expected) in axes else expected
             misshapen.append(f"{name} {tensor.shape} instead of {tuple(back)}")
