@@ -70,14 +70,19 @@ def measure(function: Callable[..., Any], *arguments: Any, repeats: int = 5) -> 
     peak = None
     if memory is not None:
         peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    result = jax.block_until_ready(compiled(*arguments))
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        seconds.append(time.perf_counter() - began)
+    result, seconds = stopwatch(lambda: jax.block_until_ready(compiled(*arguments)), repeats)
     median, spread = median_and_spread(seconds)
     return Timing(result, median, spread, compile_s, peak, work.flops, work.bytes)
+
+
+def stopwatch(call: Callable[[], Any], repeats: int) -> tuple[Any, list[float]]:
+    """Result of a first call, which warms up, and the seconds of `repeats` more."""
+    result, seconds = call(), []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return result, seconds
 
 
 def timed_row(

@@ -42,7 +42,7 @@ def test_a_backbones_weights_start_a_model(tmp_path, capsys):
     assert status == 1
     assert err.count("\n") == 1
     assert "does not fit linearity-efficientnet_lite0: " in err
-    assert "missing: params/head/" in err
+    assert " missing: batch_stats/head/" in err
     assert "--allow-missing" in err
     assert not (tmp_path / "model").exists()
     status, out, err = run(
@@ -169,8 +169,8 @@ def test_models_are_listed_with_size_input_and_cost(capsys):
     assert plain["parameters"] == 25_557_032 - 2_049_000 + head
     block = 9 * 1024 * 200 + 200 + 9 * 200 * 1024 + 1024 + 1
     assert robust["parameters"] == plain["parameters"] + block
-    # 4.09 G multiply-adds at 224 x 224 (torchvision), of which the classifier is 2 M; sides round up here and there
-    assert plain["gflop"] == pytest.approx(2 * 4.09 * 498 * 664 / 224**2, rel=0.03)
+    # 4.09 G multiply-adds at 224 x 224 (torchvision); here sides round up, and element-wise operations count
+    assert plain["gflop"] == pytest.approx(2 * 4.09 * 498 * 664 / 224**2, rel=0.06)
     assert run(capsys, "models", "resnet")[0] == 1
     assert "linearity-resnet50" in run(capsys, "models", "linearity-resnet50")[1]
 

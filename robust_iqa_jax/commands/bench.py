@@ -1,4 +1,4 @@
-"""`riqa bench NAME`: speed of the spectral core, against alternatives and the machine's limits.
+"""`riqa bench NAME`: speed of the spectral core and of the models, against alternatives and the machine's limits.
 Example: riqa bench robust_block --case position6 --batch 1 8 --json rows.json"""
 
 import importlib
@@ -12,6 +12,7 @@ BENCHES = {
     "fft_core": "parts of the convolution; transforms by size and channels",
     "block_cost": "what the RobustBlock adds to a whole network",
     "solvers": "inverses of the Cayley system, exact and approximate",
+    "models": "quality models against the same models in PyTorch",
 }
 
 
