@@ -129,8 +129,8 @@ class MANIQA(nn.Module):
         """The map "swin2" -> mean of the patches' scores (ReLU, so >= 0) by their weights (sigmoid)."""
         score = nn.relu(self._patchwise(self.fc_score_0, self.fc_score_3, x, train))
         weight = nn.sigmoid(self._patchwise(self.fc_weight_0, self.fc_weight_3, x, train))
-        # IQA-PyTorch's 1e-8 (the release has none) is for weights that all vanish.
-        return (score * weight).sum((1, 2)) / (weight.sum((1, 2)) + 1e-8)
+        # IQA-PyTorch adds 1e-8, A-MAN 1e-6, the release nothing: a bound changes nothing unless all weights vanish.
+        return (score * weight).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1e-8)
 
     def features(self, x: Float[Array, "n h w c"], *, train: bool = False) -> dict[str, Array]:
         """Every named map: the ViT's (see ViT) and STAGES, after insertion; arguments and errors as in `__call__`."""
