@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.backbones.resnet import VARIANTS, ResNet, Variant
+from robust_iqa_jax.backbones.resnet import VARIANTS, ResNet, Variant, insertion_points
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.linearity_iqa import LinearityIQA
 from robust_iqa_jax.weights.linearity_iqa import BLOCKS, Rescale, convert, load, torch_name
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
+
+QUICK = {"xla_backend_optimization_level": 0}
+"""For programs that run once: compiling takes all their time."""
 
 
 def linearity(variant="resnet18", mid=None, at="layer3", **options):
@@ -29,7 +32,9 @@ def outputs(model, variables, x, train):
         features = model.features(x, train=train)
         return model.head(features, train=train), features
 
-    run = jax.jit(lambda variables, x: model.apply(variables, x, mutable=["batch_stats"], method=read))
+    run = jax.jit(
+        lambda variables, x: model.apply(variables, x, mutable=["batch_stats"], method=read), compiler_options=QUICK
+    )
     (scores, features), updated = run(variables, x)
     return scores, features, updated
 
@@ -111,12 +116,10 @@ def test_files_load_pruned_or_wrapped_with_their_rescale_and_score_alike_in_floa
     variables, rescale = load(file, shapes(model))
     assert rescale == Rescale(9.5, 41.25)
     x = np.random.default_rng(0).normal(size=(1, 96, 128, 3)).astype(np.float32)
-    score, gradient = jax.jit(jax.value_and_grad(lambda x: model.apply(variables, x, train=False)[0, -1]))(x)
+    score = jax.jit(lambda x: model.apply(variables, x, train=False)[0, -1], compiler_options=QUICK)(x)
     with torch.no_grad():
         expected = reference.double()(torch.from_numpy(x).double().permute(0, 3, 1, 2))[0][0, -1]
     assert float(score) == pytest.approx(float(expected), rel=1e-4)
-    assert np.isfinite(gradient).all()
-    assert np.abs(gradient).max() > 0
 
     kernel = variables["params"]["block"]["cayley"]["kernel"]
     assert (np.abs(kernel).sum((0, 1, 2)) == 0).sum() == round(0.3 * 256)
@@ -146,11 +149,13 @@ def test_names_are_the_releases():
     assert not any(name.startswith("cayley") for name in found)
 
 
-@pytest.mark.parametrize("at", BLOCKS)
-def test_every_position_of_the_block_has_its_name(at):
-    block = {name for name in names(linearity("resnet34", 4, at), block_at=at) if name[0] not in "fdr"}
+def test_the_block_has_its_name_at_every_position():
+    block = names(linearity("resnet10", 4), block_at="layer3") - names(linearity("resnet10"))
     leaves = ("conv_in.weight", "conv_in.bias", "conv_cayley.weight", "conv_cayley.bias", "conv_cayley.alpha")
-    assert block == {f"{BLOCKS[at]}.{leaf}" for leaf in leaves}
+    assert block == {f"cayley_block6.{leaf}" for leaf in leaves}
+    assert set(BLOCKS) <= set(insertion_points("resnet101"))
+    for at, name in BLOCKS.items():
+        assert torch_name(("params", "block", "cayley", "alpha"), at) == f"{name}.conv_cayley.alpha"
 
 
 def test_what_does_not_fit_is_named(torch, tmp_path):
