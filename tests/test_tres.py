@@ -113,7 +113,7 @@ def test_both_views_in_training_equal_an_independent_pytorch_model(torch):
     [
         ("resnet10", 24, (64, 64)),
         pytest.param("resnet50", None, INPUT_SIZE, marks=pytest.mark.slow),
-        pytest.param("resnet50", 512, INPUT_SIZE, marks=pytest.mark.slow),
+        pytest.param("resnet50", 128, INPUT_SIZE, marks=pytest.mark.slow),
     ],
 )
 def test_float32_equals_pytorch(torch, variant, mid, size):
@@ -126,7 +126,8 @@ def test_float32_equals_pytorch(torch, variant, mid, size):
     with torch.no_grad():
         expected = reference(torch.from_numpy(x).permute(0, 3, 1, 2))
     model = TReS(variant) if mid is None else robust(variant, mid)
-    variables = jax.tree.map(np.float32, convert(tensors, shapes(model, size)))
+    variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), convert(tensors, shapes(model, size)))
+    del reference, tensors  # 600 MB each at full size
 
     def run(variables, x):
         pooled, _ = model.apply(variables, x, train=False, method="pooled_maps")

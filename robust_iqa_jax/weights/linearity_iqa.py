@@ -128,10 +128,10 @@ def load(
     """
     tensors, facts = read_torch_checkpoint(path)
     try:
-        variables = jax.tree.map(np.float32, convert(tensors, shapes, block_at))
+        variables = convert(tensors, shapes, block_at)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    return variables, _rescale(facts)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables), _rescale(facts)
 
 
 def _rescale(facts: Mapping[str, Any]) -> Rescale | None:

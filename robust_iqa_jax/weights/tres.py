@@ -77,6 +77,6 @@ def load(path: str | FilePath, shapes: Mapping[str, Any]) -> dict[str, Any]:
     """
     tensors = read_torch_state_dict(path)
     try:
-        return jax.tree.map(np.float32, convert(tensors, shapes))
+        return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), convert(tensors, shapes))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
