@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
+from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_checkpoint, read_torch_state_dict
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
@@ -122,6 +122,42 @@ def test_a_nested_mapping_under_a_usual_key_is_taken(tmp_path, key):
     inner = op_dict(x=op_tensor("0", 12, 0, (12,), (1,)))[2:-1]
     path = legacy_file(tmp_path / "x.pth", op_dict(epoch=op_int(3), **{key: inner}), {"0": VALUES})
     assert list(read_torch_state_dict(path)) == ["x"]
+
+
+def op_number(code=b"f8", order="<", raw=bytes(6) + b"\x04\x40"):
+    """Opcodes of numpy's float64(2.5), as pickle's protocol 2 writes it."""
+    state = op_tuple(op_int(3), op_str(order), b"N", b"N", b"N", op_int(-1), op_int(-1), op_int(0))
+    dtype = op_global("numpy", "dtype") + op_tuple(op_str(code.decode()), b"\x89", b"\x88") + b"R" + state + b"b"
+    text = op_global("_codecs", "encode") + op_tuple(op_str(raw.decode("latin1")), op_str("latin1")) + b"R"
+    return op_global("numpy.core.multiarray", "scalar") + op_tuple(dtype, text) + b"R"
+
+
+def test_plain_values_beside_the_model_are_read_and_all_else_is_left_out(tmp_path):
+    inner = op_dict(x=op_tensor("0", 12, 0, (12,), (1,)))[2:-1]
+    k = b"](" + op_int(3) + b"G" + struct.pack(">d", 0.5) + b"e"
+    pickled = op_dict(model=inner, k=k, min=op_number(), epoch=op_int(7), name=op_str("run"), optimizer=b"}", no=b"N")
+    tensors, values = read_torch_checkpoint(legacy_file(tmp_path / "x.pth", pickled, {"0": VALUES}))
+    assert list(tensors) == ["x"]
+    assert values == {"k": [3, 0.5], "min": 2.5, "epoch": 7, "name": "run"}
+    assert read_torch_checkpoint(legacy_file(tmp_path / "y.pth", b"\x80\x02" + inner + b".", {"0": VALUES}))[1] == {}
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        op_number(code=b"O8"),
+        op_number(order=">"),
+        op_number(raw=b"1234"),
+        op_global("_codecs", "encode") + op_tuple(op_str("x"), op_str("rot13")) + b"R",
+        op_global("numpy.core.multiarray", "scalar") + op_tuple(op_int(3), op_int(4)) + b"R",
+    ],
+    ids=["object", "big endian", "size", "codec", "type"],
+)
+def test_a_number_that_numpy_would_not_write_is_refused(tmp_path, number):
+    inner = op_dict(x=op_tensor("0", 12, 0, (12,), (1,)))[2:-1]
+    path = legacy_file(tmp_path / "x.pth", op_dict(model=inner, min=number), {"0": VALUES})
+    with pytest.raises(CheckpointError, match=r"x.pth: (damaged: (a numpy number|bytes)|a numpy number)"):
+        read_torch_state_dict(path)
 
 
 @pytest.mark.parametrize("place", ["plain", "legacy", "zip", "header"])

@@ -39,8 +39,9 @@ class CheckpointError(ValueError):
 def read_torch_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """Read the tensors of a file written by `torch.save`.
 
-    Only tensors, parameters and plain Python containers are understood; any other global in the pickle is refused
-    before anything is called. Strides and storage offsets are honoured, so views load as torch shows them.
+    Only tensors, parameters, numpy's numbers and plain Python containers are understood; any other global in the
+    pickle is refused before anything is called. Strides and storage offsets are honoured, so views load as torch
+    shows them.
 
     Args:
       path: a legacy (torch < 1.6) or zip checkpoint whose top is a flat mapping from names to tensors. A top that
@@ -55,11 +56,22 @@ def read_torch_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         tensor that reaches outside its storage, or an entry that is not a tensor.
       OSError: the file cannot be opened.
     """
+    return read_torch_checkpoint(path)[0]
+
+
+def read_torch_checkpoint(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The tensors of a file as `read_torch_state_dict` gives them, and the plain values beside the model's mapping.
+
+    Returns:
+      tensors, and name -> number, string, or list of such, for the entries of a top that holds the model under a key;
+      other entries (an optimizer's state) are left out. Raises as `read_torch_state_dict`.
+    """
     path = Path(path)
     try:
         data = path.read_bytes()
         top, storages = _read_zip(data) if data.startswith(_ZIP_MAGIC) else _read_legacy(data)
-        return {name: _materialise(name, tensor, storages) for name, tensor in _flat_mapping(top).items()}
+        tensors = {name: _materialise(name, tensor, storages) for name, tensor in _flat_mapping(top).items()}
+        return tensors, {name: value for name, value in top.items() if isinstance(name, str) and _is_plain(value)}
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
@@ -99,6 +111,12 @@ class _Unpickler(pickle.Unpickler):
             return lambda storage, offset, shape, strides, *_: _tensor(storage, offset, shape, strides)
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
+        if (module, name) in (("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")):
+            return _number
+        if (module, name) == ("numpy", "dtype"):
+            return lambda code, *_: _NumpyType(code)
+        if (module, name) == ("_codecs", "encode"):  # how pickle's protocol 2 writes bytes
+            return _latin1
         if module in ("torch", "torch.storage") and name in _DTYPES:
             return _StorageType(_DTYPES[name])
         raise CheckpointError(f"refused: its pickle asks for {module}.{name}, which is not part of plain weights")
@@ -115,6 +133,36 @@ class _Unpickler(pickle.Unpickler):
         if storage != _Storage(key, kind.dtype, size):
             raise CheckpointError(f"damaged: storage {key} is described in two ways")
         return storage
+
+
+class _NumpyType:
+    """Type of a numpy scalar, which training loops leave beside the weights: "f8" and the like, little-endian."""
+
+    def __init__(self, code: Any):
+        self.code = code
+
+    def __setstate__(self, state: Any) -> None:
+        if not (isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", "|", "=")):
+            raise CheckpointError("a numpy number that was not written on a little-endian machine")
+
+
+def _number(kind: Any, raw: Any) -> Any:
+    code = kind.code if isinstance(kind, _NumpyType) else None
+    if not (code in ("f4", "f8", "i4", "i8", "b1") and isinstance(raw, bytes) and len(raw) == int(code[1])):
+        raise CheckpointError("damaged: a numpy number of an unknown type or size")
+    return np.frombuffer(raw, "<" + code)[0].item()
+
+
+def _latin1(text: Any, encoding: Any) -> bytes:
+    if not (isinstance(text, str) and encoding == "latin1"):
+        raise CheckpointError("damaged: bytes that are not written as latin1")
+    return text.encode("latin1")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) and not isinstance(item, list | tuple) for item in value)
+    return isinstance(value, int | float | str)
 
 
 def _is_count(value: Any) -> bool:

@@ -1,0 +1,127 @@
+"""TReS: four maps of a ResNet, L2-pooled to one grid and read by a transformer encoder; the RobustBlock at any map.
+Sources: arXiv 2108.06858, isalirezag/TReS models.py; arXiv 2506.04951 (block)."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.backbones.resnet import MEAN, STD, TAPS, ResNet, tap_channels
+from robust_iqa_jax.functional.l2_pooling import l2_pool
+from robust_iqa_jax.functional.position_encoding import sine_position_encoding
+from robust_iqa_jax.layers.initializers import fan_in_uniform
+from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder
+
+__all__ = ["ENCODER_DROPOUT", "INPUT_SIZE", "MAP_DROPOUT", "MEAN", "STD", "TReS", "View"]
+
+INPUT_SIZE = (224, 224)
+"""(height, width) of the crops that the published model reads; its score of an image is the mean over 50 of them."""
+MAP_DROPOUT = 0.1
+"""Rate of dropped entries of the L2-pooled maps."""
+ENCODER_DROPOUT = 0.5
+"""Rate of dropout everywhere in the encoder."""
+
+
+class View(NamedTuple):
+    """What the losses need of one view of the images.
+
+    Attributes:
+      score: (n, 1).
+      encoded: (n, h, w, d), the encoder's output on the grid of layer4.
+      layer4: (n, h, w, c), the backbone's last map.
+    """
+
+    score: Float[Array, "n 1"]
+    encoded: Float[Array, "n h w d"]
+    layer4: Float[Array, "n h w c"]
+
+
+class TReS(nn.Module):
+    """Normalised crops -> scores, on the scale of the labels that the model was trained on.
+
+    Parameters lie under `backbone`, `block` (where there is one), `transformer`, `fc2` and `fc`.
+
+    Attributes:
+      variant: of the ResNet; the published weights are resnet50's.
+      layers, heads, feedforward: of the encoder, whose features are those of layer1 to layer4 together (3840).
+      dropout: False drops nothing in training.
+      block: module applied to the backbone's map `block_at`, from which the backbone goes on; the paper's for TReS is
+        RobustBlock(512, padding=1) at "layer3". It has to keep the size of its map. None for the plain model.
+      block_at: an insertion point of backbones.resnet.
+      bn_axis_name: mapped axis for cross-replica batch statistics.
+    """
+
+    variant: str = "resnet50"
+    layers: int = 2
+    heads: int = 16
+    feedforward: int = 64
+    dropout: bool = True
+    block: nn.Module | None = None
+    block_at: str = ""
+    bn_axis_name: str | None = None
+
+    def setup(self) -> None:
+        """Backbone, encoder and the two linear layers; the block comes as an attribute."""
+        channels = tap_channels(self.variant)
+        features, last = sum(channels[name] for name in TAPS[1:]), channels["layer4"]
+        self.backbone = ResNet(self.variant, bn_axis_name=self.bn_axis_name)
+        self.map_dropout = nn.Dropout(MAP_DROPOUT)
+        rate = ENCODER_DROPOUT if self.dropout else 0.0
+        self.transformer = TransformerEncoder(self.layers, self.heads, self.feedforward, rate)
+        first, second = fan_in_uniform(features), fan_in_uniform(2 * last)
+        self.fc2 = nn.Dense(last, kernel_init=first, bias_init=first)
+        self.fc = nn.Dense(1, kernel_init=second, bias_init=second)
+
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n 1"]:
+        """Scores of the images as they are: one pass, which is what the published model's score depends on.
+
+        Args:
+          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD, sides multiples of 32 (published: INPUT_SIZE).
+          train: batch statistics (updating 'batch_stats') and dropout (rng "dropout").
+
+        Raises:
+          ValueError: sides that are no multiples of 32, a block that changes its map's size, or what ResNet refuses.
+        """
+        return self._view(x, train, drop_maps=True).score
+
+    def both_views(self, x: Float[Array, "n h w c"], *, train: bool) -> tuple[View, View]:
+        """The images and their horizontal flips, for training.tres_loss; arguments and errors as in `__call__`.
+
+        Two passes, the images first; batch statistics move at each. The maps of the flipped view are not dropped out,
+        as published; the encoder drops out in both.
+        """
+        return self._view(x, train, drop_maps=True), self._view(jnp.flip(x, 2), train, drop_maps=False)
+
+    def pooled_maps(
+        self, x: Float[Array, "n h w c"], *, train: bool, drop_maps: bool = False
+    ) -> tuple[Float[Array, "n h w d"], Float[Array, "n h w c"]]:
+        """What the encoder reads, the four maps pooled to layer4's grid, and layer4; arguments as in `__call__`."""
+        insert = {} if self.block is None else {self.block_at: self.block}
+        maps = self.backbone(x, train=train, insert=insert)
+        n, height, width, _ = maps["layer4"].shape
+        pooled = []
+        for name, side in zip(TAPS[1:], (8, 4, 2, 1), strict=True):
+            if maps[name].shape[1:3] != (height * side, width * side):
+                raise ValueError(
+                    f"TReS: {name} is {maps[name].shape[1:3]}, not {side} times layer4's {(height, width)}; "
+                    "images need sides that are multiples of 32, and a block has to keep the size of its map"
+                )
+            y = l2_pool(normalised(maps[name]))
+            y = self.map_dropout(y, deterministic=not (train and drop_maps and self.dropout))
+            pooled.append(y.reshape(n, height, side, width, side, -1).mean((2, 4)))
+        return jnp.concatenate(pooled, axis=-1), maps["layer4"]
+
+    def _view(self, x: Array, train: bool, drop_maps: bool) -> View:
+        pooled, layer4 = self.pooled_maps(x, train=train, drop_maps=drop_maps)
+        n, height, width, features = pooled.shape
+        positions = sine_position_encoding((height, width), features, dtype=pooled.dtype)
+        tokens = self.transformer(pooled.reshape(n, -1, features), positions.reshape(-1, features), train=train)
+        read = jnp.concatenate([self.fc2(tokens.mean(1)), layer4.mean((1, 2))], axis=-1)
+        return View(self.fc(read), tokens.reshape(pooled.shape), layer4)
+
+
+def normalised(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    """x / max(|x|_2, 1e-12) over channels; the gradient is finite where all channels are 0."""
+    squares = jnp.sum(x**2, axis=-1, keepdims=True)
+    return x / jnp.sqrt(jnp.maximum(squares, 1e-24))
