@@ -1,0 +1,99 @@
+"""SCNN, the small network of DBCNN that was trained to tell synthetic distortions and their levels apart.
+Sources: arXiv 1907.02665, section III-A; architecture and names of zwx8981/DBCNN-PyTorch, SCNN.py."""
+
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.layers.batch_norm import BatchNorm
+from robust_iqa_jax.layers.conv import Conv
+
+WIDTHS = (48, 48, 64, 64, 64, 64, 128, 128, 128)
+"""Channels of each 3x3 convolution."""
+STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 2)
+"""Strides of each; with one pixel of padding they make sides of ceil(side / 16)."""
+CLASSES = 39
+"""Distortion types times levels."""
+
+TAPS = tuple(f"conv{i}" for i in range(1, len(WIDTHS) + 1))
+"""Names of the feature maps, in the order of the network, each after normalisation and ReLU."""
+INSERTION_POINTS = ("input", *TAPS)
+"""Where a block can be put."""
+
+KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+"""The release's start of every kernel (arXiv 1502.01852); biases start at zero."""
+
+
+class SCNN(nn.Module):
+    """Normalised images (backbones.vgg's MEAN and STD) -> every named feature map, for any height and width.
+
+    Submodules: conv1, bn1, ..., conv9, bn9; projection1, projection_bn1, projection2, projection_bn2, classifier.
+
+    Attributes:
+      widths: channels of each convolution.
+      batch_norm: normalises behind each of the nine convolutions; the release has weights of both kinds. The
+        projections are normalised in either.
+      include_classifier: adds 'logits' (n, 39), distortion types and levels.
+      bn_axis_name: mapped axis over which the statistics of batch normalisation are averaged in training.
+    """
+
+    widths: tuple[int, ...] = WIDTHS
+    batch_norm: bool = True
+    include_classifier: bool = False
+    bn_axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "n h w c"],
+        *,
+        train: bool,
+        insert: Mapping[str, Callable[[Array], Array]] | None = None,
+        start: str | None = None,
+    ) -> dict[str, Array]:
+        """Run the network.
+
+        Args:
+          x: (n, h, w, 3) normalised pixels.
+          train: batch statistics (updating 'batch_stats') instead of the running ones.
+          insert: functions, each applied to the map of its name (see INSERTION_POINTS) before the network goes on.
+            They may change height and width, not the channels.
+          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
+
+        Returns:
+          the maps in TAPS after their insertion. 'logits' if asked: of the mean over the last map, which for the
+          release's images of 224 x 224 is its 14 x 14 average pooling.
+
+        Raises:
+          ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3).
+        """
+        insert = insert or {}
+        if unknown := sorted(set(insert) - set(INSERTION_POINTS)):
+            raise ValueError(f"SCNN: cannot insert at {unknown}; choose among {', '.join(INSERTION_POINTS)}")
+        if start is not None and start not in TAPS:
+            raise ValueError(f"SCNN: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        if start is None and (x.ndim != 4 or x.shape[-1] != 3):
+            raise ValueError(f"SCNN: expected images (n, h, w, 3), got {x.shape}")
+        maps: dict[str, Array] = {}
+
+        def inserted(name: str, x: Array) -> Array:
+            return insert[name](x) if name in insert else x
+
+        def layer(x: Array, width: int, size: int, stride: int, conv: str, norm: str | None) -> Array:
+            x = Conv(width, size, stride, size // 2, use_bias=True, kernel_init=KAIMING, name=conv)(x)
+            return nn.relu(x if norm is None else BatchNorm(axis_name=self.bn_axis_name, name=norm)(x, train))
+
+        if start is None:
+            x = inserted("input", x)
+        else:
+            x = maps[start] = inserted(start, x)
+        for i in range(0 if start is None else TAPS.index(start) + 1, len(TAPS)):
+            norm = f"bn{i + 1}" if self.batch_norm else None
+            x = maps[TAPS[i]] = inserted(TAPS[i], layer(x, self.widths[i], 3, STRIDES[i], TAPS[i], norm))
+        if self.include_classifier:
+            x = x.mean((1, 2), keepdims=True)
+            for i in (1, 2):
+                x = layer(x, 256, 1, 1, f"projection{i}", f"projection_bn{i}")
+            maps["logits"] = nn.Dense(CLASSES, kernel_init=KAIMING, name="classifier")(x[:, 0, 0])
+        return maps

@@ -1,0 +1,124 @@
+"""VGG-16 without batch normalisation as a Flax module: thirteen 3x3 convolutions in five stages, max pooling between.
+Sources: arXiv 1409.1556, configuration D; semantics and names of torchvision/models/vgg.py."""
+
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.map_resize import adaptive_average_pool
+from robust_iqa_jax.layers.conv import Conv
+
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
+STD = (0.229, 0.224, 0.225)
+"""Scale of the input normalisation, in units of [0, 1] pixels."""
+
+CONVOLUTIONS = (2, 2, 3, 3, 3)
+"""Convolutions of each stage."""
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of each stage."""
+
+TAPS = tuple(
+    name
+    for stage, count in enumerate(CONVOLUTIONS, start=1)
+    for name in (*(f"conv{stage}_{conv}" for conv in range(1, count + 1)), f"pool{stage}")
+)
+"""Names of the feature maps, in the order of the network: conv1_1, conv1_2, pool1, ..., conv5_3, pool5."""
+INSERTION_POINTS = ("input", *TAPS)
+"""Where a block can be put."""
+
+
+def tap_channels(widths: tuple[int, ...] = WIDTHS) -> dict[str, int]:
+    """Channels of every map in TAPS."""
+    return {tap: widths[int(tap[4]) - 1] for tap in TAPS}
+
+
+class VGG(nn.Module):
+    """Normalised images -> every named feature map, for any height and width of at least 32.
+
+    Submodules: conv1_1, ..., conv5_3; fc6, fc7, fc8.
+
+    Attributes:
+      widths: channels of each stage.
+      include_classifier: adds 'logits' (n, 1000), ImageNet classes.
+      hidden: width of the classifier's two hidden layers.
+      dropout: rate behind each of them in training, from the rng "dropout"; 0 for none.
+    """
+
+    widths: tuple[int, ...] = WIDTHS
+    include_classifier: bool = False
+    hidden: int = 4096
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "n h w c"],
+        *,
+        train: bool,
+        insert: Mapping[str, Callable[[Array], Array]] | None = None,
+        start: str | None = None,
+    ) -> dict[str, Array]:
+        """Run the network.
+
+        Args:
+          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
+          train: drops out in the classifier; the feature maps do not depend on it.
+          insert: functions, each applied to the map of its name (see INSERTION_POINTS) before the network goes on.
+            They may change height and width, not the channels.
+          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
+
+        Returns:
+          the maps in TAPS after their insertion; those of convolutions after ReLU. 'logits' if asked.
+
+        Raises:
+          ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3) with sides of at least 32.
+        """
+        insert = insert or {}
+        if unknown := sorted(set(insert) - set(INSERTION_POINTS)):
+            raise ValueError(f"VGG: cannot insert at {unknown}; choose among {', '.join(INSERTION_POINTS)}")
+        if start is not None and start not in TAPS:
+            raise ValueError(f"VGG: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        if start is None and (x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < 32):
+            raise ValueError(f"VGG: expected images (n, h, w, 3) of at least 32 x 32, got {x.shape}")
+        maps: dict[str, Array] = {}
+
+        def inserted(name: str, x: Array) -> Array:
+            return insert[name](x) if name in insert else x
+
+        if start is None:
+            x = inserted("input", x)
+        else:
+            x = maps[start] = inserted(start, x)
+        for tap in TAPS if start is None else TAPS[TAPS.index(start) + 1 :]:
+            if tap.startswith("pool"):
+                x = max_pool(x)
+            else:
+                x = nn.relu(Conv(self.widths[int(tap[4]) - 1], 3, 1, 1, use_bias=True, name=tap)(x))
+            x = maps[tap] = inserted(tap, x)
+        if self.include_classifier:
+            maps["logits"] = self._classify(x, train)
+        return maps
+
+    def _classify(self, x: Array, train: bool) -> Array:
+        init = nn.initializers.normal(0.01)
+        # torchvision flattens channel by channel, and the first layer's weights are in that order
+        x = adaptive_average_pool(x, (7, 7)).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
+        for name in ("fc6", "fc7"):
+            x = nn.relu(nn.Dense(self.hidden, kernel_init=init, name=name)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(1000, kernel_init=init, name="fc8")(x)
+
+
+def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+    """2x2 maxima, stride 2; an odd last row or column is left out.
+
+    Of four slices rather than of windows, whose gradient takes ten times as long on CPU. Equal values share the
+    gradient; behind a ReLU those are zeros, which have none.
+    """
+    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    above, below = x[:, ::2], x[:, 1::2]
+    rows = jnp.maximum(above, below)
+    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])

@@ -1,0 +1,61 @@
+"""Two ways of bringing feature maps to another height and width, both as one matrix product a side.
+Semantics of torch.nn.functional.interpolate(mode="bilinear", align_corners=True) and adaptive_avg_pool2d."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+
+def resize_aligned(x: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Array, "n h2 w2 c"]:
+    """Bilinear resize whose corner pixels stay where they are; the identity where the size is already right.
+
+    Pixel i of `out` ones is read at i (in - 1) / (out - 1), without a filter where the map shrinks.
+
+    Args:
+      x: (n, h, w, c).
+      size: (height, width), both >= 1.
+
+    Returns:
+      (n, *size, c).
+    """
+    return _along_both(x, size, _aligned)
+
+
+def adaptive_average_pool(x: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Array, "n h2 w2 c"]:
+    """Means over windows from floor(i in / out) up to ceil((i + 1) in / out), overlapping where they have to.
+
+    Args:
+      x: (n, h, w, c).
+      size: (height, width), both >= 1; a map that is smaller than that is repeated.
+
+    Returns:
+      (n, *size, c).
+    """
+    return _along_both(x, size, _windows)
+
+
+def _along_both(x: Array, size: tuple[int, int], weights: Callable[[int, int], np.ndarray]) -> Array:
+    if x.shape[1:3] == tuple(size):
+        return x
+    rows, columns = (jnp.asarray(weights(*sides), x.dtype) for sides in zip(size, x.shape[1:3], strict=True))
+    return jnp.einsum("ph,qw,nhwc->npqc", rows, columns, x, precision=lax.Precision.HIGHEST)
+
+
+def _aligned(out: int, side: int) -> np.ndarray:
+    at = np.linspace(0, side - 1, out)
+    low = np.minimum(at.astype(int), side - 1)
+    weights = np.zeros((out, side))
+    np.add.at(weights, (np.arange(out), low), 1 - (at - low))
+    np.add.at(weights, (np.arange(out), np.minimum(low + 1, side - 1)), at - low)
+    return weights
+
+
+def _windows(out: int, side: int) -> np.ndarray:
+    weights = np.zeros((out, side))
+    for i in range(out):
+        window = slice(i * side // out, -(-(i + 1) * side // out))
+        weights[i, window] = 1 / (window.stop - window.start)
+    return weights
