@@ -145,14 +145,15 @@ def test_prefix_and_pruning_masks_of_torch_are_undone(tmp_path):
     weight, mask = np.arange(6, dtype=np.float32).reshape(2, 3), np.float32([[1, 0, 1], [0, 1, 1]])
     tensors = {"module.a.weight_orig": weight, "module.a.weight_mask": mask, "module.a.bias": np.float16([1, 2])}
     save_file(tensors, tmp_path / "pruned.safetensors")
-    read = read_tensors(tmp_path / "pruned.safetensors")
+    read, facts = read_tensors(tmp_path / "pruned.safetensors")
+    assert facts == {}
     assert set(read) == {"a.weight", "a.bias"}
     np.testing.assert_array_equal(read["a.weight"], weight * mask)
     assert read["a.bias"].dtype == np.float32
 
 
 def test_torch_files_are_read_by_content(tmp_path):
-    assert read_tensors(weights_file("lite0")).keys() == read_torch_state_dict(weights_file("lite0")).keys()
+    assert read_tensors(weights_file("lite0"))[0].keys() == read_torch_state_dict(weights_file("lite0")).keys()
     (tmp_path / "text.pth").write_text("weights")
     with pytest.raises(CheckpointError, match="not a torch checkpoint"):
         read_tensors(tmp_path / "text.pth")

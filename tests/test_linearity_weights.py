@@ -1,5 +1,7 @@
 """Checkpoints of LinearityIQA, with and without the RobustBlock, pruned or wrapped: parity with PyTorch, rescale."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +10,25 @@ import pytest
 from robust_iqa_jax.backbones.resnet import VARIANTS, ResNet, Variant, insertion_points
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.linearity_iqa import LinearityIQA
-from robust_iqa_jax.weights.linearity_iqa import BLOCKS, Rescale, convert, load, torch_name
+from robust_iqa_jax.weights.conversion import from_torch, require_fit
+from robust_iqa_jax.weights.linearity_iqa import BLOCKS, Rescale, rescale, to_release, torch_name
+from robust_iqa_jax.weights.read import read_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 QUICK = {"xla_backend_optimization_level": 0}
 """For programs that run once: compiling takes all their time."""
+
+
+def convert(tensors, expected, block_at="layer3"):
+    variables, report = from_torch(to_release(tensors), expected, partial(torch_name, block_at=block_at))
+    require_fit(report, "LinearityIQA")
+    return variables
+
+
+def load(path, expected, block_at="layer3"):
+    tensors, facts = read_tensors(path)
+    return convert(tensors, expected, block_at), rescale(facts)
+
 
 
 def linearity(variant="resnet18", mid=None, at="layer3", **options):
@@ -113,8 +129,8 @@ def test_files_load_pruned_or_wrapped_with_their_rescale_and_score_alike_in_floa
     reference = reference.double()
     file = saved(torch, tmp_path / "pruned", reference.float(), k=[9.5, 1, 1], b=[41.25, 0, 0])
     model = linearity("resnet10", 20)
-    variables, rescale = load(file, shapes(model))
-    assert rescale == Rescale(9.5, 41.25)
+    variables, found = load(file, shapes(model))
+    assert found == Rescale(9.5, 41.25)
     x = np.random.default_rng(0).normal(size=(1, 96, 128, 3)).astype(np.float32)
     score = jax.jit(lambda x: model.apply(variables, x, train=False)[0, -1], compiler_options=QUICK)(x)
     with torch.no_grad():
@@ -129,8 +145,8 @@ def test_files_load_pruned_or_wrapped_with_their_rescale_and_score_alike_in_floa
     wrapped |= {"normalize.mean": torch.zeros(1, 3, 1, 1), "normalize.std": torch.ones(1, 3, 1, 1)}
     low, high = np.float64(3.5), np.float32(88.5)
     torch.save({"model": wrapped, "k": [2.0, 1, 1], "b": [1.0, 0, 0], "min": low, "max": high}, tmp_path / "wrapped")
-    again, rescale = load(tmp_path / "wrapped", shapes(model))
-    assert rescale == Rescale(2.0, 1.0, 3.5, 88.5)
+    again, found = load(tmp_path / "wrapped", shapes(model))
+    assert found == Rescale(2.0, 1.0, 3.5, 88.5)
     jax.tree.map(np.testing.assert_array_equal, again, variables)
     torch.save(reference.state_dict(), tmp_path / "bare")
     assert load(tmp_path / "bare", shapes(model))[1] is None
@@ -163,7 +179,7 @@ def test_what_does_not_fit_is_named(torch, tmp_path):
 
     reference = TorchLinearityIQA("resnet10", mid=20)
     file = saved(torch, tmp_path / "block", reference)
-    with pytest.raises(CheckpointError, match=r"block: does not fit LinearityIQA: 5 unused: cayley_block6"):
+    with pytest.raises(CheckpointError, match=r"does not fit LinearityIQA: 5 unused: cayley_block6"):
         load(file, shapes(linearity("resnet10")))
     with pytest.raises(CheckpointError, match=r"3 of another shape: cayley_block6"):
         load(file, shapes(linearity("resnet10", mid=16)))

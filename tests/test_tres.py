@@ -12,13 +12,28 @@ from robust_iqa_jax.functional.position_encoding import sine_position_encoding
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.tres import INPUT_SIZE, TReS, normalised
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
-from robust_iqa_jax.weights.tres import convert, load, torch_name
+from robust_iqa_jax.weights.conversion import from_torch, require_fit
+from robust_iqa_jax.weights.read import read_tensors
+from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
+from robust_iqa_jax.weights.tres import is_ignored, torch_name
 
 # layers of the public code added up: ResNet-50 with its classifier, which no score depends on, and the rest
 PARAMETERS, CLASSIFIER = 152_452_265, 2_049_000
 
 QUICK = {"xla_backend_optimization_level": 0}
 """For programs that run once: compiling takes all their time."""
+
+
+def convert(tensors, expected):
+    plain = with_masks_applied(without_prefixes(tensors, ("module.",)))
+    variables, report = from_torch(plain, expected, torch_name, is_ignored)
+    require_fit(report, "TReS")
+    return variables
+
+
+def load(path, expected):
+    return convert(read_tensors(path)[0], expected)
+
 
 
 def robust(variant="resnet10", mid=24, **options):
@@ -242,5 +257,5 @@ def test_files_of_the_release_and_of_the_authors_load(torch, tmp_path):
         assert all(leaf.dtype == np.float32 and (leaf == 0.5).all() for leaf in jax.tree.leaves(variables))
     del tensors["fc.bias"]
     torch.save(tensors, tmp_path / "part")
-    with pytest.raises(CheckpointError, match=r"part: does not fit TReS: 1 missing: fc.bias$"):
+    with pytest.raises(CheckpointError, match=r"does not fit TReS: 1 missing: fc.bias$"):
         load(tmp_path / "part", shapes(model))

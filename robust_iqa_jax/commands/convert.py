@@ -15,11 +15,14 @@ from rich.table import Table
 
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import COLLECTIONS, init
 from robust_iqa_jax.models.releases import convert
 from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.weights.conversion import Report
+from robust_iqa_jax.weights.linearity_iqa import rescale
 from robust_iqa_jax.weights.read import read_tensors
 
 
@@ -35,12 +38,12 @@ class ConvertArgs:
     """What the weights belong to; `riqa models` lists the names."""
     allow_missing: bool = False
     """Draw what the file lacks and leave out what the model lacks: to start training from a backbone, say."""
-    slope: float = 1.0
-    """Score = slope * output + intercept, on the data set's scale."""
-    intercept: float = 0.0
-    low: float = 0.0
-    """Lowest and highest score of the training set."""
-    high: float = 100.0
+    slope: float | None = None
+    """Score = slope * output + intercept, on the data set's scale; the file's own where it has them, else 1 and 0."""
+    intercept: float | None = None
+    low: float | None = None
+    """Lowest and highest score of the training set; the file's own, or the model's range."""
+    high: float | None = None
     label: str = "mos"
     """What the scores are."""
     json: bool = False
@@ -51,7 +54,8 @@ def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where the file does not fit."""
     parsed = tyro.cli(ConvertArgs, args=args, prog="riqa convert", description=__doc__)
     spec = preset(parsed.model)
-    variables, report, release = convert(read_tensors(parsed.source), spec)
+    tensors, facts = read_tensors(parsed.source)
+    variables, report, release = convert(tensors, spec)
     if parsed.json:
         print(json.dumps({"release": release.name, **dataclasses.asdict(report)}, indent=2))
     else:
@@ -64,12 +68,23 @@ def main(args: list[str]) -> int:
     if report.missing:
         variables = _filled(variables, jax.jit(lambda key: init(spec, key))(jax.random.key(0)))
     whole = {name: jax.tree.map(jnp.asarray, variables.get(name, {})) for name in COLLECTIONS}
-    fields = (parsed.slope, parsed.intercept, parsed.low, parsed.high)
-    scorer = Scorer(whole, Calibration(*(jnp.float32(value) for value in fields)), spec, parsed.label)
+    scorer = Scorer(whole, _calibration(parsed, spec, facts), spec, parsed.label)
     checkpoint.save(parsed.out, scorer, {"source": parsed.source.name, "release": release.name})
     if not parsed.json:
         out.print(f"{parsed.out}: {len(report.used)} tensors", markup=False, highlight=False)
     return 0
+
+
+def _calibration(parsed: ConvertArgs, spec: ModelSpec, facts: dict[str, Any]) -> Calibration:
+    """What the command line says, else the file, else the model's own range."""
+    found = rescale(facts) if spec.architecture == "linearity" else None
+    low, high = architecture(spec).score_range or (0.0, 100.0)
+    stored = (1.0, 0.0, low, high)
+    if found is not None:
+        pairs = zip((found.slope, found.intercept, found.low, found.high), stored, strict=True)
+        stored = tuple(default if value is None else value for value, default in pairs)
+    given = (parsed.slope, parsed.intercept, parsed.low, parsed.high)
+    return Calibration(*(jnp.float32(s if g is None else g) for g, s in zip(given, stored, strict=True)))
 
 
 def _filled(found: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from jaxtyping import Array
 Masks = dict[str, Array]
 """'/'-joined parameter path -> 0/1 array that broadcasts over the parameter's last (output-filter) axis."""
 
-LINEAR = ("dense", "classifier")
+POINTWISE = "conv"
+"""Name of the layers whose 2-d kernels are 1x1 convolutions."""
 
 
 def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
     """Masks that drop, in each convolution kernel, the `amount` share of output filters with the smallest l2 norm.
 
     Args:
-      params: nested parameters; a leaf named `kernel` belongs to a convolution, output filters last, unless its layer
-        is named `dense` or `classifier`: linear layers are never pruned. (1x1 convolutions have 2-d kernels too.)
+      params: nested parameters; leaves named `kernel` of more than two axes belong to convolutions, output filters
+        last, and so do those of two axes in layers named `conv`; linear layers are never pruned.
       amount: share in [0, 1); the count is rounded to nearest, as torch's `ln_structured` does.
 
     Returns:
@@ -34,7 +35,7 @@ def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
     flat: dict[str, Any] = traverse_util.flatten_dict(dict(params), sep="/")
     for path, leaf in flat.items():
         *_, layer, name = ("", *path.split("/"))
-        if name != "kernel" or layer in LINEAR:
+        if name != "kernel" or (leaf.ndim == 2 and layer != POINTWISE):
             continue
         norms = jnp.sqrt(jnp.sum(leaf**2, axis=tuple(range(leaf.ndim - 1))))
         dropped = jnp.argsort(norms)[: round(amount * norms.shape[0])]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import flax.linen as nn
 
+from robust_iqa_jax.backbones import inception_resnet_v2, resnet, vgg
 from robust_iqa_jax.layers.robust_block import RobustBlock
+from robust_iqa_jax.models import dbcnn, hyper_iqa, koncept512, maniqa, tres
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.linearity_iqa import LinearityIQA
 from robust_iqa_jax.models.spec import ModelSpec
@@ -74,11 +76,71 @@ def _linearity_normalisation(spec: ModelSpec) -> Normalisation:
     return entry.mean, entry.std
 
 
+def _koncept512(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
+    return koncept512.KonCept512(
+        block=robust_block(spec), block_at=_block_at(spec), pool_window=spec.pool_window, bn_axis_name=bn_axis_name
+    )
+
+
+def _tres(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
+    return tres.TReS(block=robust_block(spec), block_at=_block_at(spec), bn_axis_name=bn_axis_name)
+
+
+def _hyper_iqa(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
+    return hyper_iqa.HyperIQA(robust_block(spec), _block_at(spec), bn_axis_name=bn_axis_name)
+
+
+def _dbcnn(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
+    return dbcnn.DBCNN(robust_block(spec), _block_at(spec), bn_axis_name=bn_axis_name)
+
+
+def _maniqa(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
+    return maniqa.MANIQA(scale=spec.swin_scale, block=robust_block(spec), block_at=_block_at(spec))
+
+
+def _resnet_points(spec: ModelSpec) -> tuple[str, ...]:
+    return resnet.insertion_points("resnet50")
+
+
 ARCHITECTURES: dict[str, ArchitectureEntry] = {
     "linearity": ArchitectureEntry(
         paper="arXiv 2008.03889",
         build=_linearity,
         block_points=lambda spec: (*backbone(spec.backbone).block_points, "taps"),
         normalisation=_linearity_normalisation,
+    ),
+    "koncept512": ArchitectureEntry(
+        paper="arXiv 1910.06180",
+        build=_koncept512,
+        block_points=lambda spec: inception_resnet_v2.INSERTION_POINTS,
+        normalisation=lambda spec: (koncept512.MEAN, koncept512.STD),
+        score_range=(1, 100),
+    ),
+    "tres": ArchitectureEntry(
+        paper="arXiv 2108.06858",
+        build=_tres,
+        block_points=_resnet_points,
+        normalisation=lambda spec: (tres.MEAN, tres.STD),
+        score_range=(0, 100),
+    ),
+    "hyperiqa": ArchitectureEntry(
+        paper="CVPR 2020, Su et al.",
+        build=_hyper_iqa,
+        block_points=_resnet_points,
+        normalisation=lambda spec: (resnet.MEAN, resnet.STD),
+        score_range=(0, 100),
+    ),
+    "dbcnn": ArchitectureEntry(
+        paper="arXiv 1907.02665",
+        build=_dbcnn,
+        block_points=lambda spec: dbcnn.BLOCK_POINTS,
+        normalisation=lambda spec: (vgg.MEAN, vgg.STD),
+    ),
+    "maniqa": ArchitectureEntry(
+        paper="arXiv 2204.08958",
+        build=_maniqa,
+        block_points=lambda spec: maniqa.insertion_points("vit_base_patch8_224", (6, 7, 8, 9)),
+        normalisation=lambda spec: (maniqa.MEAN, maniqa.STD),
+        score_range=(0, 1),
     ),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from robust_iqa_jax.backbones import efficientnet_lite, resnet
+from robust_iqa_jax.backbones import efficientnet_lite, inception_resnet_v2, resnet, vgg, vit
 from robust_iqa_jax.weights.efficientnet_lite import load_imagenet
 
 Variables = Mapping[str, Any]
@@ -67,6 +67,42 @@ def _resnet(variant: str) -> BackboneEntry:
     )
 
 
+def _inception_resnet_v2() -> BackboneEntry:
+    return BackboneEntry(
+        build=lambda bn_axis_name: inception_resnet_v2.InceptionResNetV2(bn_axis_name=bn_axis_name),
+        taps=inception_resnet_v2.TAPS,
+        block_points=inception_resnet_v2.INSERTION_POINTS,
+        mean=inception_resnet_v2.MEAN,
+        std=inception_resnet_v2.STD,
+        pretrained=partial(_no_package, "inception_resnet_v2"),
+        map_of=lambda module: re.sub(r"_(branch)?\d+$", "", module) if module.startswith("repeat") else module,
+    )
+
+
+def _vgg16() -> BackboneEntry:
+    return BackboneEntry(
+        build=lambda bn_axis_name: vgg.VGG(),
+        taps=vgg.TAPS,
+        block_points=vgg.INSERTION_POINTS,
+        mean=vgg.MEAN,
+        std=vgg.STD,
+        pretrained=partial(_no_package, "vgg16"),
+        map_of=lambda module: module,
+    )
+
+
+def _vit(variant: str) -> BackboneEntry:
+    return BackboneEntry(
+        build=lambda bn_axis_name: vit.ViT(variant),
+        taps=vit.taps(variant),
+        block_points=vit.insertion_points(variant),
+        mean=vit.MEAN,
+        std=vit.STD,
+        pretrained=partial(_no_package, variant),
+        map_of=lambda module: module.replace("blocks_", "block") if module.startswith("blocks_") else "embed",
+    )
+
+
 def _no_package(name: str) -> Variables:
     raise ValueError(
         f"no installable package carries ImageNet weights of {name}: convert a checkpoint with `riqa convert FILE OUT "
@@ -77,4 +113,7 @@ def _no_package(name: str) -> Variables:
 BACKBONES: dict[str, BackboneEntry] = {
     **{f"efficientnet_{variant}": _efficientnet_lite(variant) for variant in ("lite0", "lite1", "lite2")},
     **{variant: _resnet(variant) for variant in resnet.VARIANTS},
+    "inception_resnet_v2": _inception_resnet_v2(),
+    "vgg16": _vgg16(),
+    "vit_base_patch8_224": _vit("vit_base_patch8_224"),
 }

@@ -1,9 +1,10 @@
 """Models by name: the published ones, and each with the RobustBlock where the paper puts it.
-Sources: input sizes and block positions of REFERENCE 1.5 and 2 (arXiv 2506.04951 and the seeds' papers)."""
+Sources: input sizes, crops and block positions of REFERENCE 1.5 and 2 (arXiv 2506.04951 and the models' papers)."""
 
 import dataclasses
+from typing import cast
 
-from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.models.spec import Backbone, BlockSpec, CropSpec, ModelSpec
 
 POSITIONS = {
     "1": BlockSpec("input", 3, "square", 0),
@@ -17,30 +18,68 @@ POSITIONS = {
 """Positions of arXiv 2506.04951 in LinearityIQA over a bottleneck ResNet; 3, 5 and pair are in its code only."""
 
 
-def _linearity(backbone: str) -> ModelSpec:
-    return ModelSpec(backbone=backbone, taps=("layer3", "layer4"), input_size=(498, 664))  # pyright: ignore[reportArgumentType]
+def _linearity(backbone: str, taps: tuple[str, ...], size: tuple[int, int]) -> ModelSpec:
+    return ModelSpec(backbone=cast(Backbone, backbone), taps=taps, input_size=size)
 
 
-_PLAIN: dict[str, ModelSpec] = {
+_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2", "resnext101_32x8d")
+_KONCEPT = ModelSpec(architecture="koncept512", backbone="inception_resnet_v2", taps=(), input_size=(384, 512))
+
+_MODELS: dict[str, tuple[ModelSpec, BlockSpec]] = {
     **{
-        f"linearity-efficientnet_{variant}": ModelSpec(backbone=f"efficientnet_{variant}", input_size=(500, 500))  # pyright: ignore[reportArgumentType]
-        for variant in ("lite0", "lite1", "lite2")
+        f"linearity-{name}": (_linearity(name, ("stage5", "stage6", "stage7"), (500, 500)), BlockSpec())
+        for name in _LITE
     },
-    **{
-        f"linearity-{name}": _linearity(name)
-        for name in ("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2", "resnext101_32x8d")
-    },
+    **{f"linearity-{name}": (_linearity(name, ("layer3", "layer4"), (498, 664)), POSITIONS["6"]) for name in _RESNETS},
+    "linearity-inception_resnet_v2": (
+        _linearity("inception_resnet_v2", ("repeat_1", "conv2d_7b"), (384, 512)),
+        BlockSpec("repeat_1", 200, "square", 0),
+    ),
+    "linearity-vgg16": (
+        _linearity("vgg16", ("conv4_3", "conv5_3"), (384, 512)),
+        BlockSpec("conv4_3", 200, "square", 0),
+    ),
+    "linearity-vit_base_patch8_224": (
+        _linearity("vit_base_patch8_224", ("block8", "block11"), (224, 224)),
+        BlockSpec("block8", 200, "none", 1),
+    ),
+    "koncept512": (_KONCEPT, BlockSpec("block8", 1040, "square", 0)),
+    "koncept512-pytorch": (dataclasses.replace(_KONCEPT, pool_window=8), BlockSpec("block8", 1040, "square", 0)),
+    "tres": (
+        ModelSpec("tres", "resnet50", (), (384, 512), CropSpec(224, 5, 10)),
+        BlockSpec("layer3", 512, "none", 1),
+    ),
+    "hyperiqa": (
+        ModelSpec("hyperiqa", "resnet50", (), (384, 512), CropSpec(224, 5, 5)),
+        BlockSpec("layer3", 200, "none", 1),
+    ),
+    "dbcnn": (ModelSpec("dbcnn", "vgg16", (), (384, 512)), BlockSpec("conv5_3", 200, "square", 0)),
+    "maniqa": (
+        ModelSpec("maniqa", "vit_base_patch8_224", (), (384, 512), CropSpec(224, 4, 5)),
+        BlockSpec("concat", 384, "none", 1),
+    ),
+    "maniqa-pipal": (
+        ModelSpec("maniqa", "vit_base_patch8_224", (), (224, 224), CropSpec(224, 1, 1), swin_scale=0.13),
+        BlockSpec("concat", 384, "none", 1),
+    ),
 }
 
-_BLOCKS: dict[str, BlockSpec] = {
-    name: POSITIONS["6"] if spec.taps[0] == "layer3" else BlockSpec() for name, spec in _PLAIN.items()
-}
+_AUTHORS = ("linearity-resnet101", "koncept512", "tres")
 
 PRESETS: dict[str, ModelSpec] = {
-    **_PLAIN,
-    **{f"{name}-robust": dataclasses.replace(spec, block=_BLOCKS[name]) for name, spec in _PLAIN.items()},
+    **{name: spec for name, (spec, _) in _MODELS.items()},
+    **{f"{name}-robust": dataclasses.replace(spec, block=block) for name, (spec, block) in _MODELS.items()},
+    **{
+        f"{name}-authors": dataclasses.replace(
+            spec, block=dataclasses.replace(block, norm="spectrum", alpha_init=1.0, compat="authors")
+        )
+        for name, (spec, block) in _MODELS.items()
+        if name in _AUTHORS
+    },
 }
-"""Name -> model; "-robust" adds the RobustBlock at its published position (ours for EfficientNet-Lite)."""
+"""Name -> model. "-robust" adds the RobustBlock where the paper has it, in models that it does not treat where we put
+it; "-authors" adds it with the conventions that the paper's checkpoints were trained with."""
 
 
 def preset(name: str) -> ModelSpec:

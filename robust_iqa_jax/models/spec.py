@@ -71,6 +71,8 @@ class ModelSpec:
     pool_kind: SpspKind = "avg"
     pool_window: int | None = None
     """Of KonCept512, see models.koncept512: 8 for koniq-PyTorch's weights, None for the paper's global pooling."""
+    swin_scale: float = 0.8
+    """Of MANIQA, see models.maniqa.SCALES."""
     block: BlockSpec | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from robust_iqa_jax.backbones.inception_resnet_v2 import MEAN, STD, TAPS
 from robust_iqa_jax.weights import inception_resnet_v2
 from robust_iqa_jax.weights.conversion import LEAVES, Path
+from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 BLOCK = "cayley2"
@@ -82,13 +83,7 @@ def canonical(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without prefixes, and with masks multiplied in."""
-    plain = {re.sub(r"^(module\.|model\.)+", "", name): tensor for name, tensor in tensors.items()}
-    for name in [name for name in plain if name.endswith("_orig")]:
-        stem = name.removesuffix("_orig")
-        if f"{stem}_mask" in plain:
-            plain[stem] = plain.pop(name) * plain.pop(f"{stem}_mask")
-    return plain
+    return with_masks_applied(without_prefixes(tensors, ("module.", "model.")))
 
 
 def _block_index(plain: Mapping[str, np.ndarray]) -> int | None:

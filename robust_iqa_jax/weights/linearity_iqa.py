@@ -4,16 +4,13 @@ and Linearity (block, pruning); wianluna/metrics_at metric_at/model.py (adversar
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
-import jax
 import numpy as np
 
 from robust_iqa_jax.weights import resnet, robust_block
-from robust_iqa_jax.weights.conversion import LEAVES, Path, from_torch, require_fit
-from robust_iqa_jax.weights.torch_names import with_masks_applied, without_prefix
-from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_checkpoint
+from robust_iqa_jax.weights.conversion import LEAVES, Path
+from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 
 FEATURES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 """Children of torchvision's ResNet, in order: the release keeps them in a sequence, by index."""
@@ -83,58 +80,15 @@ def _head_name(module: str) -> str:
     return f"dr{number}.{2 * int(layer.removeprefix('bn')) + 1}"
 
 
-def convert(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any], block_at: str = "layer3") -> dict[str, Any]:
-    """Variables of a LinearityIQA from a checkpoint's tensors.
-
-    Understood are the release's tensors, those of a model wrapped for several devices ("module.") or with its
-    normalisation ("model.", beside "normalize.mean" and "normalize.std", which the checkpoint then holds as what the
-    model expects anyway), and pruned ones (see `with_masks_applied`).
-
-    Args:
-      tensors: PyTorch name -> array.
-      shapes: the model's variables with `.shape` leaves, as jax.eval_shape of its init gives them.
-      block_at: see `torch_name`.
-
-    Returns:
-      {"params": ..., "batch_stats": ...} with numpy leaves of the tensors' types.
-
-    Raises:
-      CheckpointError: names what is missing, unused (blocks on the taps alone, AOC blocks and batch normalisation of
-        the scores have no counterpart), of another shape, or not finite.
-    """
-    tensors = without_prefix(tensors, "module.")
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("normalize.")}
-    tensors = with_masks_applied(without_prefix(tensors, "model."))
-    variables, report = from_torch(tensors, shapes, lambda path: torch_name(path, block_at))
-    require_fit(report, "LinearityIQA")
-    return variables
+def to_release(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors under the names that `torch_name` gives: of a model wrapped for several devices ("module.") or with its
+    normalisation ("model.", beside "normalize.mean" and "normalize.std", which are what the model expects anyway)."""
+    plain = without_prefixes(tensors, ("module.", "model."))
+    return with_masks_applied({name: v for name, v in plain.items() if not name.startswith("normalize.")})
 
 
-def load(
-    path: str | FilePath, shapes: Mapping[str, Any], block_at: str = "layer3"
-) -> tuple[dict[str, Any], Rescale | None]:
-    """Read a checkpoint of LinearityIQA without executing it.
-
-    Args:
-      path: file written by the release, the RobustBlock's authors' code, or the adversarial-training code.
-      shapes, block_at: see `convert`.
-
-    Returns:
-      variables with float32 numpy leaves, and the rescale; None where the file has no k and b.
-
-    Raises:
-      CheckpointError: a file that cannot be read or does not fit, in one line that names it.
-      OSError: the file cannot be opened.
-    """
-    tensors, facts = read_torch_checkpoint(path)
-    try:
-        variables = convert(tensors, shapes, block_at)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables), _rescale(facts)
-
-
-def _rescale(facts: Mapping[str, Any]) -> Rescale | None:
+def rescale(facts: Mapping[str, Any]) -> Rescale | None:
+    """The rescale among the plain values of a checkpoint; None where it has no k and b."""
     if not {"k", "b"} <= facts.keys():
         return None
     slope, intercept = (v[0] if isinstance(v, list | tuple) else v for v in (facts["k"], facts["b"]))

@@ -4,6 +4,7 @@ Nothing in a file is executed; see weights.torch_pickle for torch's."""
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import flax.serialization
 import flax.traverse_util
@@ -12,16 +13,15 @@ import orbax.checkpoint as ocp
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
+from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
+from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_checkpoint
 
-_PRUNED, _MASK = "_orig", "_mask"
 
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Name -> array of a checkpoint, and the plain values that a torch file has beside them. Names of trees: "a/b/c".
 
-def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Name -> array of a checkpoint; names of trees joined by "/".
-
-    What torch.nn.utils.prune splits into weight_orig and weight_mask is multiplied to weight; a prefix "module." that
-    all names share (torch.nn.DataParallel) is dropped; bfloat16 becomes float32.
+    What torch.nn.utils.prune splits into weight_orig and weight_mask is multiplied to weight; a prefix "module." of
+    torch.nn.DataParallel is dropped; bfloat16 becomes float32.
 
     Args:
       path: .safetensors, .msgpack (flax.serialization), a folder of orbax, or a file of torch.save.
@@ -32,6 +32,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file")
+    facts: dict[str, Any] = {}
     try:
         if path.is_dir():
             tensors = _tree(ocp.StandardCheckpointer().restore(path.absolute()))
@@ -40,7 +41,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         elif path.suffix == ".msgpack":
             tensors = _tree(flax.serialization.msgpack_restore(path.read_bytes()))
         else:
-            tensors = read_torch_state_dict(path)
+            tensors, facts = read_torch_checkpoint(path)
     except CheckpointError:
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -49,7 +50,8 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise CheckpointError(f"{path}: damaged, or not what its name says ({type(error).__name__})") from None
     if not tensors:
         raise CheckpointError(f"{path}: holds no tensors")
-    return {name: _plain(array) for name, array in _unpruned(_without_prefix(tensors)).items()}
+    named = with_masks_applied(without_prefixes(tensors, ("module.",)))
+    return {name: _plain(array) for name, array in named.items()}, facts
 
 
 def _tree(tree: object) -> dict[str, np.ndarray]:
@@ -57,20 +59,6 @@ def _tree(tree: object) -> dict[str, np.ndarray]:
         raise ValueError(f"holds a {type(tree).__name__}, not a tree of arrays")
     flat = flax.traverse_util.flatten_dict(dict(tree), sep="/")
     return {str(name): np.asarray(leaf) for name, leaf in flat.items()}
-
-
-def _without_prefix(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    prefix = "module."
-    shared = all(name.startswith(prefix) for name in tensors)
-    return {name.removeprefix(prefix) if shared else name: array for name, array in tensors.items()}
-
-
-def _unpruned(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    pruned = [name for name in tensors if name.endswith(_PRUNED) and name.removesuffix(_PRUNED) + _MASK in tensors]
-    for name in pruned:
-        whole = name.removesuffix(_PRUNED)
-        tensors[whole] = tensors.pop(name) * tensors.pop(whole + _MASK)
-    return tensors
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

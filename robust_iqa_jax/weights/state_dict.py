@@ -24,5 +24,6 @@ def with_masks_applied(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
         if stem == name or f"{stem}_orig" not in tensors or f"{stem}_mask" not in tensors:
             applied[name] = tensor
         else:
-            applied[stem] = tensors[f"{stem}_orig"] * tensors[f"{stem}_mask"]
+            original = tensors[f"{stem}_orig"]
+            applied[stem] = original * tensors[f"{stem}_mask"].astype(original.dtype)
     return applied

@@ -2,17 +2,8 @@
 Sources: isalirezag/TReS models.py and transformers.py; chaofengc/IQA-PyTorch tres_arch.py;
 abhhfcgjk/VG_Architectural_Adversarial_Robustness, branch TReS (resnet_modify.py)."""
 
-from collections.abc import Mapping
-from pathlib import Path as FilePath
-from typing import Any
-
-import jax
-import numpy as np
-
 from robust_iqa_jax.weights import resnet, robust_block
-from robust_iqa_jax.weights.conversion import LEAVES, Path, from_torch, require_fit
-from robust_iqa_jax.weights.torch_names import with_masks_applied, without_prefix
-from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
+from robust_iqa_jax.weights.conversion import LEAVES, Path
 
 
 def torch_name(path: Path) -> str:
@@ -40,43 +31,3 @@ def torch_name(path: Path) -> str:
 def is_ignored(name: str) -> bool:
     """Whether a tensor is the backbone's classifier, which no score depends on, or a window of the L2 pooling."""
     return name.startswith("model.fc.") or (name.startswith("L2pooling_l") and name.endswith(".filter"))
-
-
-def convert(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Variables of a TReS from a checkpoint's tensors, also of one wrapped for several devices ("module.") or pruned.
-
-    Args:
-      tensors: PyTorch name -> array.
-      shapes: the model's variables with `.shape` leaves, as jax.eval_shape of its init gives them.
-
-    Returns:
-      {"params": ..., "batch_stats": ...} with numpy leaves of the tensors' types.
-
-    Raises:
-      CheckpointError: names what is missing, unused, of another shape, or not finite.
-    """
-    tensors = with_masks_applied(without_prefix(tensors, "module."))
-    variables, report = from_torch(tensors, shapes, torch_name, is_ignored)
-    require_fit(report, "TReS")
-    return variables
-
-
-def load(path: str | FilePath, shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a checkpoint of TReS without executing it: a bare mapping of tensors, or one that holds it as "model".
-
-    Args:
-      path: file.
-      shapes: see `convert`.
-
-    Returns:
-      variables with float32 numpy leaves.
-
-    Raises:
-      CheckpointError: a file that cannot be read or does not fit, in one line that names it.
-      OSError: the file cannot be opened.
-    """
-    tensors = read_torch_state_dict(path)
-    try:
-        return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), convert(tensors, shapes))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
