@@ -30,7 +30,6 @@ def load(path, expected, block_at="layer3"):
     return convert(tensors, expected, block_at), rescale(facts)
 
 
-
 def linearity(variant="resnet18", mid=None, at="layer3", **options):
     block = None if mid is None else RobustBlock(mid, norm="spectrum")
     return LinearityIQA(ResNet(variant), ("layer3", "layer4"), block, at, **options)

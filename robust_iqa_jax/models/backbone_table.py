@@ -68,6 +68,7 @@ def _resnet(variant: str) -> BackboneEntry:
 
 
 def _inception_resnet_v2() -> BackboneEntry:
+    repeated = {block: name for name, block in inception_resnet_v2.REPEATED.items()}  # block17_3 makes repeat_1
     return BackboneEntry(
         build=lambda bn_axis_name: inception_resnet_v2.InceptionResNetV2(bn_axis_name=bn_axis_name),
         taps=inception_resnet_v2.TAPS,
@@ -75,7 +76,7 @@ def _inception_resnet_v2() -> BackboneEntry:
         mean=inception_resnet_v2.MEAN,
         std=inception_resnet_v2.STD,
         pretrained=partial(_no_package, "inception_resnet_v2"),
-        map_of=lambda module: re.sub(r"_(branch)?\d+$", "", module) if module.startswith("repeat") else module,
+        map_of=lambda module: repeated.get(module.rsplit("_", 1)[0], module) if "_" in module else module,
     )
 
 
