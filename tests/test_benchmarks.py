@@ -8,7 +8,7 @@ from robust_iqa_jax.benchmarks import fft_core, robust_block, solvers
 from robust_iqa_jax.benchmarks.rows import Output
 from robust_iqa_jax.cli import main
 
-KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "peak_bytes", "flops", "rel_err"}
+KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "peak_bytes", "flops", "bytes", "rel_err"}
 
 
 def test_robust_block_rows_are_exact_and_stored(tmp_path):

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from robust_iqa_jax.kernels.cayley_solve import planes
 from robust_iqa_jax.kernels.cayley_solve.api import choose, inverse
+from robust_iqa_jax.kernels.cayley_solve.block_factor import block_factor, solve, solve_transposed
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz, truncated_newton_schulz
 
 
@@ -80,3 +82,38 @@ def test_bad_arguments_are_named():
         inverse(jnp.eye(2)[None], "qr")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="at most 3 x 3 matrices, got 4 x 4"):
         inverse(jnp.eye(4)[None], "closed_form")
+
+
+@pytest.mark.parametrize(("side", "leaf"), [(5, 5), (17, 4), (61, 16), (50, 50)])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_factors_solve_with_the_matrix_and_its_transpose(side, leaf, precision):
+    m = cayley_systems(side)
+    rng = np.random.default_rng(1)
+    columns = rng.normal(size=(4, side, 3)) + 1j * rng.normal(size=(4, side, 3))
+    with jax.enable_x64(precision == "float64"):
+        cast = lambda a: planes.split(jnp.asarray(a, jnp.result_type(precision, jnp.complex64)))  # noqa: E731
+
+        @jax.jit
+        def both(m, columns):
+            factor = block_factor(m, leaf)
+            return planes.join(solve(factor, columns)), planes.join(solve_transposed(factor, columns))
+
+        there, back = both(cast(m), cast(columns))
+        assert there.dtype == jnp.result_type(precision, jnp.complex64)
+    # float32 rounding at condition numbers of some tens
+    tolerance = 2e-5 if precision == "float32" else 1e-13
+    np.testing.assert_allclose(there, np.linalg.solve(m, columns), atol=tolerance)
+    np.testing.assert_allclose(back, np.linalg.solve(m.swapaxes(1, 2), columns), atol=tolerance)
+
+
+def test_a_factor_is_as_large_as_the_matrix():
+    factor = block_factor(planes.split(jnp.asarray(cayley_systems(61), jnp.complex64)), 16)
+    assert sum(leaf.size for leaf in jax.tree.leaves(factor)) == 2 * 4 * 61**2
+
+
+def test_products_of_planes_are_complex_products():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(2, 7, 7)) + 1j * rng.normal(size=(2, 7, 7)) for _ in range(2))
+    for product in (planes.product, planes.product_with_few):
+        found = planes.join(product(*(planes.split(jnp.asarray(v, jnp.complex64)) for v in (a, b))))
+        np.testing.assert_allclose(found, a @ b, atol=1e-5)

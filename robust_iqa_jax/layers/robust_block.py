@@ -36,13 +36,18 @@ class RobustBlock(nn.Module):
         """Pool, narrow with a plain 3x3 convolution, widen with the orthogonal one; no activation, no skip.
 
         Raises:
-          ValueError: unknown pool.
+          ValueError: unknown pool, or maps that are too small.
         """
         if self.pool not in ("square", "none"):
             raise ValueError(f"RobustBlock: unknown pool {self.pool!r}; choose 'square' or 'none'")
-        channels = x.shape[-1]
+        channels, given = x.shape[-1], x.shape[1:3]
         if self.pool == "square":
             x = pool_to_square(x)
+        if min(x.shape[1:3]) + 2 * self.padding < 3:
+            raise ValueError(
+                f"RobustBlock: nothing is left of maps of {given[0]} x {given[1]} behind its 3x3 convolution; "
+                "take larger images, padding=1 or an earlier map"
+            )
         init = fan_in_uniform(9 * channels)
         conv_in = nn.Conv(
             self.mid_channels, (3, 3), padding=self.padding, kernel_init=init, bias_init=init, name="conv_in"
