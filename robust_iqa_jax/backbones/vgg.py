@@ -4,10 +4,10 @@ Sources: arXiv 1409.1556, configuration D; semantics and names of torchvision/mo
 from collections.abc import Callable, Mapping
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool
+from robust_iqa_jax.functional.pooling import max_pool
 from robust_iqa_jax.layers.conv import Conv
 
 MEAN = (0.485, 0.456, 0.406)
@@ -94,7 +94,7 @@ class VGG(nn.Module):
             x = maps[start] = inserted(start, x)
         for tap in TAPS if start is None else TAPS[TAPS.index(start) + 1 :]:
             if tap.startswith("pool"):
-                x = max_pool(x)
+                x = max_pool(x, 2, 2)
             else:
                 x = nn.relu(Conv(self.widths[int(tap[4]) - 1], 3, 1, 1, use_bias=True, name=tap)(x))
             x = maps[tap] = inserted(tap, x)
@@ -110,15 +110,3 @@ class VGG(nn.Module):
             x = nn.relu(nn.Dense(self.hidden, kernel_init=init, name=name)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(1000, kernel_init=init, name="fc8")(x)
-
-
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """2x2 maxima, stride 2; an odd last row or column is left out.
-
-    Of four slices rather than of windows, whose gradient takes ten times as long on CPU. Equal values share the
-    gradient; behind a ReLU those are zeros, which have none.
-    """
-    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-    above, below = x[:, ::2], x[:, 1::2]
-    rows = jnp.maximum(above, below)
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from robust_iqa_jax.backbones import scnn
-from robust_iqa_jax.weights import vgg
+from robust_iqa_jax.weights import robust_block, vgg
 from robust_iqa_jax.weights.conversion import LEAVES, Path
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
@@ -23,7 +23,6 @@ _SCNN_PARTS = {
     "classifier": "classifier",
 }
 _BLOCKS = {"block": "cayley", "scnn_block": "cayley2"}
-_BLOCK_PARTS = {"conv_in": "conv_in", "cayley": "conv_cayley"}
 _BLOCK_MODULE = re.compile(r"(features[12])\.(\d+)\.conv_in\.")
 _FEATURE = re.compile(r"(features[12])\.(\d+)\.(.*)")
 
@@ -36,8 +35,7 @@ def torch_name(path: Path, scnn_batch_norm: bool = True) -> str:
     """
     collection, module, *inner, leaf = path
     if module in _BLOCKS:
-        part = _BLOCK_PARTS[inner[0]]
-        return f"{_BLOCKS[module]}.{part}.{LEAVES.get(leaf, leaf)}"
+        return f"{_BLOCKS[module]}.{robust_block.torch_name((*inner, leaf))}"
     rest = (collection, *inner, leaf)
     if module == "vgg":
         return vgg.torch_name(rest).replace("features.", "features1.", 1)

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from robust_iqa_jax.weights import resnet
+from robust_iqa_jax.weights import resnet, robust_block
 from robust_iqa_jax.weights.conversion import LEAVES, Path
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 
 PREFIXES = ("module.", "model_hyper.")
 """What DataParallel and DefenseIQA-NT's wrapper put before every name."""
 
-_BLOCK_PARTS = {"conv_in": "conv_in", "cayley": "conv_cayley"}
 
 _PYIQA: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"base_model\.(.*)", lambda m: f"res.{m[1]}"),
@@ -36,7 +35,7 @@ def torch_name(path: Path) -> str:
     if part == "backbone":
         return f"res.{resnet.torch_name((collection, *inner, leaf))}"
     if part == "block":
-        return f"cayley.{_BLOCK_PARTS[inner[0]]}.{LEAVES.get(leaf, leaf)}"
+        return f"cayley.{robust_block.torch_name((*inner, leaf))}"
     (module,) = inner
     if part == "distortion":
         module = f"res.{module.replace('_conv', '_pool.0')}"

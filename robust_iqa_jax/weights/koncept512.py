@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from robust_iqa_jax.backbones.inception_resnet_v2 import MEAN, STD, TAPS
-from robust_iqa_jax.weights import inception_resnet_v2
+from robust_iqa_jax.weights import inception_resnet_v2, robust_block
 from robust_iqa_jax.weights.conversion import LEAVES, Path
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
@@ -27,11 +27,10 @@ def torch_name(path: Path) -> str:
         step, _, rest = inception_resnet_v2.torch_name((collection, *modules, leaf)).partition(".")
         return f"base.{TAPS.index(step)}.{rest}"
     (module,) = modules
-    leaf = LEAVES.get(leaf, leaf)
     if part == "block":
-        return f"{BLOCK}.{'conv_cayley' if module == 'cayley' else module}.{leaf}"
+        return f"{BLOCK}.{robust_block.torch_name((module, leaf))}"
     kind, index = module[:-1], int(module[-1])
-    return f"fc.{4 * index + (2 if kind == 'bn' else 0)}.{leaf}"
+    return f"fc.{4 * index + (2 if kind == 'bn' else 0)}.{LEAVES[leaf]}"
 
 
 def block_at(tensors: Mapping[str, np.ndarray]) -> str | None:
