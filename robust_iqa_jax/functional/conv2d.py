@@ -1,4 +1,4 @@
-"""2-D convolution that keeps a CPU's matrix rate at every batch, forward and backward; native on accelerators.
+"""2-D convolution near a CPU's matrix rate at every batch, forward and backward; XLA's own on accelerators.
 Semantics of torch.nn.functional.conv2d (cross-correlation, explicit zero padding), channels last."""
 
 from functools import partial, reduce
@@ -9,8 +9,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 HIGHEST = lax.Precision.HIGHEST
-FEW = 512
-"""Kernels with at most this many inputs per output are one product with all their shifted copies side by side."""
+FEW = 256
+"""The gradients of kernels with at most this many inputs per output are one product, with all shifted copies of the
+map side by side."""
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -22,9 +23,9 @@ def conv2d(
 ) -> Float[Array, "n h2 w2 o"]:
     """Convolve (cross-correlate) maps; groups follow from the shapes, i / j of them.
 
-    On CPU a sum over taps of matrix products: XLA's own convolution falls to a third of the machine's rate at batch 8,
-    its gradients further, and its grouped one much further. Differentiable to any order in reverse mode; forward mode
-    (jvp) is not available.
+    On CPU XLA's own convolution is used where it is fast: forward and for the input's gradient at stride 1. Its other
+    gradients, 1x1 and grouped kernels run at a third of the machine's rate and less: those are sums over taps of matrix
+    products. Differentiable to any order in reverse mode; forward mode (jvp) is not available.
 
     Args:
       x: (n, h, w, i).
@@ -37,16 +38,34 @@ def conv2d(
     """
     padding = (padding, padding) if isinstance(padding, int) else padding
     return lax.platform_dependent(
-        x, kernel, cpu=partial(_by_products, stride=stride, padding=padding), default=partial(_native, stride, padding)
+        x, kernel, cpu=partial(_on_cpu, stride=stride, padding=padding), default=partial(_native, stride, padding)
     )
 
 
+def _on_cpu(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+    if not _native_is_fast(x, kernel):
+        return _by_products(x, kernel, stride, padding)
+    if any(padding):
+        return _native(stride, padding, x, kernel)
+    # without any padding XLA takes a path at a third of the rate: a row of zeros below, its outputs cut off again
+    height = (x.shape[1] - kernel.shape[0]) // stride + 1
+    return _convolved(x, kernel, stride, ((0, stride), (0, 0)))[:, :height]
+
+
+def _native_is_fast(x: Array, kernel: Array) -> bool:
+    return kernel.shape[0] * kernel.shape[1] > 1 and x.shape[-1] == kernel.shape[2]
+
+
 def _native(stride: int, padding: tuple[int, int], x: Array, kernel: Array) -> Array:
+    return _convolved(x, kernel, stride, ((padding[0],) * 2, (padding[1],) * 2))
+
+
+def _convolved(x: Array, kernel: Array, stride: int, padding: tuple[tuple[int, int], tuple[int, int]]) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
-        [(padding[0], padding[0]), (padding[1], padding[1])],
+        padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[-1] // kernel.shape[2],
         precision=HIGHEST if x.dtype == jnp.float32 else None,
@@ -65,8 +84,8 @@ def _backward(
     def native(x: Array, kernel: Array, y_bar: Array) -> tuple[Array, Array]:
         return jax.vjp(partial(_native, stride, padding), x, kernel)[1](y_bar)
 
-    by_products = partial(_backward_by_products, stride=stride, padding=padding)
-    return lax.platform_dependent(*residuals, y_bar, cpu=by_products, default=native)
+    on_cpu = partial(_backward_on_cpu, stride=stride, padding=padding)
+    return lax.platform_dependent(*residuals, y_bar, cpu=on_cpu, default=native)
 
 
 conv2d.defvjp(_forward, _backward)
@@ -87,46 +106,50 @@ def _shifted(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> 
 
 
 def _by_products(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
-    kh, kw, per_group, co = kernel.shape
-    groups = x.shape[-1] // per_group
-    seen = _shifted(x, kernel, stride, padding)
-    shape = (*seen[0].shape[:3], co)
-    if groups == 1 and kh * kw * per_group <= FEW:
-        pixels = jnp.concatenate(seen, axis=-1).reshape(-1, kh * kw * per_group)
-        return _matmul(pixels, kernel.reshape(-1, co)).reshape(shape)
-    flat = [_rows(s, groups) for s in seen]
+    groups, seen = x.shape[-1] // kernel.shape[2], _shifted(x, kernel, stride, padding)
     weights = [_grouped(kernel[r, c], groups) for r, c in _taps(kernel)]
-    total = reduce(jnp.add, (_matmul(s, k) for s, k in zip(flat, weights, strict=True)))
-    return _maps(total, shape)
+    total = reduce(jnp.add, (_matmul(_rows(s, groups), k) for s, k in zip(seen, weights, strict=True)))
+    return _maps(total, (*seen[0].shape[:3], kernel.shape[3]))
 
 
-def _backward_by_products(
+def _backward_on_cpu(
     x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]
 ) -> tuple[Array, Array]:
-    kh, kw, per_group, co = kernel.shape
-    groups = x.shape[-1] // per_group
-    h, w, ci = x.shape[1:]
-    seen = _shifted(x, kernel, stride, padding)
-    cotangent = _rows(y_bar, groups)
-    few = groups == 1 and kh * kw * per_group <= FEW
-    if few:
-        pixels = jnp.concatenate(seen, axis=-1).reshape(-1, kh * kw * per_group)
-        kernel_bar = _matmul(pixels.T, cotangent[0]).reshape(kernel.shape)
-        side_by_side = _matmul(cotangent[0], kernel.reshape(-1, co).T).reshape(*seen[0].shape[:3], kh * kw, ci)
+    return _input_cotangent(x, kernel, y_bar, stride, padding), _kernel_cotangent(x, kernel, y_bar, stride, padding)
+
+
+def _kernel_cotangent(x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]) -> Array:
+    groups = x.shape[-1] // kernel.shape[2]
+    seen, cotangent = _shifted(x, kernel, stride, padding), _rows(y_bar, groups)
+    if groups == 1 and len(seen) * x.shape[-1] <= FEW:
+        pixels = jnp.concatenate(seen, axis=-1).reshape(-1, len(seen) * x.shape[-1])
+        return _matmul(pixels.T, cotangent[0]).reshape(kernel.shape)
+    # over the first axis of both as they lie: a transposed copy of the pixels costs as much as the product
+    over_pixels = (((1,), (1,)), ((0,), (0,)))
+    parts = [lax.dot_general(_rows(s, groups), cotangent, over_pixels, precision=HIGHEST) for s in seen]
+    return jnp.stack([_ungrouped(p) for p in parts]).reshape(kernel.shape)
+
+
+def _input_cotangent(x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]) -> Array:
+    kh, kw = kernel.shape[:2]
+    around = (kh - 1 - padding[0], kw - 1 - padding[1])
+    if stride == 1 and min(around) >= 0 and _native_is_fast(x, kernel):
+        return _on_cpu(y_bar, kernel[::-1, ::-1].swapaxes(2, 3), 1, around)
+    (h, w, ci), groups = x.shape[1:], x.shape[-1] // kernel.shape[2]
+    cotangent, maps = _rows(y_bar, groups), (*y_bar.shape[:3], ci)
+    if groups == 1 and kh * kw * ci <= FEW:
+        side_by_side = _matmul(cotangent[0], kernel.reshape(-1, kernel.shape[3]).T).reshape(*maps[:3], kh * kw, ci)
         shares = [side_by_side[..., t, :] for t in range(kh * kw)]
     else:
-        parts = [_matmul(_rows(s, groups).swapaxes(-1, -2), cotangent) for s in seen]
-        kernel_bar = jnp.stack([_ungrouped(p) for p in parts]).reshape(kernel.shape)
         weights = [_grouped(kernel[r, c], groups).swapaxes(-1, -2) for r, c in _taps(kernel)]
-        shares = [_maps(_matmul(cotangent, k), (*seen[0].shape[:3], ci)) for k in weights]
-    zero = jnp.zeros((), x.dtype)
-    spread = []
+        shares = [_maps(_matmul(cotangent, k), maps) for k in weights]
+    zero, spread = jnp.zeros((), x.dtype), []
     for (r, c), share in zip(_taps(kernel), shares, strict=True):
         # each tap's share goes back to the pixels that it saw: shifted, and every stride-th one
         rows, columns = ((side - 1) * stride + 1 for side in share.shape[1:3])
         edges = [(r, h + 2 * padding[0] - r - rows, stride - 1), (c, w + 2 * padding[1] - c - columns, stride - 1)]
         spread.append(lax.pad(share, zero, [(0, 0, 0), *edges, (0, 0, 0)]))
-    return reduce(jnp.add, spread)[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w], kernel_bar
+    return reduce(jnp.add, spread)[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
 def _rows(x: Array, groups: int) -> Array:
