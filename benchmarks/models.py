@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ def _rows(name: str, args: Args) -> Iterator[Row]:
     net = build(spec)
 
     def score(variables: Any, x: Array) -> Array:
-        return net.apply(variables, x, train=False)[:, -1]
+        return cast(Array, net.apply(variables, x, train=False))[:, -1]
 
     for batch in args.batch:
         x = _images(spec, batch)

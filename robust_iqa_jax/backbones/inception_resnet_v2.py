@@ -119,7 +119,7 @@ class ConvNormRelu(nn.Module):
         """Apply the layer."""
         kind = self.layer
         x = Conv(kind.features, kind.kernel_size, kind.stride, kind.padding, name="conv")(x)
-        return nn.relu(BatchNorm(EPSILON, self.bn_axis_name, name="bn")(x, train))
+        return nn.relu(BatchNorm(EPSILON, axis_name=self.bn_axis_name, name="bn")(x, train))
 
 
 class Mixed(nn.Module):

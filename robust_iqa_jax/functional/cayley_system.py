@@ -140,7 +140,7 @@ def spectral_solve(
         (z, factors), z_bar = residuals, cotangents[0]
         x_bar = _conj(back(factors, _conj(z_bar)))
         left, right = (z, _conj(x_bar)) if transpose else (_conj(x_bar), z)
-        cosine, sine = _lags_of_outer(blocks, *phases, -left, right)
+        cosine, sine = _lags_of_outer(blocks, phases, -left, right)
         shape = lags.cosine.shape[1:]
         return LagMatrices(cosine.reshape(-1, *shape), sine.reshape(-1, *shape), lags.kernel_size), x_bar
 
@@ -159,7 +159,7 @@ def product(matrices: Planes, spectrum: Complex[Array, "n f j"]) -> Complex[Arra
     return join(y).transpose(2, 0, 1)
 
 
-def _lags_of_outer(blocks: "_Blocks", cos: Array, sin: Array, left: Planes, right: Planes) -> tuple[Array, Array]:
+def _lags_of_outer(blocks: "_Blocks", phases: tuple[Array, Array], left: Planes, right: Planes) -> tuple[Array, Array]:
     """Cotangents of the lag matrices, flattened, for systems whose cotangent is conj(sum_n left_n right_n^T).
 
     Of few maps one product over all frequencies is less work than the cotangents of the systems themselves.
@@ -178,8 +178,8 @@ def _lags_of_outer(blocks: "_Blocks", cos: Array, sin: Array, left: Planes, righ
         return _matmul(cos.T, outer[0]), _matmul(sin.T, outer[1])
 
     if left.real.shape[-1] <= FEW_MAPS:
-        return in_one(cos, for_real), in_one(sin, for_imag)
-    return blocks.sum(of_block, cos, sin, rows, for_real, for_imag)
+        return in_one(phases[0], for_real), in_one(phases[1], for_imag)
+    return blocks.sum(of_block, *phases, rows, for_real, for_imag)
 
 
 def _conj(x: Planes) -> Planes:

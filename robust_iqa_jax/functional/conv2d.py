@@ -57,7 +57,7 @@ def _native_is_fast(x: Array, kernel: Array) -> bool:
 
 
 def _native(stride: int, padding: tuple[int, int], x: Array, kernel: Array) -> Array:
-    return _convolved(x, kernel, stride, ((padding[0],) * 2, (padding[1],) * 2))
+    return _convolved(x, kernel, stride, ((padding[0], padding[0]), (padding[1], padding[1])))
 
 
 def _convolved(x: Array, kernel: Array, stride: int, padding: tuple[tuple[int, int], tuple[int, int]]) -> Array:

@@ -31,9 +31,9 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
-        mean, var = running_mean.value, running_var.value
+        mean, var, wide = running_mean.value, running_var.value, x.astype(dtype)
         if train:
-            wide, axes = x.astype(dtype), tuple(range(x.ndim - 1))
+            axes = tuple(range(x.ndim - 1))
             mean = wide.mean(axes)
             if self.axis_name is not None and not self.is_initializing():
                 mean = lax.pmean(mean, self.axis_name)
@@ -48,4 +48,4 @@ class BatchNorm(nn.Module):
         factor = scale * lax.rsqrt(var + self.epsilon)
         if train:  # around the mean first: it may be large against the deviation
             return ((wide - mean) * factor + bias).astype(x.dtype)
-        return (x * factor + (bias - mean * factor)).astype(x.dtype)
+        return (wide * factor + (bias - mean * factor)).astype(x.dtype)

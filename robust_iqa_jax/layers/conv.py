@@ -1,7 +1,7 @@
 """Convolution with explicit zero padding and PyTorch's meaning of it, over functional.conv2d.
 Source: torch.nn.Conv2d."""
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -44,7 +44,7 @@ class Conv(nn.Module):
         """Convolve in the input's type."""
         size = (self.kernel_size,) * 2 if isinstance(self.kernel_size, int) else self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (*size, x.shape[-1] // self.groups, self.features))
-        y = conv2d(x, kernel.astype(x.dtype), self.stride, self.padding)
+        y = cast(Array, conv2d(x, kernel.astype(x.dtype), self.stride, self.padding))
         if self.use_bias:
             y = y + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)
         return y

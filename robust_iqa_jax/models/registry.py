@@ -1,7 +1,7 @@
 """From a ModelSpec to a Flax module and its variables. A new backbone is a row in models.backbone_table, a new
 architecture one in models.architectures."""
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -74,7 +74,7 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
 def init(spec: ModelSpec, key: Array) -> dict[str, Any]:
     """Freshly drawn variables of the whole model; jit it."""
     size = spec.input_size if spec.crops is None else (spec.crops.side,) * 2
-    drawn = build(spec).init(key, jnp.zeros((1, *size, 3)), train=False)
+    drawn = cast(dict[str, Any], build(spec).init(key, jnp.zeros((1, *size, 3)), train=False))
     return {name: dict(drawn.get(name, {})) for name in COLLECTIONS}
 
 

@@ -51,16 +51,19 @@ def _of_outputs(loss: Callable[[Array, Array], Array]) -> Objective:
 def _tres(
     module: nn.Module, variables: dict[str, Any], x: Array, mos: Array, rngs: dict[str, Array], **options: Any
 ) -> tuple[Array, dict[str, Any]]:
-    scores, consistencies = [], []
-    for images in (x, jnp.flip(x, 2)):
-        rngs = {name: jax.random.fold_in(key, len(scores)) for name, key in rngs.items()}
+    scores: list[Array] = []
+    consistencies: list[Array] = []
+    for i, images in enumerate((x, jnp.flip(x, 2))):
+        rngs = {name: jax.random.fold_in(key, i) for name, key in rngs.items()}
         (view, other), moved = module.apply(
             variables, images, train=True, rngs=rngs, mutable=["batch_stats"], method="both_views", **options
         )
         variables = {**variables, **moved}
         scores.append(view.score[:, 0])
         consistencies.append(self_consistency(view.encoded, other.encoded, view.layer4, other.layer4))
-    return tres_loss(*scores, *consistencies, mos), {"batch_stats": variables["batch_stats"]}
+    return tres_loss(scores[0], scores[1], consistencies[0], consistencies[1], mos), {
+        "batch_stats": variables["batch_stats"]
+    }
 
 
 def squared_error(outputs: Float[Array, "n k"], mos: Float[Array, " n"]) -> Float[Array, ""]:
