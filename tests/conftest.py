@@ -14,3 +14,8 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real data at {SHARED}; set RIQA_SHARED_DATA")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: it runs in one worker, and the other should not wait for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_training.py")

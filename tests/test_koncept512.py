@@ -113,7 +113,8 @@ def test_score_and_gradient_to_the_image_in_float32():
 
     blocks = (0, 0, 0)
     reference = random_koncept512(blocks).eval()
-    x = np.random.default_rng(1).uniform(-1, 1, size=(1, *SIZE, 3))
+    # drawn so that no ReLU sits at its kink: there rounding decides whether a gradient is taken (seed 1 has one)
+    x = np.random.default_rng(2).uniform(-1, 1, size=(1, *SIZE, 3))
     images = torch.from_numpy(x).permute(0, 3, 1, 2).requires_grad_()
     score = reference(images)[1].sum()
     score.backward()

@@ -54,7 +54,7 @@ def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone():
         preset("linearity-resnet18"), input_size=(96, 128), block=BlockSpec("taps", 8, "none", 1)
     )
     drawn = jax.jit(lambda key: init(spec, key))(jax.random.key(0))
-    assert set(drawn["params"]) == {"backbone", "head", "block_layer3", "block_layer4"}
+    assert set(drawn["params"]) == {"backbone", "head", "tap_blocks_layer3", "tap_blocks_layer4"}
     model = build(spec)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 96, 128, 3)), jnp.float32)
 
@@ -63,9 +63,9 @@ def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone():
         return model.apply({**drawn, "params": params}, x, method="features")
 
     before = features(drawn["params"])
-    cleared = jax.tree.map(jnp.zeros_like, drawn["params"]["block_layer3"])
+    cleared = jax.tree.map(jnp.zeros_like, drawn["params"]["tap_blocks_layer3"])
     after = features(
-        {**drawn["params"], "block_layer3": {**cleared, "cayley": drawn["params"]["block_layer3"]["cayley"]}}
+        {**drawn["params"], "tap_blocks_layer3": {**cleared, "cayley": drawn["params"]["tap_blocks_layer3"]["cayley"]}}
     )
     assert np.abs(before[0] - after[0]).max() > 1e-4
     np.testing.assert_array_equal(before[1], after[1])

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import tyro
-from rich.table import Table
+from rich.console import Console
+from rich.table import Column, Table
 
 from robust_iqa_jax.commands.progress import bar, out
 from robust_iqa_jax.functional.work import work_of
@@ -42,7 +43,17 @@ def main(args: list[str]) -> int:
     if parsed.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = Table("model", "paper", "parameters", "input", "crops", "RobustBlock at", "score range", "GFLOP an image")
+    console = out if out.is_terminal else Console(width=200, highlight=False)
+    table = Table(
+        Column("model", no_wrap=True),
+        "paper",
+        "parameters",
+        "input",
+        "crops",
+        "RobustBlock at",
+        "score range",
+        "GFLOP an image",
+    )
     for row in rows:
         scale = "free, calibrated" if row["score_range"] is None else "{:g} to {:g}".format(*row["score_range"])
         table.add_row(
@@ -55,7 +66,7 @@ def main(args: list[str]) -> int:
             scale,
             f"{row['gflop']:.1f}",
         )
-    out.print(table)
+    console.print(table)
     return 0
 
 

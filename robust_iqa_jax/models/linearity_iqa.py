@@ -34,7 +34,7 @@ class LinearityIQA(nn.Module):
         """The head, and a copy of the block for each tap where that is its place; the rest comes as attributes."""
         self.head = LinearityHead(self.bn_axis_name)
         if self.block is not None and self.block_at == "taps":
-            self.tap_blocks = [self.block.clone(parent=None, name=f"block_{name}") for name in self.taps]
+            self.tap_blocks = {name: self.block.clone(parent=None) for name in self.taps}
 
     def __call__(
         self, x: Float[Array, "n h w c"], *, train: bool, train_backbone_stats: bool = True, start: str | None = None
@@ -57,5 +57,5 @@ class LinearityIQA(nn.Module):
         insert = {} if self.block is None or on_taps else {self.block_at: self.block}
         maps = self.backbone(x, train=train, insert=insert, start=start)
         if self.block is not None and on_taps:
-            maps = {name: block(maps[name]) for name, block in zip(self.taps, self.tap_blocks, strict=True)}
+            maps = {name: self.tap_blocks[name](maps[name]) for name in self.taps}
         return [spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps]

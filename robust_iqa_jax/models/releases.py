@@ -2,7 +2,7 @@
 A new release is one row; its names live in weights/."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,7 @@ class Release:
     name_of: Callable[[Path], str]
     ignored: Callable[[str], bool] = lambda name: False
     plain: Callable[[Tensors], Tensors] = lambda tensors: tensors
-    axes: Mapping[int, tuple[int, ...]] = TORCH_AXES
+    axes: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: TORCH_AXES)
 
 
 def releases(spec: ModelSpec) -> tuple[Release, ...]:
