@@ -97,6 +97,7 @@ def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_direct
     np.testing.assert_allclose(y, x, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_cached_maps_train_as_photos_do(photos, tmp_path):
     config = dataclasses.replace(
         CONFIG, train_from="stage6", backbone_stats="frozen", flip=False, head_epochs=2, steps=3
