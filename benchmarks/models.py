@@ -31,8 +31,8 @@ from robust_iqa_jax.training.objectives import OBJECTIVES
 
 REFERENCES: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "linearity-resnet50": ("torch_linearity_iqa", "TorchLinearityIQA", ("resnet50",)),
-    "koncept512": ("torch_koncept512", "TorchKonCept512", ()),
-    "tres": ("torch_tres", "TorchTReS", ()),
+    "koncept512": ("torch_koncept512", "TorchKonCept512", ((10, 20, 9),)),
+    "tres": ("torch_tres", "TorchTReS", ("resnet50",)),
     "hyperiqa": ("torch_hyper_iqa", "TorchHyperIQA", ()),
     "dbcnn": ("torch_dbcnn", "TorchDBCNN", ()),
     "maniqa": ("torch_maniqa", "TorchMANIQA", ()),
@@ -140,11 +140,11 @@ def _images(spec: ModelSpec, batch: int) -> Array:
 
 
 def _score_of(outputs: Any) -> Any:
-    """Twins give the score, a list of outputs with the score last, or a mapping with "score"."""
+    """Twins give parts with the score last, mappings of maps aside, or one mapping with "score"."""
+    if isinstance(outputs, list | tuple):
+        outputs = [part for part in outputs if not isinstance(part, dict)][-1]
     if isinstance(outputs, dict):
         outputs = outputs["score"]
-    if isinstance(outputs, list | tuple):
-        outputs = outputs[-1]
     return outputs.reshape(len(outputs), -1)[:, -1]
 
 
