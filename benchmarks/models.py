@@ -2,8 +2,8 @@
 
     riqa bench models --model linearity-resnet50 koncept512 --batch 1 8 --parity tests/parity
 
-Weights are drawn by an independent PyTorch model (tests/parity), go through the converter, and the scores are compared
-before anything is timed: forward in inference, gradient of the scores to the image, one training step (ours alone).
+Weights are drawn by an independent PyTorch model (tests/parity), go through the converter, the scores are compared,
+and the run ends where they differ: forward in inference, gradient of the scores to the image, one training step (ours alone).
 """
 
 import importlib
@@ -38,6 +38,9 @@ REFERENCES: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "maniqa": ("torch_maniqa", "TorchMANIQA", ()),
 }
 """Model -> module and class of its PyTorch twin in tests/parity, and its arguments."""
+
+TOLERANCE = 1e-3
+"""Largest difference of scores from PyTorch's at which a comparison of times means something; float32."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ def _rows(name: str, args: Args) -> Iterator[Row]:
         with torch.inference_mode():
             expected, seconds = stopwatch(lambda y=y: twin(y), args.repeats)
         error = _difference(ours.result, expected)
+        if not error <= TOLERANCE:
+            raise ValueError(f"{name}: scores differ from PyTorch's by {error:.1e} of the largest")
         yield timed_row(name, "ours", batch, "forward", ours, error)
         median, spread = median_and_spread(seconds)
         yield Row(name, "torch", batch, "forward", median, spread, 0.0)
