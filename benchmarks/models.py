@@ -2,8 +2,8 @@
 
     riqa bench models --model linearity-resnet50 koncept512 --batch 1 8 --parity tests/parity
 
-Weights are drawn by an independent PyTorch model (tests/parity), go through the converter, the scores are compared,
-and the run ends where they differ: forward in inference, gradient of the scores to the image, one training step (ours alone).
+Weights are drawn by an independent PyTorch model (tests/parity) and go through the converter; the run ends where scores
+differ. Timed are forward in inference, gradient of the scores to the image, and one training step (ours alone).
 """
 
 import importlib
