@@ -140,8 +140,7 @@ def _rows(name: str, args: Args) -> Iterator[Row]:
 
 
 def _images(spec: ModelSpec, batch: int) -> Array:
-    size = spec.input_size if spec.crops is None else (spec.crops.side,) * 2
-    return jnp.asarray(np.random.default_rng(0).normal(size=(batch, *size, 3)), jnp.float32)
+    return jnp.asarray(np.random.default_rng(0).normal(size=(batch, *spec.seen_size, 3)), jnp.float32)
 
 
 def _score_of(outputs: Any) -> Any:

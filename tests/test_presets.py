@@ -78,8 +78,7 @@ ROBUST = ("koncept512", "tres", "hyperiqa", "dbcnn", "maniqa", "linearity-vit_ba
 def test_every_architecture_scores_with_its_block(name):
     spec = preset(f"{name}-robust")
     variables = shapes(spec)
-    size = spec.input_size if spec.crops is None else (spec.crops.side,) * 2
-    image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct((2, *spec.seen_size, 3), jnp.float32)
     outputs = jax.eval_shape(lambda v, x: build(spec).apply(v, x, train=False), variables, image)
     assert outputs.shape == (2, 3 if name.startswith("linearity") else 1)
     assert "block" in variables["params"]

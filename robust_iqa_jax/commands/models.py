@@ -74,8 +74,7 @@ def facts(spec: ModelSpec) -> dict[str, Any]:
     """Size, input and cost of a model: parameters, and operations of one image's score with a prepared block."""
     entry, variables, module = architecture(spec), shapes(spec), build(spec)
     crops = 1 if spec.crops is None else spec.crops.rows * spec.crops.columns
-    size = spec.input_size if spec.crops is None else (spec.crops.side,) * 2
-    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *spec.seen_size, 3), jnp.float32)
     if spec.block is not None:
         prepare = lambda v, x: module.apply(v, x, train=False, mutable=[OPERATORS])[1]  # noqa: E731
         variables = {**variables, **jax.eval_shape(prepare, variables, image)}

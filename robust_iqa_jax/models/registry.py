@@ -73,8 +73,7 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
 
 def init(spec: ModelSpec, key: Array) -> dict[str, Any]:
     """Freshly drawn variables of the whole model; jit it."""
-    size = spec.input_size if spec.crops is None else (spec.crops.side,) * 2
-    drawn = cast(dict[str, Any], build(spec).init(key, jnp.zeros((1, *size, 3)), train=False))
+    drawn = cast(dict[str, Any], build(spec).init(key, jnp.zeros((1, *spec.seen_size, 3)), train=False))
     return {name: dict(drawn.get(name, {})) for name in COLLECTIONS}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import flax.traverse_util
 import numpy as np
 
 from robust_iqa_jax.models.registry import shapes
@@ -67,11 +68,15 @@ def convert(tensors: Tensors, spec: ModelSpec) -> tuple[dict[str, Any], Report, 
       CheckpointError: a checkpoint that contradicts the model, by its normalisation or its block, say.
     """
     expected = shapes(spec)
-    candidates = []
-    for release in releases(spec):
-        found = from_torch(release.plain(tensors), expected, release.name_of, release.ignored, release.axes)
-        candidates.append((*found, release))
-    return max(candidates, key=lambda found: len(found[1].used))
+    paths = flax.traverse_util.flatten_dict(expected)
+
+    def explained(candidate: tuple[Tensors, Release]) -> int:
+        named, release = candidate
+        return sum(release.name_of(path) in named for path in paths)
+
+    # by their names alone: converting a model costs a copy of it
+    named, release = max(((release.plain(tensors), release) for release in releases(spec)), key=explained)
+    return *from_torch(named, expected, release.name_of, release.ignored, release.axes), release
 
 
 def _backbone_alone(name_of: Callable[[Path], str], module: str = "backbone") -> Callable[[Path], str]:

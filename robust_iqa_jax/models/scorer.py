@@ -71,8 +71,7 @@ class Scorer:
         if self.spec.block is None:
             return self
         bare = {name: self.variables[name] for name in COLLECTIONS}
-        size = self.spec.input_size if self.spec.crops is None else (self.spec.crops.side,) * 2
-        images = jnp.zeros((1, *size, 3), jnp.float32)
+        images = jnp.zeros((1, *self.spec.seen_size, 3), jnp.float32)
         apply = jax.jit(partial(build(self.spec).apply, train=False, mutable=[OPERATORS]))
         return dataclasses.replace(self, variables={**bare, **apply(bare, images)[1]})
 

@@ -75,6 +75,11 @@ class ModelSpec:
     """Of MANIQA, see models.maniqa.SCALES."""
     block: BlockSpec | None = None
 
+    @property
+    def seen_size(self) -> tuple[int, int]:
+        """(height, width) that the network itself sees: of a crop where there are crops, else of the whole image."""
+        return self.input_size if self.crops is None else (self.crops.side, self.crops.side)
+
     def to_json(self) -> dict[str, Any]:
         """Plain dict of JSON types."""
         return dataclasses.asdict(self)
