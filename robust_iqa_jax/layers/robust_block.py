@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.functional.cayley import Norm
 from robust_iqa_jax.functional.pooling import pool_to_square
 from robust_iqa_jax.layers.cayley_conv import CayleyConv, Compat
+from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 Pool = Literal["square", "none"]
@@ -49,8 +50,14 @@ class RobustBlock(nn.Module):
                 "take larger images, padding=1 or an earlier map"
             )
         init = fan_in_uniform(9 * channels)
-        conv_in = nn.Conv(
-            self.mid_channels, (3, 3), padding=self.padding, kernel_init=init, bias_init=init, name="conv_in"
+        conv_in = Conv(
+            self.mid_channels,
+            3,
+            padding=self.padding,
+            use_bias=True,
+            kernel_init=init,
+            bias_init=init,
+            name="conv_in",
         )
         cayley = CayleyConv(channels, (3, 3), self.norm, self.alpha_init, compat=self.compat, name="cayley")
         return cayley(conv_in(x))
