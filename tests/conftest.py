@@ -17,5 +17,5 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: it runs in one worker, and the other should not wait for it at the end."""
+    """The longest file first: a file runs in one worker, and the other should not wait for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_training.py")

@@ -37,9 +37,6 @@ CONFIG = TrainConfig(
     model=SPEC, block_start="projection", steps=8, batch_size=4, learning_rate=1e-3, checkpoint_every=2
 )
 
-# one worker: all of them share the trained model, and most its compiled parts
-pytestmark = pytest.mark.xdist_group("training")
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
