@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 
@@ -69,28 +70,23 @@ class SCNN(nn.Module):
           ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3).
         """
         insert = insert or {}
-        if unknown := sorted(set(insert) - set(INSERTION_POINTS)):
-            raise ValueError(f"SCNN: cannot insert at {unknown}; choose among {', '.join(INSERTION_POINTS)}")
-        if start is not None and start not in TAPS:
-            raise ValueError(f"SCNN: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        require_points("SCNN", insert, INSERTION_POINTS)
+        first = start_index("SCNN", start, TAPS)
         if start is None and (x.ndim != 4 or x.shape[-1] != 3):
             raise ValueError(f"SCNN: expected images (n, h, w, 3), got {x.shape}")
         maps: dict[str, Array] = {}
-
-        def inserted(name: str, x: Array) -> Array:
-            return insert[name](x) if name in insert else x
 
         def layer(x: Array, width: int, size: int, stride: int, conv: str, norm: str | None) -> Array:
             x = Conv(width, size, stride, size // 2, use_bias=True, kernel_init=KAIMING, name=conv)(x)
             return nn.relu(x if norm is None else BatchNorm(axis_name=self.bn_axis_name, name=norm)(x, train))
 
         if start is None:
-            x = inserted("input", x)
+            x = inserted(insert, "input", x)
         else:
-            x = maps[start] = inserted(start, x)
-        for i in range(0 if start is None else TAPS.index(start) + 1, len(TAPS)):
+            x = maps[start] = inserted(insert, start, x)
+        for i in range(first + 1, len(TAPS)):
             norm = f"bn{i + 1}" if self.batch_norm else None
-            x = maps[TAPS[i]] = inserted(TAPS[i], layer(x, self.widths[i], 3, STRIDES[i], TAPS[i], norm))
+            x = maps[TAPS[i]] = inserted(insert, TAPS[i], layer(x, self.widths[i], 3, STRIDES[i], TAPS[i], norm))
         if self.include_classifier:
             x = x.mean((1, 2), keepdims=True)
             for i in (1, 2):
