@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
+from robust_iqa_jax.layers.initializers import kaiming_fan_in
 
 WIDTHS = (48, 48, 64, 64, 64, 64, 128, 128, 128)
 """Channels of each 3x3 convolution."""
@@ -22,14 +23,12 @@ TAPS = tuple(f"conv{i}" for i in range(1, len(WIDTHS) + 1))
 INSERTION_POINTS = ("input", *TAPS)
 """Where a block can be put."""
 
-KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-"""The release's start of every kernel (arXiv 1502.01852); biases start at zero."""
-
 
 class SCNN(nn.Module):
     """Normalised images (backbones.vgg's MEAN and STD) -> every named feature map, for any height and width.
 
     Submodules: conv1, bn1, ..., conv9, bn9; projection1, projection_bn1, projection2, projection_bn2, classifier.
+    As in the release every kernel starts from kaiming_fan_in and every bias at zero.
 
     Attributes:
       widths: channels of each convolution.
@@ -77,7 +76,7 @@ class SCNN(nn.Module):
         maps: dict[str, Array] = {}
 
         def layer(x: Array, width: int, size: int, stride: int, conv: str, norm: str | None) -> Array:
-            x = Conv(width, size, stride, size // 2, use_bias=True, kernel_init=KAIMING, name=conv)(x)
+            x = Conv(width, size, stride, size // 2, use_bias=True, kernel_init=kaiming_fan_in, name=conv)(x)
             return nn.relu(x if norm is None else BatchNorm(axis_name=self.bn_axis_name, name=norm)(x, train))
 
         if start is None:
@@ -91,5 +90,5 @@ class SCNN(nn.Module):
             x = x.mean((1, 2), keepdims=True)
             for i in (1, 2):
                 x = layer(x, 256, 1, 1, f"projection{i}", f"projection_bn{i}")
-            maps["logits"] = nn.Dense(CLASSES, kernel_init=KAIMING, name="classifier")(x[:, 0, 0])
+            maps["logits"] = nn.Dense(CLASSES, kernel_init=kaiming_fan_in, name="classifier")(x[:, 0, 0])
         return maps
