@@ -1,7 +1,8 @@
-"""Shared test settings: where real photos lie, if they do."""
+"""Shared test settings: where real photos lie, if they do; a small ResNet; the order of the files."""
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,24 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real data at {SHARED}; set RIQA_SHARED_DATA")
     return SHARED
+
+
+@pytest.fixture
+def resnet10(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet of one basic block a layer: all that a conversion can get wrong, in half of a ResNet-18's time."""
+    from robust_iqa_jax.backbones.resnet import VARIANTS, Variant
+
+    monkeypatch.setitem(VARIANTS, "resnet10", Variant((1, 1, 1, 1), bottleneck=False))
+
+
+@pytest.fixture
+def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """PyTorch, and "resnet10" among the ResNets of parity/; the test skips without PyTorch."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
+    from parity.torch_resnet import LAYERS
+
+    monkeypatch.setitem(LAYERS, "resnet10", ((1, 1, 1, 1), 0, 64, 1))
+    return torch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
