@@ -1,8 +1,11 @@
-"""Shared test settings: where real photos lie, if they do; a small ResNet; the order of the files."""
+"""Shared test settings: where real photos lie, if they do; small backbones; the order of the files."""
 
+import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -23,6 +26,32 @@ def resnet10(monkeypatch: pytest.MonkeyPatch) -> None:
     from robust_iqa_jax.backbones.resnet import VARIANTS, Variant
 
     monkeypatch.setitem(VARIANTS, "resnet10", Variant((1, 1, 1, 1), bottleneck=False))
+
+
+@pytest.fixture(scope="module")
+def shallow() -> Iterator[None]:
+    """A backbone "shallow": EfficientNet-Lite0's first block of each stage with its ImageNet weights.
+
+    Every map keeps its channels and its kind; compiling takes half the time.
+    """
+    from robust_iqa_jax.backbones.efficientnet_lite import STAGES, EfficientNetLite
+    from robust_iqa_jax.models.backbone_table import BACKBONES
+
+    full = BACKBONES["efficientnet_lite0"]
+
+    def pretrained() -> dict[str, Any]:
+        return {
+            kind: {name: leaves for name, leaves in parts.items() if "_block" not in name or name.endswith("_block1")}
+            for kind, parts in full.pretrained().items()
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGES, "shallow", tuple(dataclasses.replace(stage, repeats=1) for stage in STAGES["lite0"]))
+        entry = dataclasses.replace(
+            full, build=lambda axis: EfficientNetLite("shallow", bn_axis_name=axis), pretrained=pretrained
+        )
+        patch.setitem(BACKBONES, "shallow", entry)
+        yield
 
 
 @pytest.fixture
