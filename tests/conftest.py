@@ -1,7 +1,11 @@
-"""Shared test settings: where real photos lie, if they do."""
+"""Shared test settings: where real photos lie, if they do; small backbones; the order of the files."""
 
+import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,6 +20,50 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def resnet10(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet of one basic block a layer: all that a conversion can get wrong, in half of a ResNet-18's time."""
+    from robust_iqa_jax.backbones.resnet import VARIANTS, Variant
+
+    monkeypatch.setitem(VARIANTS, "resnet10", Variant((1, 1, 1, 1), bottleneck=False))
+
+
+@pytest.fixture(scope="module")
+def shallow() -> Iterator[None]:
+    """A backbone "shallow": EfficientNet-Lite0's first block of each stage with its ImageNet weights.
+
+    Every map keeps its channels and its kind; compiling takes half the time.
+    """
+    from robust_iqa_jax.backbones.efficientnet_lite import STAGES, EfficientNetLite
+    from robust_iqa_jax.models.backbone_table import BACKBONES
+
+    full = BACKBONES["efficientnet_lite0"]
+
+    def pretrained() -> dict[str, Any]:
+        return {
+            kind: {name: leaves for name, leaves in parts.items() if "_block" not in name or name.endswith("_block1")}
+            for kind, parts in full.pretrained().items()
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGES, "shallow", tuple(dataclasses.replace(stage, repeats=1) for stage in STAGES["lite0"]))
+        entry = dataclasses.replace(
+            full, build=lambda axis: EfficientNetLite("shallow", bn_axis_name=axis), pretrained=pretrained
+        )
+        patch.setitem(BACKBONES, "shallow", entry)
+        yield
+
+
+@pytest.fixture
+def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """PyTorch, and "resnet10" among the ResNets of parity/; the test skips without PyTorch."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
+    from parity.torch_resnet import LAYERS
+
+    monkeypatch.setitem(LAYERS, "resnet10", ((1, 1, 1, 1), 0, 64, 1))
+    return torch
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: it runs in one worker, and the other should not wait for it at the end."""
+    """The longest file first: a file runs in one worker, and the other should not wait for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_training.py")

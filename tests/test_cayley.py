@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick_models import quick_jit
 
 from robust_iqa_jax.functional import cayley, cayley_system, spectral
 from robust_iqa_jax.functional.isometry_kernel import isometry_kernel
@@ -23,8 +24,9 @@ CASES = [
     (29, 29, 24, 100, 3),
 ]
 
-jitted_conv = jax.jit(cayley.cayley_conv, static_argnums=(4, 5, 6))
-jitted_prepare = jax.jit(cayley.prepare, static_argnums=(3, 4))
+jitted_conv = quick_jit(cayley.cayley_conv, static_argnums=(4, 5, 6))
+jitted_prepare = quick_jit(cayley.prepare, static_argnums=(3, 4))
+jitted_apply = quick_jit(cayley.apply)
 
 
 def drawn(case, seed=0):
@@ -43,7 +45,7 @@ def test_equals_explicit_q_in_float64_to_1e_5(case, norm):
     y = jitted_conv(*single, norm)
     # float32 rounding grows with the condition of M, some 1e-6 at these sizes
     assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
-    prepared = jax.jit(cayley.apply)(jitted_prepare(*single[1:], x.shape[1:3], norm), single[0])
+    prepared = jitted_apply(jitted_prepare(*single[1:], x.shape[1:3], norm), single[0])
     assert np.abs(prepared - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
@@ -96,7 +98,7 @@ def test_gradient_equals_central_differences_of_explicit_q(case, norm):
 
     with jax.enable_x64(True):
         loss = lambda *args: jnp.sum(weights * cayley.cayley_conv(*args, norm) ** 2)  # noqa: E731
-        gradients = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
+        gradients = quick_jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*(jnp.asarray(v) for v in (x, kernel, alpha, bias)))
     arguments = [x, kernel, np.asarray(alpha), bias]
     for i, gradient in enumerate(gradients):
         direction = rng.normal(size=np.shape(arguments[i]))
@@ -132,8 +134,8 @@ def test_blocks_of_frequencies_give_value_and_gradient_of_all_at_once(channels, 
 
     def values():
         loss = lambda *args: jnp.sum(cayley.cayley_conv(*args) ** 3)  # noqa: E731
-        operator = jax.jit(cayley.prepare, static_argnums=3)(kernel, alpha, bias, (5, 6))
-        return [operator.inverse, *jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))(x, kernel, alpha, bias)]
+        operator = quick_jit(cayley.prepare, static_argnums=3)(kernel, alpha, bias, (5, 6))
+        return [operator.inverse, *quick_jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))(x, kernel, alpha, bias)]
 
     whole = values()
     # 3 systems of 4 x 4 complex numbers at a time: 20 frequencies make 7 blocks, the last one partly empty
@@ -145,12 +147,12 @@ def test_blocks_of_frequencies_give_value_and_gradient_of_all_at_once(channels, 
 def test_warm_start_saves_steps_and_gives_value_and_gradient_of_the_plain_convolution():
     x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((5, 6, 4, 9, 3)))
     start = jnp.zeros((5 * 4, 4, 4), jnp.complex64)
-    y, inverse = jax.jit(cayley.warm_cayley_conv)(x, kernel, alpha, bias, start)
+    y, inverse = quick_jit(cayley.warm_cayley_conv)(x, kernel, alpha, bias, start)
     np.testing.assert_allclose(y, jitted_conv(x, kernel, alpha, bias), atol=1e-5)
 
     moved = kernel + 0.01 * jnp.sign(kernel)  # as an optimiser would move it
-    plain = jax.jit(jax.grad(lambda k: jnp.sum(cayley.cayley_conv(x, k, alpha, bias) ** 3)))(moved)
-    warm = jax.jit(jax.grad(lambda k: jnp.sum(cayley.warm_cayley_conv(x, k, alpha, bias, inverse)[0] ** 3)))(moved)
+    plain = quick_jit(jax.grad(lambda k: jnp.sum(cayley.cayley_conv(x, k, alpha, bias) ** 3)))(moved)
+    warm = quick_jit(jax.grad(lambda k: jnp.sum(cayley.warm_cayley_conv(x, k, alpha, bias, inverse)[0] ** 3)))(moved)
     np.testing.assert_allclose(warm, plain, atol=1e-4 * float(jnp.abs(plain).max()))
 
 

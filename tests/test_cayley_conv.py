@@ -1,12 +1,19 @@
 """The CayleyConv module: prepared operators, warm starts, stride 2, and the published code's way with odd widths."""
 
+from functools import partial
+
 import explicit_cayley
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.layers.cayley_conv import OPERATORS, WARM_STARTS, CayleyConv
+
+# a module is static: equal ones share what is compiled
+initial = quick_jit(lambda layer, x: layer.init(jax.random.key(0), x), static_argnums=0)
+applied = quick_jit(lambda layer, variables, x: layer.apply(variables, x), static_argnums=0)
 
 
 def drawn(size, channels, seed=0):
@@ -15,17 +22,17 @@ def drawn(size, channels, seed=0):
 
 def test_prepared_operator_gives_what_the_parameters_give():
     layer, x = CayleyConv(9), drawn((5, 6), 4)
-    variables = layer.init(jax.random.key(0), x)
-    y, prepared = layer.apply(variables, x, mutable=[OPERATORS])
-    again = layer.apply({**variables, **prepared}, x)
+    variables = initial(layer, x)
+    y, prepared = quick_jit(partial(layer.apply, mutable=[OPERATORS]))(variables, x)
+    again = applied(layer, {**variables, **prepared}, x)
     np.testing.assert_array_equal(again, y)
-    np.testing.assert_allclose(y, layer.apply(variables, x), atol=1e-5)
+    np.testing.assert_allclose(y, applied(layer, variables, x), atol=1e-5)
     with pytest.raises(ValueError, match=r"prepared for maps of \(5, 6\), got \(6, 5\)"):
         layer.apply({**variables, **prepared}, x.swapaxes(1, 2))
 
 
 def test_alpha_starts_at_the_norm_so_that_the_kernel_is_used_as_it_is():
-    variables = CayleyConv(9).init(jax.random.key(0), drawn((5, 6), 4))["params"]
+    variables = initial(CayleyConv(9), drawn((5, 6), 4))["params"]
     assert float(variables["alpha"]) == pytest.approx(float(jnp.linalg.norm(variables["kernel"])), rel=1e-6)
     assert set(variables) == {"kernel", "alpha", "bias"}
     assert variables["kernel"].shape == (3, 3, 4, 9)
@@ -33,22 +40,22 @@ def test_alpha_starts_at_the_norm_so_that_the_kernel_is_used_as_it_is():
 
 def test_warm_start_is_carried_from_step_to_step():
     layer, x = CayleyConv(9, solver="newton_schulz"), drawn((5, 6), 4)
-    variables = layer.init(jax.random.key(0), x)
-    y, state = layer.apply(variables, x, mutable=[WARM_STARTS])
-    plain = CayleyConv(9).apply({"params": variables["params"]}, x)
+    variables = initial(layer, x)
+    y, state = quick_jit(partial(layer.apply, mutable=[WARM_STARTS]))(variables, x)
+    plain = applied(CayleyConv(9), {"params": variables["params"]}, x)
     np.testing.assert_allclose(y, plain, atol=1e-5)
     stored = state[WARM_STARTS]["inverse"]
     assert stored.shape == (5 * 4, 4, 4)
-    warm = layer.apply({"params": variables["params"], **state}, x)  # reads it, and need not be able to write it
+    warm = applied(layer, {"params": variables["params"], **state}, x)  # reads it, and need not be able to write it
     np.testing.assert_allclose(warm, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "features"), [((6, 8), 16), ((4, 6), 20)])
 def test_stride_two_halves_the_map_and_keeps_the_norm(size, features):
     layer, x = CayleyConv(features, stride=2), drawn(size, 4)
-    variables = layer.init(jax.random.key(0), x)
+    variables = initial(layer, x)
     assert variables["params"]["kernel"].shape == (1, 1, 16, features)
-    y = layer.apply(variables, x) - variables["params"]["bias"]
+    y = applied(layer, variables, x) - variables["params"]["bias"]
     assert y.shape == (2, size[0] // 2, size[1] // 2, features)
     np.testing.assert_allclose(*(np.linalg.norm(v.reshape(2, -1), axis=1) for v in (y, x)), rtol=1e-5)
 
@@ -58,12 +65,12 @@ def test_stride_two_halves_the_map_and_keeps_the_norm(size, features):
 def test_authors_way_transforms_back_without_the_width(size, features):
     layer = CayleyConv(features, norm="spectrum", alpha_init=1.0, compat="authors")
     x = drawn(size, 4)
-    variables = layer.init(jax.random.key(0), x)
+    variables = initial(layer, x)
     kernel, bias = (np.asarray(variables["params"][name], np.float64) for name in ("kernel", "bias"))
     q = explicit_cayley.orthogonal_spectrum(kernel, 1.0, size, "spectrum")[:, : size[1] // 2 + 1]
     spectrum = np.einsum("hkoi,nhki->nhko", q, np.fft.rfft2(np.asarray(x, np.float64), axes=(1, 2)))
     expected = np.fft.irfft2(spectrum, axes=(1, 2)) + bias  # numpy's default width, even
-    y = layer.apply(variables, x)
+    y = applied(layer, variables, x)
     assert y.shape[2] == size[1] - size[1] % 2
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
@@ -71,10 +78,10 @@ def test_authors_way_transforms_back_without_the_width(size, features):
 def test_low_precision_input_keeps_its_type_and_the_isometry():
     x = drawn((5, 6), 4).astype(jnp.bfloat16)
     layer = CayleyConv(9)
-    variables = layer.init(jax.random.key(0), x)
-    y = layer.apply(variables, x)
+    variables = initial(layer, x)
+    y = applied(layer, variables, x)
     assert y.dtype == jnp.bfloat16
-    exact = layer.apply(variables, x.astype(jnp.float32))
+    exact = applied(layer, variables, x.astype(jnp.float32))
     np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=0.02)  # the rounding of the result only
 
 

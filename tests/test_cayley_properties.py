@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick_models import quick_jit
 
 from robust_iqa_jax.functional.cayley import cayley_conv
 
@@ -23,7 +24,7 @@ def check(shape, seed, scale):
     for dtype in DTYPES:
         with jax.enable_x64(dtype == "float64"):
 
-            @jax.jit
+            @quick_jit
             def both(x, kernel, y_bar):
                 y, pull = jax.vjp(lambda x, k: cayley_conv(x, k, jnp.asarray(scale, x.dtype), jnp.zeros(co)), x, kernel)
                 return y, *pull(y_bar)

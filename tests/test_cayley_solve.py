@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.kernels.cayley_solve import planes
 from robust_iqa_jax.kernels.cayley_solve.api import choose, inverse
 from robust_iqa_jax.kernels.cayley_solve.block_factor import block_factor, solve, solve_transposed
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz, truncated_newton_schulz
+
+jitted_inverse = quick_jit(inverse, static_argnums=1)
 
 
 def cayley_systems(side, scale=3.0, count=4, seed=0):
@@ -28,7 +31,7 @@ def cayley_systems(side, scale=3.0, count=4, seed=0):
 @pytest.mark.parametrize("scale", [0.1, 3.0])
 def test_every_solver_inverts_cayley_systems(solver, side, scale):
     m = cayley_systems(side, scale)
-    found = np.asarray(inverse(jnp.asarray(m, jnp.complex64), solver))
+    found = np.asarray(jitted_inverse(jnp.asarray(m, jnp.complex64), solver))
     # float32 rounding at condition numbers of some tens
     np.testing.assert_allclose(found, np.linalg.inv(m), atol=2e-5)
 
@@ -93,7 +96,7 @@ def test_factors_solve_with_the_matrix_and_its_transpose(side, leaf, precision):
     with jax.enable_x64(precision == "float64"):
         cast = lambda a: planes.split(jnp.asarray(a, jnp.result_type(precision, jnp.complex64)))  # noqa: E731
 
-        @jax.jit
+        @quick_jit
         def both(m, columns):
             factor = block_factor(m, leaf)
             return planes.join(solve(factor, columns)), planes.join(solve_transposed(factor, columns))

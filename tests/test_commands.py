@@ -23,11 +23,11 @@ PHOTOS = {"astronaut": data.astronaut, "coffee": data.coffee, "cat": data.chelse
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, shallow):
     """Two checkpoints with untrained heads, and photos in two lossless formats."""
     folder = tmp_path_factory.mktemp("commands")
     for name, block in (("base", None), ("robust", BlockSpec(mid_channels=16))):
-        spec = ModelSpec(input_size=(96, 96), block=block)
+        spec = ModelSpec(backbone="shallow", input_size=(96, 96), block=block)
         variables = init_pretrained(spec, jax.random.key(0))
         calibration = dataclasses.replace(Calibration.identity(), slope=jnp.float32(20), intercept=jnp.float32(50))
         checkpoint.save(folder / name, Scorer(variables, calibration, spec, "pseudo_mos"))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.functional import depthwise
 from robust_iqa_jax.functional.depthwise import depthwise_conv
@@ -66,7 +67,7 @@ def test_it_equals_the_definition_in_float64(size, kernel_size, stride, padding)
         size = tuple(max(n, kernel_size) for n in size)
     x, kernel = draw(size, kernel_size)
     expected = loop_reference(x, kernel, stride, padding)
-    y = jax.jit(depthwise_conv, static_argnums=(2, 3))(jnp.asarray(x), jnp.asarray(kernel), stride, padding)
+    y = quick_jit(depthwise_conv, static_argnums=(2, 3))(jnp.asarray(x), jnp.asarray(kernel), stride, padding)
     # float32 sums of at most 25 products of order one.
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
@@ -81,7 +82,7 @@ def test_value_and_gradients_equal_those_of_the_grouped_convolution(size, kernel
         y, vjp = jax.vjp(lambda x, k: conv(x, k, stride), x, kernel)
         return y, *vjp(ct)
 
-    got, want = (jax.jit(functools.partial(value_and_vjp, conv))() for conv in (depthwise_conv, grouped_conv))
+    got, want = (quick_jit(functools.partial(value_and_vjp, conv))() for conv in (depthwise_conv, grouped_conv))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
@@ -90,7 +91,7 @@ def test_value_and_gradients_equal_those_of_the_grouped_convolution(size, kernel
 def test_the_native_branch_of_accelerators_equals_the_taps(size, kernel_size, stride):
     x, kernel = map(jnp.asarray, draw(size, kernel_size))
     pads = tuple(depthwise._same_pads(n, kernel_size, stride) for n in size)
-    taps = jax.jit(functools.partial(depthwise._tap_sum, stride=stride, pads=pads))(x, kernel)
+    taps = quick_jit(functools.partial(depthwise._tap_sum, stride=stride, pads=pads))(x, kernel)
     np.testing.assert_allclose(depthwise._native(x, kernel, stride, pads), taps, atol=1e-5)
 
 
@@ -103,8 +104,8 @@ def test_second_order_gradients_equal_those_of_the_grouped_convolution(size, ker
         dx, dk = jax.grad(loss, (0, 1))(x, kernel)
         return jnp.sum(dx**2) + jnp.sum(dk**2)
 
-    got = jax.jit(jax.grad(functools.partial(penalty, depthwise_conv), (0, 1)))(x, kernel)
-    want = jax.jit(jax.grad(functools.partial(penalty, grouped_conv), (0, 1)))(x, kernel)
+    got = quick_jit(jax.grad(functools.partial(penalty, depthwise_conv), (0, 1)))(x, kernel)
+    want = quick_jit(jax.grad(functools.partial(penalty, grouped_conv), (0, 1)))(x, kernel)
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * float(jnp.abs(b).max()))
 
@@ -118,7 +119,7 @@ def test_it_is_the_same_under_jit_vmap_and_pmap_with_gradients(stride):
     got_vmap = jax.vmap(gradients)(*each)
     per_device = [a.reshape(1, 4, *a.shape[1:]) for a in each]
     got_pmap = jax.pmap(jax.vmap(gradients), devices=jax.devices()[:1])(*per_device)
-    for dx, dk in (jax.jit(gradients)(x, kernel), (got_vmap[0], got_vmap[1].sum(0))):
+    for dx, dk in (quick_jit(gradients)(x, kernel), (got_vmap[0], got_vmap[1].sum(0))):
         np.testing.assert_allclose(dx.reshape(x.shape), want[0], atol=1e-5)
         np.testing.assert_allclose(dk, want[1], rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(got_pmap[0].reshape(x.shape), want[0], atol=1e-5)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.errors import KeyReuseError
+from quick_models import quick_jit
 
 from robust_iqa_jax.attacks import pgd
 from robust_iqa_jax.models.registry import init
@@ -26,8 +27,9 @@ def test_pgd_uses_each_key_once(variant):
     assert adversarial.shape == x.shape
 
 
+@pytest.mark.usefixtures("shallow")
 def test_model_initialisation_uses_each_key_once():
     with jax.debug_key_reuse(True):
-        spec = ModelSpec(input_size=(32, 32), block=BlockSpec(mid_channels=4))
-        variables = jax.jit(init, static_argnums=0)(spec, jax.random.key(0))
+        spec = ModelSpec(backbone="shallow", input_size=(32, 32), block=BlockSpec(mid_channels=4))
+        variables = quick_jit(init, static_argnums=0)(spec, jax.random.key(0))
     assert set(variables["params"]) == {"backbone", "block", "head"}

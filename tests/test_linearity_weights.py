@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.backbones.resnet import VARIANTS, ResNet, Variant, insertion_points
+from robust_iqa_jax.backbones.resnet import ResNet, insertion_points
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.linearity_iqa import LinearityIQA
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
 from robust_iqa_jax.weights.linearity_iqa import BLOCKS, Rescale, rescale, to_release, torch_name
 from robust_iqa_jax.weights.read import read_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
+
+pytestmark = pytest.mark.usefixtures("resnet10")
 
 QUICK = {"xla_backend_optimization_level": 0}
 """For programs that run once: compiling takes all their time."""
@@ -52,21 +54,6 @@ def outputs(model, variables, x, train):
     )
     (scores, features), updated = run(variables, x)
     return scores, features, updated
-
-
-@pytest.fixture(autouse=True)
-def resnet10(monkeypatch):
-    """One basic block a layer: all that a conversion can get wrong, in half of a ResNet-18's time."""
-    monkeypatch.setitem(VARIANTS, "resnet10", Variant((1, 1, 1, 1), bottleneck=False))
-
-
-@pytest.fixture
-def torch(monkeypatch):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
-    from parity.torch_resnet import LAYERS
-
-    monkeypatch.setitem(LAYERS, "resnet10", ((1, 1, 1, 1), 0, 64, 1))
-    return torch
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.layers.swin import SwinBlock, from_windows, windows
@@ -68,7 +69,7 @@ def test_every_map_and_the_score_in_training_equal_an_independent_pytorch_networ
     tensors, x, expected = small
     model = MANIQA(**SMALL, dropout=False)
 
-    @jax.jit
+    @quick_jit
     def run(variables, x):
         maps = model.apply(variables, x, train=True, method="features")
         return {**maps, "score": model.apply(variables, maps["swin2"], train=True, method="head")}
@@ -133,7 +134,7 @@ def test_in_float32_a_block_replaces_its_map_and_all_that_follows(small):
     model = plain.clone(block=Gain(), block_at=at)
     params = converted(tensors, plain, 64, "float32")["params"]
 
-    @jax.jit
+    @quick_jit
     def run(params, x, factor):
         variables = {"params": {**params, "block": {"factor": factor}}}
         maps = model.apply(variables, x, train=False, method="features")
@@ -193,7 +194,7 @@ def test_dropout_is_random_in_training_only_and_the_gradient_reaches_the_pixels(
     model = MANIQA(**SMALL)
     variables, x = converted(tensors, model, 64, "float32"), jnp.asarray(x, jnp.float32)
 
-    @jax.jit
+    @quick_jit
     def score_and_gradient(variables, x, key):
         def score(x):
             scores = model.apply(variables, x, train=True, rngs={"dropout": key})

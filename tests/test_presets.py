@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit, random_variables
 
 from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.functional.pooling import pool_to_square
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.crops import crop_grid
 from robust_iqa_jax.models.presets import POSITIONS, preset
-from robust_iqa_jax.models.registry import build, init, shapes
+from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import outputs_of
 from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec
 
@@ -53,12 +54,12 @@ def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone():
     spec = dataclasses.replace(
         preset("linearity-resnet18"), input_size=(96, 128), block=BlockSpec("taps", 8, "none", 1)
     )
-    drawn = jax.jit(lambda key: init(spec, key))(jax.random.key(0))
+    drawn = random_variables(build(spec), (1, 96, 128, 3))
     assert set(drawn["params"]) == {"backbone", "head", "tap_blocks_layer3", "tap_blocks_layer4"}
     model = build(spec)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 96, 128, 3)), jnp.float32)
 
-    @jax.jit
+    @quick_jit
     def features(params):
         return model.apply({**drawn, "params": params}, x, method="features")
 
@@ -108,11 +109,12 @@ def test_crops_lie_on_a_grid_from_edge_to_edge():
         crop_grid(images, CropSpec(11, 1, 1))
 
 
+@pytest.mark.usefixtures("shallow")
 def test_a_score_is_the_mean_over_the_crops():
-    spec = ModelSpec("linearity", "efficientnet_lite0", ("stage5",), (96, 128), CropSpec(64, 2, 2))
-    variables = jax.jit(lambda key: init(spec, key))(jax.random.key(0))
+    spec = ModelSpec("linearity", "shallow", ("stage5",), (96, 128), CropSpec(64, 2, 2))
+    variables = random_variables(build(spec), (1, 64, 64, 3))
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 96, 128, 3)), jnp.float32)
-    scores = jax.jit(lambda v, x: outputs_of(spec, v, x))(variables, images)
+    scores = quick_jit(lambda v, x: outputs_of(spec, v, x))(variables, images)
     whole = dataclasses.replace(spec, crops=None, input_size=(64, 64))
-    apart = jax.jit(lambda v, x: outputs_of(whole, v, x))(variables, crop_grid(images, CropSpec(64, 2, 2)))
+    apart = quick_jit(lambda v, x: outputs_of(whole, v, x))(variables, crop_grid(images, CropSpec(64, 2, 2)))
     np.testing.assert_allclose(scores, apart.reshape(2, 4, -1).mean(1), atol=1e-5)

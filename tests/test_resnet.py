@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit, random_variables
 
 from robust_iqa_jax.backbones.resnet import TAPS, VARIANTS, ResNet, insertion_points, tap_channels
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
@@ -46,8 +47,12 @@ def test_parameter_counts_are_the_published_ones(name):
 def small():
     model = ResNet("resnet18")
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 48, 40, 3)), jnp.float32)
-    variables = jax.jit(lambda key, x: model.init(key, x, train=False))(jax.random.key(0), x)
-    return model, variables, x, jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
+    variables = random_variables(model, x.shape)
+    return model, variables, x, quick_jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
 def test_maps_have_the_named_channels_and_halve(small):
@@ -61,18 +66,19 @@ def test_maps_have_the_named_channels_and_halve(small):
 @pytest.mark.parametrize("start", TAPS)
 def test_starting_at_a_map_gives_what_the_whole_network_gives(small, start):
     model, variables, _, maps = small
-    rest = model.apply(variables, maps[start], train=False, start=start)
+    rest = quick_jit(lambda v, x: model.apply(v, x, train=False, start=start))(variables, maps[start])
     assert set(rest) == set(TAPS[TAPS.index(start) :])
-    np.testing.assert_allclose(rest["layer4"], maps["layer4"], rtol=1e-4, atol=1e-5)
+    close(rest["layer4"], maps["layer4"])
 
 
 @pytest.mark.parametrize("at", ["stem", "layer1_1", "layer2", "layer4"])
 def test_insertion_replaces_the_map_that_the_network_goes_on_from(small, at):
     model, variables, x, maps = small
-    changed = model.apply(variables, x, train=False, insert={at: lambda m: 0 * m})
+    insert = {at: lambda m: 0 * m}
+    changed = quick_jit(lambda v, x: model.apply(v, x, train=False, insert=insert))(variables, x)
     stage = at.split("_")[0]
     for name in TAPS[: TAPS.index(stage)]:
-        np.testing.assert_allclose(changed[name], maps[name], rtol=1e-4, atol=1e-5)
+        close(changed[name], maps[name])
     if "_" not in at:
         assert not np.asarray(changed[stage]).any()
     assert np.abs(np.asarray(changed["layer4"] - maps["layer4"])).max() > 1e-3

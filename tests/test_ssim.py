@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 from scipy.signal import correlate
 from skimage import data
 from skimage.metrics import structural_similarity
 
 from robust_iqa_jax.functional.ssim import MS_SSIM_EXPONENTS, ms_ssim, ssim
+
+jitted_ssim, jitted_ms_ssim = quick_jit(ssim), quick_jit(ms_ssim)
 
 PHOTO = data.coffee()[100:289, 200:411] / 255
 
@@ -72,21 +75,23 @@ def test_ssim_equals_scikit_image_with_the_published_settings(kind):
         data_range=1,
         channel_axis=-1,
     )
-    np.testing.assert_allclose(ssim(batch(PHOTO), batch(spoiled(kind)))[0], expected, atol=2e-5)  # float32 variances
+    np.testing.assert_allclose(
+        jitted_ssim(batch(PHOTO), batch(spoiled(kind)))[0], expected, atol=2e-5
+    )  # float32 variances
 
 
 def test_ssim_and_ms_ssim_equal_the_transcription_of_the_papers():
     x, y = PHOTO, spoiled("noise")
     luminance, structure = maps_by_the_paper(x[..., 1], y[..., 1])
     np.testing.assert_allclose(
-        ssim(batch(x[..., 1:2]), batch(y[..., 1:2]))[0], (luminance * structure).mean(), atol=2e-5
+        jitted_ssim(batch(x[..., 1:2]), batch(y[..., 1:2]))[0], (luminance * structure).mean(), atol=2e-5
     )
-    np.testing.assert_allclose(ms_ssim(batch(x), batch(y))[0], ms_ssim_by_the_paper(x, y), atol=2e-5)
+    np.testing.assert_allclose(jitted_ms_ssim(batch(x), batch(y))[0], ms_ssim_by_the_paper(x, y), atol=2e-5)
 
 
 def test_ms_ssim_drops_the_odd_row_and_column_like_the_transcription():
     x, y = PHOTO[:187, :179], spoiled("shift")[:187, :179]
-    np.testing.assert_allclose(ms_ssim(batch(x), batch(y))[0], ms_ssim_by_the_paper(x, y), atol=2e-5)
+    np.testing.assert_allclose(jitted_ms_ssim(batch(x), batch(y))[0], ms_ssim_by_the_paper(x, y), atol=2e-5)
 
 
 def test_the_published_exponents_sum_to_one():
@@ -97,12 +102,12 @@ def test_flat_images_differ_by_the_luminance_term_alone():
     x, y = jnp.full((2, 176, 176, 1), 0.3), jnp.full((2, 176, 176, 1), 0.6)
     luminance = (2 * 0.3 * 0.6 + 1e-4) / (0.3**2 + 0.6**2 + 1e-4)
     np.testing.assert_allclose(
-        ssim(x, y), [luminance] * 2, rtol=1e-3
+        jitted_ssim(x, y), [luminance] * 2, rtol=1e-3
     )  # variance of a constant in float32 is not quite 0
-    np.testing.assert_allclose(ms_ssim(x, y), [luminance ** MS_SSIM_EXPONENTS[-1]] * 2, rtol=1e-3)
+    np.testing.assert_allclose(jitted_ms_ssim(x, y), [luminance ** MS_SSIM_EXPONENTS[-1]] * 2, rtol=1e-3)
 
 
-@pytest.mark.parametrize("measure", [jax.jit(ssim), jax.jit(ms_ssim)], ids=["ssim", "ms_ssim"])
+@pytest.mark.parametrize("measure", [jitted_ssim, jitted_ms_ssim], ids=["ssim", "ms_ssim"])
 def test_the_measure_is_one_for_equal_images_symmetric_and_independent_of_the_batch(measure):
     x, y = batch(PHOTO, spoiled("dark")), batch(spoiled("noise"), PHOTO)
     np.testing.assert_allclose(measure(x, x), 1, atol=1e-5)
@@ -115,15 +120,14 @@ def test_the_gradient_equals_finite_differences_and_stays_finite_for_anti_correl
     x, y = batch(PHOTO), batch(spoiled("noise"))
     direction = batch(spoiled("shift") - PHOTO)
 
-    @jax.jit
     def along(t):
         return ms_ssim(x + t * direction, y)[0]
 
-    step = 0.02
-    slope = (along(step) - along(-step)) / (2 * step)
-    np.testing.assert_allclose(jax.grad(along)(0.0), slope, rtol=0.02)  # float32 values and a finite step
-    assert jnp.isfinite(jax.jit(jax.grad(lambda z: ms_ssim(z, 1 - x).sum()))(x)).all()
-    assert 0 < ms_ssim(x, 1 - x)[0] < 0.1
+    step, value = 0.02, quick_jit(along)
+    slope = (value(step) - value(-step)) / (2 * step)
+    np.testing.assert_allclose(quick_jit(jax.grad(along))(0.0), slope, rtol=0.02)  # float32 values and a finite step
+    assert jnp.isfinite(quick_jit(jax.grad(lambda z: ms_ssim(z, 1 - x).sum()))(x)).all()
+    assert 0 < jitted_ms_ssim(x, 1 - x)[0] < 0.1
 
 
 @pytest.mark.parametrize(("measure", "side"), [(ssim, 10), (ms_ssim, 175)])

@@ -32,17 +32,16 @@ from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.loop import initial_variables, train
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 
-SPEC = ModelSpec(input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=24))
+pytestmark = pytest.mark.usefixtures("shallow")
+
+SPEC = ModelSpec(backbone="shallow", input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=24))
 CONFIG = TrainConfig(
     model=SPEC, block_start="projection", steps=8, batch_size=4, learning_rate=1e-3, checkpoint_every=2
 )
 
-# one worker: all of them share the trained model, and most its compiled parts
-pytestmark = pytest.mark.xdist_group("training")
-
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def photos(tmp_path_factory, shallow):
     return split_photos(open_photos(photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"))), "test")
 
 
@@ -226,10 +225,11 @@ def test_settings_that_do_not_fit_are_named(changes, message, photos, tmp_path):
 @pytest.mark.slow
 def test_killed_run_ends_bit_identical_to_the_uninterrupted_one(tmp_path):
     table = photo_tables.write_photo_table(tmp_path)
+    own = dataclasses.replace(CONFIG, model=dataclasses.replace(SPEC, backbone="efficientnet_lite0"))
     config = tmp_path / "config.py"
     config.write_text(
         "from robust_iqa_jax.training.config import *\nfrom robust_iqa_jax.models.spec import *\n"
-        f"get_config = lambda: {CONFIG!r}\n"
+        f"get_config = lambda: {own!r}\n"
     )
 
     def command(name):

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.backbones.resnet import VARIANTS, Variant
 from robust_iqa_jax.functional.l2_pooling import l2_pool
 from robust_iqa_jax.functional.position_encoding import sine_position_encoding
 from robust_iqa_jax.layers.robust_block import RobustBlock
@@ -16,6 +15,8 @@ from robust_iqa_jax.weights.read import read_tensors
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 from robust_iqa_jax.weights.tres import is_ignored, torch_name
+
+pytestmark = pytest.mark.usefixtures("resnet10")
 
 # layers of the public code added up: ResNet-50 with its classifier, which no score depends on, and the rest
 PARAMETERS, CLASSIFIER = 152_452_265, 2_049_000
@@ -53,21 +54,6 @@ def close(value, reference, tolerance):
 def test_parameter_count_is_the_published_one():
     params = shapes(TReS(), INPUT_SIZE)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS - CLASSIFIER
-
-
-@pytest.fixture(autouse=True)
-def resnet10(monkeypatch):
-    """One basic block a layer: all that a conversion can get wrong, in half of a ResNet-18's time."""
-    monkeypatch.setitem(VARIANTS, "resnet10", Variant((1, 1, 1, 1), bottleneck=False))
-
-
-@pytest.fixture
-def torch(monkeypatch):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
-    from parity.torch_resnet import LAYERS
-
-    monkeypatch.setitem(LAYERS, "resnet10", ((1, 1, 1, 1), 0, 64, 1))
-    return torch
 
 
 def test_evaluation_and_its_gradient_equal_an_independent_pytorch_model(torch):

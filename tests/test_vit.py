@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.backbones.vit import ViT, insertion_points, taps
 from robust_iqa_jax.layers.robust_block import RobustBlock
@@ -41,7 +42,7 @@ def small():
     x = jnp.asarray(rng.normal(size=(2, 64, 48, 3)), jnp.float32)
     expected = shapes(TEST, include_classifier=False)
     variables = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.2, leaf.shape), jnp.float32), expected)
-    return model, variables, x, jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
+    return model, variables, x, quick_jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
 
 
 def test_maps_are_grids_and_class_tokens_apart(small):
@@ -55,7 +56,7 @@ def test_maps_are_grids_and_class_tokens_apart(small):
 @pytest.mark.parametrize("start", ["block1"])
 def test_starting_at_a_grid_with_its_class_token_gives_what_the_whole_network_gives(small, start):
     model, variables, _, maps = small
-    run = jax.jit(lambda v, x, token: model.apply(v, x, train=False, start=start, class_token=token))
+    run = quick_jit(lambda v, x, token: model.apply(v, x, train=False, start=start, class_token=token))
     rest = run(variables, maps[start], maps[f"{start}_class"])
     assert set(rest) == {n + end for n in taps(TEST)[taps(TEST).index(start) :] for end in ("", "_class")}
     np.testing.assert_allclose(rest["block3"], maps["block3"], rtol=1e-4, atol=1e-5)
@@ -64,7 +65,7 @@ def test_starting_at_a_grid_with_its_class_token_gives_what_the_whole_network_gi
 @pytest.mark.parametrize("at", ["block1"])
 def test_insertion_replaces_the_grid_that_the_network_goes_on_from(small, at):
     model, variables, x, maps = small
-    changed = jax.jit(lambda v, x: model.apply(v, x, train=False, insert={at: lambda m: 0 * m}))(variables, x)
+    changed = quick_jit(lambda v, x: model.apply(v, x, train=False, insert={at: lambda m: 0 * m}))(variables, x)
     for name in taps(TEST)[: taps(TEST).index(at)]:
         np.testing.assert_allclose(changed[name], maps[name], rtol=1e-4, atol=1e-5)
     assert not np.asarray(changed[at]).any()
@@ -108,7 +109,7 @@ def test_bad_names_and_sizes_are_named(small):
 
 def test_the_gradient_reaches_the_pixels(small):
     model, variables, x, _ = small
-    grad = jax.jit(jax.grad(lambda x, v: jnp.square(model.apply(v, x, train=True)["block3"]).sum()))(x, variables)
+    grad = quick_jit(jax.grad(lambda x, v: jnp.square(model.apply(v, x, train=True)["block3"]).sum()))(x, variables)
     assert np.isfinite(grad).all()
     assert (np.abs(np.asarray(grad)).max(axis=(1, 2)) > 0).all()
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, start_index
 from robust_iqa_jax.functional.depthwise import depthwise_conv
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 
@@ -190,25 +191,17 @@ class EfficientNetLite(nn.Module):
         insert = insert or {}
         if unknown := sorted(set(insert) - {"input", *TAPS}):
             raise ValueError(f"EfficientNetLite: cannot insert at {unknown}; choose among {['input', *TAPS]}")
-        if start is not None and start not in TAPS:
-            raise ValueError(f"EfficientNetLite: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        first = start_index("EfficientNetLite", start, TAPS)
         if start is None and (x.ndim != 4 or x.shape[-1] != 3):
             raise ValueError(f"EfficientNetLite: expected images (n, h, w, 3), got {x.shape}")
         dtype = self.dtype or x.dtype
         common = {"dtype": dtype, "bn_axis_name": self.bn_axis_name}
         maps: dict[str, Array] = {}
-
-        def inserted(name: str, x: Array) -> Array:
-            maps[name] = insert[name](x) if name in insert else x
-            return maps[name]
-
-        first = -1 if start is None else TAPS.index(start)
         if first < 0:
-            x = inserted("input", x).astype(dtype)
-            del maps["input"]
+            x = inserted(insert, "input", x).astype(dtype)
             x = nn.relu6(_ConvNorm(STEM_CHANNELS, 3, 2, **common, name="stem")(x, train))
         if first < 1:
-            x = inserted("stem", x)
+            x = maps["stem"] = inserted(insert, "stem", x)
         for number, stage in enumerate(stages, start=1):
             if number < first:
                 continue
@@ -218,10 +211,10 @@ class EfficientNetLite(nn.Module):
                 x = InvertedResidual(stage.channels, stage.kernel_size, stride, stage.expansion, **common, name=name)(
                     x, train
                 )
-            x = inserted(f"stage{number}", x)
+            x = maps[f"stage{number}"] = inserted(insert, f"stage{number}", x)
         if first < TAPS.index("head"):
             x = nn.relu6(_ConvNorm(HEAD_CHANNELS, 1, **common, name="head")(x, train))
-        x = inserted("head", x)
+        x = maps["head"] = inserted(insert, "head", x)
         if self.include_classifier:
             maps["logits"] = nn.Dense(1000, dtype=dtype, name="classifier")(x.mean((1, 2)))
         return maps

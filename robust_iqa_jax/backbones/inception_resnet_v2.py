@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.functional.pooling import avg_pool, max_pool
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
@@ -209,29 +210,20 @@ class InceptionResNetV2(nn.Module):
           ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3) or too small.
         """
         insert = insert or {}
-        if unknown := sorted(set(insert) - set(INSERTION_POINTS)):
-            raise ValueError(
-                f"InceptionResNetV2: cannot insert at {unknown}; choose among {', '.join(INSERTION_POINTS)}"
-            )
-        if start is not None and start not in TAPS:
-            raise ValueError(f"InceptionResNetV2: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        require_points("InceptionResNetV2", insert, INSERTION_POINTS)
+        first = start_index("InceptionResNetV2", start, TAPS)
         if start is None and (x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < MIN_SIDE):
             raise ValueError(
                 f"InceptionResNetV2: expected images (n, h, w, 3) of at least {MIN_SIDE} x {MIN_SIDE}, got {x.shape}"
             )
         maps: dict[str, Array] = {}
-
-        def inserted(name: str, x: Array) -> Array:
-            return insert[name](x) if name in insert else x
-
-        first = -1 if start is None else TAPS.index(start)
         if first < 0:
-            x = inserted("input", x)
+            x = inserted(insert, "input", x)
         for index, name in enumerate(TAPS):
             if index > first:
                 x = self._step(name, x, train)
             if index >= first:
-                x = maps[name] = inserted(name, x)
+                x = maps[name] = inserted(insert, name, x)
         if self.include_classifier:
             maps["logits"] = nn.Dense(self.classes, name="last_linear")(x.mean((1, 2)))
         return maps

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.functional.pooling import max_pool
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
@@ -136,25 +137,17 @@ class ResNet(nn.Module):
           ValueError: an unknown variant, insertion or start, or an input that is not (n, h, w, 3).
         """
         kind, insert = variant(self.name_of_variant), insert or {}
-        points = insertion_points(self.name_of_variant)
-        if unknown := sorted(set(insert) - set(points)):
-            raise ValueError(f"ResNet: cannot insert at {unknown}; choose among {', '.join(points)}")
-        if start is not None and start not in TAPS:
-            raise ValueError(f"ResNet: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        require_points("ResNet", insert, insertion_points(self.name_of_variant))
+        first = start_index("ResNet", start, TAPS)
         if start is None and (x.ndim != 4 or x.shape[-1] != 3):
             raise ValueError(f"ResNet: expected images (n, h, w, 3), got {x.shape}")
         maps: dict[str, Array] = {}
-
-        def inserted(name: str, x: Array) -> Array:
-            return insert[name](x) if name in insert else x
-
-        first = -1 if start is None else TAPS.index(start)
         if first < 0:
-            x = Conv(64, 7, 2, 3, name="conv1")(inserted("input", x))
+            x = Conv(64, 7, 2, 3, name="conv1")(inserted(insert, "input", x))
             x = BatchNorm(axis_name=self.bn_axis_name, name="bn1")(x, train)
             x = max_pool(nn.relu(x), 3, 2, 1)
         if first < 1:
-            x = maps["stem"] = inserted("stem", x)
+            x = maps["stem"] = inserted(insert, "stem", x)
         for layer, blocks in enumerate(kind.blocks, start=1):
             if layer < first:
                 continue
@@ -163,8 +156,8 @@ class ResNet(nn.Module):
                 planes = 64 * 2 ** (layer - 1)
                 x = ResNetBlock(planes, stride, kind, self.bn_axis_name, name=f"layer{layer}_{block}")(x, train)
                 if block + 1 < blocks:
-                    x = inserted(f"layer{layer}_{block + 1}", x)
-            x = maps[f"layer{layer}"] = inserted(f"layer{layer}", x)
+                    x = inserted(insert, f"layer{layer}_{block + 1}", x)
+            x = maps[f"layer{layer}"] = inserted(insert, f"layer{layer}", x)
         if self.include_classifier:
             maps["logits"] = nn.Dense(1000, name="fc")(x.mean((1, 2)))
         return maps

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
+from robust_iqa_jax.layers.initializers import kaiming_fan_in
 
 WIDTHS = (48, 48, 64, 64, 64, 64, 128, 128, 128)
 """Channels of each 3x3 convolution."""
@@ -21,14 +23,12 @@ TAPS = tuple(f"conv{i}" for i in range(1, len(WIDTHS) + 1))
 INSERTION_POINTS = ("input", *TAPS)
 """Where a block can be put."""
 
-KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-"""The release's start of every kernel (arXiv 1502.01852); biases start at zero."""
-
 
 class SCNN(nn.Module):
     """Normalised images (backbones.vgg's MEAN and STD) -> every named feature map, for any height and width.
 
     Submodules: conv1, bn1, ..., conv9, bn9; projection1, projection_bn1, projection2, projection_bn2, classifier.
+    As in the release every kernel starts from kaiming_fan_in and every bias at zero.
 
     Attributes:
       widths: channels of each convolution.
@@ -69,31 +69,26 @@ class SCNN(nn.Module):
           ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3).
         """
         insert = insert or {}
-        if unknown := sorted(set(insert) - set(INSERTION_POINTS)):
-            raise ValueError(f"SCNN: cannot insert at {unknown}; choose among {', '.join(INSERTION_POINTS)}")
-        if start is not None and start not in TAPS:
-            raise ValueError(f"SCNN: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        require_points("SCNN", insert, INSERTION_POINTS)
+        first = start_index("SCNN", start, TAPS)
         if start is None and (x.ndim != 4 or x.shape[-1] != 3):
             raise ValueError(f"SCNN: expected images (n, h, w, 3), got {x.shape}")
         maps: dict[str, Array] = {}
 
-        def inserted(name: str, x: Array) -> Array:
-            return insert[name](x) if name in insert else x
-
         def layer(x: Array, width: int, size: int, stride: int, conv: str, norm: str | None) -> Array:
-            x = Conv(width, size, stride, size // 2, use_bias=True, kernel_init=KAIMING, name=conv)(x)
+            x = Conv(width, size, stride, size // 2, use_bias=True, kernel_init=kaiming_fan_in, name=conv)(x)
             return nn.relu(x if norm is None else BatchNorm(axis_name=self.bn_axis_name, name=norm)(x, train))
 
         if start is None:
-            x = inserted("input", x)
+            x = inserted(insert, "input", x)
         else:
-            x = maps[start] = inserted(start, x)
-        for i in range(0 if start is None else TAPS.index(start) + 1, len(TAPS)):
+            x = maps[start] = inserted(insert, start, x)
+        for i in range(first + 1, len(TAPS)):
             norm = f"bn{i + 1}" if self.batch_norm else None
-            x = maps[TAPS[i]] = inserted(TAPS[i], layer(x, self.widths[i], 3, STRIDES[i], TAPS[i], norm))
+            x = maps[TAPS[i]] = inserted(insert, TAPS[i], layer(x, self.widths[i], 3, STRIDES[i], TAPS[i], norm))
         if self.include_classifier:
             x = x.mean((1, 2), keepdims=True)
             for i in (1, 2):
                 x = layer(x, 256, 1, 1, f"projection{i}", f"projection_bn{i}")
-            maps["logits"] = nn.Dense(CLASSES, kernel_init=KAIMING, name="classifier")(x[:, 0, 0])
+            maps["logits"] = nn.Dense(CLASSES, kernel_init=kaiming_fan_in, name="classifier")(x[:, 0, 0])
         return maps

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool
 from robust_iqa_jax.functional.pooling import max_pool
 from robust_iqa_jax.layers.conv import Conv
@@ -77,27 +78,21 @@ class VGG(nn.Module):
           ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3) with sides of at least 32.
         """
         insert = insert or {}
-        if unknown := sorted(set(insert) - set(INSERTION_POINTS)):
-            raise ValueError(f"VGG: cannot insert at {unknown}; choose among {', '.join(INSERTION_POINTS)}")
-        if start is not None and start not in TAPS:
-            raise ValueError(f"VGG: cannot start at {start!r}; choose one of {', '.join(TAPS)}")
+        require_points("VGG", insert, INSERTION_POINTS)
+        first = start_index("VGG", start, TAPS)
         if start is None and (x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < 32):
             raise ValueError(f"VGG: expected images (n, h, w, 3) of at least 32 x 32, got {x.shape}")
         maps: dict[str, Array] = {}
-
-        def inserted(name: str, x: Array) -> Array:
-            return insert[name](x) if name in insert else x
-
         if start is None:
-            x = inserted("input", x)
+            x = inserted(insert, "input", x)
         else:
-            x = maps[start] = inserted(start, x)
-        for tap in TAPS if start is None else TAPS[TAPS.index(start) + 1 :]:
+            x = maps[start] = inserted(insert, start, x)
+        for tap in TAPS[first + 1 :]:
             if tap.startswith("pool"):
                 x = max_pool(x, 2, 2)
             else:
                 x = nn.relu(Conv(self.widths[int(tap[4]) - 1], 3, 1, 1, use_bias=True, name=tap)(x))
-            x = maps[tap] = inserted(tap, x)
+            x = maps[tap] = inserted(insert, tap, x)
         if self.include_classifier:
             maps["logits"] = self._classify(x, train)
         return maps

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.layers.attention import Mlp, layer_norm, self_attention
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
@@ -172,24 +173,21 @@ class ViT(nn.Module):
             are not multiples of the patch, a start without its class token.
         """
         kind, insert = variant(self.name_of_variant), insert or {}
-        names, points = taps(self.name_of_variant, self.depth), insertion_points(self.name_of_variant, self.depth)
-        if unknown := sorted(set(insert) - set(points)):
-            raise ValueError(f"ViT: cannot insert at {unknown}; choose among {', '.join(points)}")
-        if start is not None and start not in names:
-            raise ValueError(f"ViT: cannot start at {start!r}; choose one of {', '.join(names)}")
+        names = taps(self.name_of_variant, self.depth)
+        require_points("ViT", insert, insertion_points(self.name_of_variant, self.depth))
+        first = max(0, start_index("ViT", start, names))
         if start is not None and class_token is None:
             raise ValueError(f"ViT: starting at {start!r} needs class_token, the map {start + '_class'!r}")
         maps: dict[str, Array] = {}
 
         def kept(name: str, grid: Array, token: Array) -> tuple[Array, Array]:
-            maps[name] = insert[name](grid) if name in insert else grid
+            maps[name] = inserted(insert, name, grid)
             maps[f"{name}_class"] = token
             return maps[name], token
 
         if start is None:
-            x = self._checked(insert["input"](x) if "input" in insert else x, kind.patch)
+            x = self._checked(inserted(insert, "input", x), kind.patch)
             x, class_token = self._embedded(x, kind)
-        first = 0 if start is None else names.index(start)
         assert class_token is not None
         x, class_token = kept(names[first], x, class_token)
         for number, name in enumerate(names[1:]):

@@ -8,21 +8,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.layers.batch_norm import BatchNorm
-from robust_iqa_jax.layers.initializers import fan_in_uniform
+from robust_iqa_jax.layers.dense import Dense
 
 WIDTHS = (1024, 256, 64)
 
 
 class Linear(nn.Module):
-    """Dense layer with torch's default initialisation; parameters `dense/kernel` (in, out), `dense/bias`."""
+    """Dense under one more name, which stored models have; parameters `dense/kernel` (in, out), `dense/bias`."""
 
     features: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
         """(n, in) -> (n, features)."""
-        init = fan_in_uniform(x.shape[-1])
-        return nn.Dense(self.features, kernel_init=init, bias_init=init, name="dense")(x)
+        return Dense(self.features, name="dense")(x)
 
 
 class LinearityHead(nn.Module):

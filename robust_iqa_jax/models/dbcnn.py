@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones import scnn, vgg
 from robust_iqa_jax.functional.map_resize import resize_aligned
+from robust_iqa_jax.layers.initializers import kaiming_fan_in
 
 MEAN, STD = vgg.MEAN, vgg.STD
 """Of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels; both branches read the same image."""
@@ -67,7 +68,7 @@ class DBCNN(nn.Module):
         """Both branches and the linear layer; the blocks come as attributes."""
         self.vgg = vgg.VGG(self.vgg_widths)
         self.scnn = scnn.SCNN(self.scnn_widths, self.scnn_batch_norm, bn_axis_name=self.bn_axis_name)
-        self.fc = nn.Dense(1, kernel_init=scnn.KAIMING)
+        self.fc = nn.Dense(1, kernel_init=kaiming_fan_in)
 
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n 1"]:
         """Normalised images (n, h, w, 3), sides of at least 32 -> scores (n, 1).

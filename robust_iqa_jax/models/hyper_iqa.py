@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones import resnet
 from robust_iqa_jax.layers.conv import Conv
-from robust_iqa_jax.layers.initializers import fan_in_uniform
+from robust_iqa_jax.layers.initializers import fan_in_uniform, kaiming_fan_in
 
 MEAN, STD = resnet.MEAN, resnet.STD
 """Of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
@@ -27,8 +27,6 @@ TARGET = (224, 112, 56, 28, 14, 1)
 """Widths of the target network, from the local-distortion vector to the score."""
 CONTENT = 112
 """Channels of the content map that the hyper-network reads."""
-
-KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 TargetParameters = list[tuple[Float[Array, "n o i"], Float[Array, "n o"]]]
 """Weights and biases of each layer of the target network, one set an image."""
@@ -49,10 +47,10 @@ class LocalDistortion(nn.Module):
             # the release averages behind the 1x1 convolution: the same, at 49 times the work
             x = x.reshape(n, h // 7, 7, w // 7, 7, c).mean((2, 4))
             if narrow is not None:
-                x = Conv(narrow, 1, kernel_init=KAIMING, name=f"lda{i}_conv")(x)
+                x = Conv(narrow, 1, kernel_init=kaiming_fan_in, name=f"lda{i}_conv")(x)
             x = x.transpose(0, 3, 1, 2).reshape(n, -1)
             init = fan_in_uniform(x.shape[-1])
-            parts.append(nn.Dense(entries, kernel_init=KAIMING, bias_init=init, name=f"lda{i}_fc")(x))
+            parts.append(nn.Dense(entries, kernel_init=kaiming_fan_in, bias_init=init, name=f"lda{i}_fc")(x))
         return jnp.concatenate(parts, axis=-1)
 
 
@@ -73,7 +71,7 @@ class HyperNetwork(nn.Module):
         mean = x.mean((1, 2))
 
         def dense(features: int, name: str) -> Array:
-            return nn.Dense(features, kernel_init=KAIMING, bias_init=fan_in_uniform(CONTENT), name=name)(mean)
+            return nn.Dense(features, kernel_init=kaiming_fan_in, bias_init=fan_in_uniform(CONTENT), name=name)(mean)
 
         parameters = []
         for i, (inputs, outputs) in enumerate(pairwise(TARGET), start=1):
@@ -81,7 +79,7 @@ class HyperNetwork(nn.Module):
                 weight = dense(inputs, f"fc{i}w_fc")
             else:
                 channels, init = inputs * outputs // (h * w), fan_in_uniform(9 * CONTENT)
-                conv = Conv(channels, 3, 1, 1, 1, True, KAIMING, init, name=f"fc{i}w_conv")
+                conv = Conv(channels, 3, 1, 1, 1, True, kaiming_fan_in, init, name=f"fc{i}w_conv")
                 weight = conv(x).transpose(0, 3, 1, 2)
             parameters.append((weight.reshape(n, outputs, inputs), dense(outputs, f"fc{i}b_fc")))
         return parameters

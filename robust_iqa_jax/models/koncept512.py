@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.backbones import inception_resnet_v2
 from robust_iqa_jax.backbones.inception_resnet_v2 import BLOCKS, InceptionResNetV2
 from robust_iqa_jax.layers.batch_norm import BatchNorm
-from robust_iqa_jax.layers.initializers import fan_in_uniform
+from robust_iqa_jax.layers.dense import Dense
 
 MEAN, STD = inception_resnet_v2.MEAN, inception_resnet_v2.STD
 INPUT_SIZE = (384, 512)
@@ -39,8 +39,7 @@ class KonCeptHead(nn.Module):
     def __call__(self, x: Float[Array, "n f"], *, train: bool) -> Float[Array, "n 1"]:
         """Apply the head."""
         for i, (width, rate) in enumerate(zip((*WIDTHS, 1), (*self.dropout, None), strict=True)):
-            init = fan_in_uniform(x.shape[-1])
-            x = nn.Dense(width, kernel_init=init, bias_init=init, name=f"dense{i}")(x)
+            x = Dense(width, name=f"dense{i}")(x)
             if rate is not None:
                 x = BatchNorm(axis_name=self.bn_axis_name, name=f"bn{i}")(nn.relu(x), train)
                 x = nn.Dropout(rate, deterministic=not train)(x)

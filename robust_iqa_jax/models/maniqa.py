@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones import vit
+from robust_iqa_jax.backbones.named_maps import inserted
 from robust_iqa_jax.backbones.vit import ViT
 from robust_iqa_jax.layers.attention import attend
 from robust_iqa_jax.layers.conv import Conv
@@ -149,7 +150,7 @@ class MANIQA(nn.Module):
         maps = self.backbone(x, train=train, insert={name: f for name, f in insert.items() if name not in STAGES})
 
         def kept(name: str, x: Array) -> Array:
-            maps[name] = insert[name](x) if name in insert else x
+            maps[name] = inserted(insert, name, x)
             return maps[name]
 
         x = kept("concat", jnp.concatenate([maps[f"block{number}"] for number in self.read], axis=-1))

@@ -4,6 +4,7 @@ Sources: input sizes, crops and block positions of REFERENCE 1.5 and 2 (arXiv 25
 import dataclasses
 from typing import cast
 
+from robust_iqa_jax.models import dbcnn, koncept512, maniqa
 from robust_iqa_jax.models.spec import Backbone, BlockSpec, CropSpec, ModelSpec
 
 POSITIONS = {
@@ -24,7 +25,8 @@ def _linearity(backbone: str, taps: tuple[str, ...], size: tuple[int, int]) -> M
 
 _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2", "resnext101_32x8d")
-_KONCEPT = ModelSpec(architecture="koncept512", backbone="inception_resnet_v2", taps=(), input_size=(384, 512))
+_KONCEPT = ModelSpec("koncept512", "inception_resnet_v2", (), koncept512.INPUT_SIZE)
+_KONCEPT_BLOCK = BlockSpec(koncept512.BLOCK_AT, koncept512.BLOCK_MID_CHANNELS, "square", 0)
 
 _MODELS: dict[str, tuple[ModelSpec, BlockSpec]] = {
     **{
@@ -44,8 +46,8 @@ _MODELS: dict[str, tuple[ModelSpec, BlockSpec]] = {
         _linearity("vit_base_patch8_224", ("block8", "block11"), (224, 224)),
         BlockSpec("block8", 200, "none", 1),
     ),
-    "koncept512": (_KONCEPT, BlockSpec("block8", 1040, "square", 0)),
-    "koncept512-pytorch": (dataclasses.replace(_KONCEPT, pool_window=8), BlockSpec("block8", 1040, "square", 0)),
+    "koncept512": (_KONCEPT, _KONCEPT_BLOCK),
+    "koncept512-pytorch": (dataclasses.replace(_KONCEPT, pool_window=8), _KONCEPT_BLOCK),
     "tres": (
         ModelSpec("tres", "resnet50", (), (384, 512), CropSpec(224, 5, 10)),
         BlockSpec("layer3", 512, "none", 1),
@@ -54,13 +56,17 @@ _MODELS: dict[str, tuple[ModelSpec, BlockSpec]] = {
         ModelSpec("hyperiqa", "resnet50", (), (384, 512), CropSpec(224, 5, 5)),
         BlockSpec("layer3", 200, "none", 1),
     ),
-    "dbcnn": (ModelSpec("dbcnn", "vgg16", (), (384, 512)), BlockSpec("conv5_3", 200, "square", 0)),
+    "dbcnn": (ModelSpec("dbcnn", "vgg16", (), dbcnn.INPUT_SIZE), BlockSpec("conv5_3", 200, "square", 0)),
     "maniqa": (
-        ModelSpec("maniqa", "vit_base_patch8_224", (), (384, 512), CropSpec(224, 4, 5)),
+        ModelSpec(
+            "maniqa", "vit_base_patch8_224", (), (384, 512), CropSpec(224, 4, 5), swin_scale=maniqa.SCALES["koniq10k"]
+        ),
         BlockSpec("concat", 384, "none", 1),
     ),
     "maniqa-pipal": (
-        ModelSpec("maniqa", "vit_base_patch8_224", (), (224, 224), CropSpec(224, 1, 1), swin_scale=0.13),
+        ModelSpec(
+            "maniqa", "vit_base_patch8_224", (), (224, 224), CropSpec(224, 1, 1), swin_scale=maniqa.SCALES["pipal22"]
+        ),
         BlockSpec("concat", 384, "none", 1),
     ),
 }

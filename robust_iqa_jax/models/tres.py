@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.backbones.resnet import MEAN, STD, TAPS, ResNet, tap_channels
 from robust_iqa_jax.functional.l2_pooling import l2_pool
 from robust_iqa_jax.functional.position_encoding import sine_position_encoding
-from robust_iqa_jax.layers.initializers import fan_in_uniform
+from robust_iqa_jax.layers.dense import Dense
 from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder
 
 __all__ = ["ENCODER_DROPOUT", "INPUT_SIZE", "MAP_DROPOUT", "MEAN", "STD", "TReS", "View"]
@@ -63,15 +63,11 @@ class TReS(nn.Module):
 
     def setup(self) -> None:
         """Backbone, encoder and the two linear layers; the block comes as an attribute."""
-        channels = tap_channels(self.variant)
-        features, last = sum(channels[name] for name in TAPS[1:]), channels["layer4"]
         self.backbone = ResNet(self.variant, bn_axis_name=self.bn_axis_name)
         self.map_dropout = nn.Dropout(MAP_DROPOUT)
         rate = ENCODER_DROPOUT if self.dropout else 0.0
         self.transformer = TransformerEncoder(self.layers, self.heads, self.feedforward, rate)
-        first, second = fan_in_uniform(features), fan_in_uniform(2 * last)
-        self.fc2 = nn.Dense(last, kernel_init=first, bias_init=first)
-        self.fc = nn.Dense(1, kernel_init=second, bias_init=second)
+        self.fc2, self.fc = Dense(tap_channels(self.variant)["layer4"]), Dense(1)
 
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n 1"]:
         """Scores of the images as they are: one pass, which is what the published model's score depends on.
