@@ -43,3 +43,15 @@ def test_a_convolution_counts_its_taps_per_output_pixel():
         kernel,
     )
     assert work.flops == 2 * (2 * 8 * 8 * 6) * (9 * 2)
+
+
+def test_what_no_result_depends_on_does_not_count():
+    assert work_of(lambda a, b: ((a @ b) * 0, a + 1)[1], A, B).flops == 12
+    pulled = lambda a, b, y: jax.vjp(jnp.matmul, a, b)[1](y)[0]  # noqa: E731
+    assert work_of(pulled, A, B, jnp.ones((3, 5))).flops == 2 * 3 * 4 * 5
+
+
+def test_of_branches_for_platforms_the_one_that_runs_counts():
+    heavy = lambda a: a @ a @ a  # noqa: E731
+    branches = {jax.default_backend(): lambda a: a + 1, "default": heavy}
+    assert work_of(lambda a: jax.lax.platform_dependent(a, **branches), jnp.ones((6, 6))).flops == 36

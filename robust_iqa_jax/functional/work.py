@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.interpreters import partial_eval
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,12 @@ class Work:
 
 
 def work_of(function: Callable[..., Any], *arguments: Any) -> Work:
-    """Work of function(*arguments). Loops of unknown length count once; of branches the heaviest counts."""
-    return _of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr)
+    """Work of function(*arguments) on the platform at hand, without what no result depends on (compilers drop it).
+
+    Loops of unknown length count once; of branches the heaviest counts.
+    """
+    jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    return _of_jaxpr(partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0])
 
 
 def _of_jaxpr(jaxpr: Any) -> Work:
@@ -43,10 +48,15 @@ def _of_jaxpr(jaxpr: Any) -> Work:
 def _of_equation(equation: Any) -> Work:
     name, inner = equation.primitive.name, list(_inner(equation.params))
     if name == "cond":
+        if platforms := equation.params.get("branches_platforms"):
+            here = (p is None or jax.default_backend() in p for p in platforms)
+            return _of_jaxpr(next(branch for branch, mine in zip(inner, here, strict=True) if mine))
         return max((_of_jaxpr(branch) for branch in inner), key=lambda work: work.flops)
     if inner:
         return sum((_of_jaxpr(jaxpr) for jaxpr in inner), Work()) * equation.params.get("length", 1)
     made = sum(math.prod(out.aval.shape) for out in equation.outvars)
+    if name == "platform_index":
+        return Work()
     if name not in ("dot_general", "conv_general_dilated", "fft"):
         return Work(flops=made)
     avals = [variable.aval for variable in (*equation.invars, *equation.outvars)]
