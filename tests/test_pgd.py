@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_score import WEIGHTS, gradient, images, score
 
 from robust_iqa_jax.attacks import pgd
 from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.attacks.ball import BALLS
-from small_score import WEIGHTS, gradient, images, score
 
 
 @pytest.mark.parametrize("direction", ["raise", "lower"])

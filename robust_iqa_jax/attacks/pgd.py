@@ -84,7 +84,7 @@ class PGD(Attack):
 
         def attempt(keys: Array) -> Array:
             start = ball.draw(keys, images, eps) if self.random_start else jnp.zeros_like(images)
-            project = partial(ball.project, eps=eps)
+            project = lambda perturbation: ball.project(perturbation, eps)  # noqa: E731
             found = ascend(wanted, images, start, self.steps, rule, project, keep_best=self.keep_best)
             return ball.finish(images, found, eps)
 
