@@ -1,9 +1,10 @@
 """Attacks on quality scores: one file an attack over one small core."""
 
 from robust_iqa_jax.attacks.amifgsm import AMIFGSM as amifgsm
+from robust_iqa_jax.attacks.apgd import APGD as apgd
 from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
 from robust_iqa_jax.attacks.ifgsm import IFGSM as ifgsm
 from robust_iqa_jax.attacks.mifgsm import MIFGSM as mifgsm
 from robust_iqa_jax.attacks.pgd import PGD as pgd
 
-__all__ = ["amifgsm", "fgsm", "ifgsm", "mifgsm", "pgd"]
+__all__ = ["amifgsm", "apgd", "fgsm", "ifgsm", "mifgsm", "pgd"]
