@@ -26,7 +26,8 @@ class Opposite:
 
 Direction = Literal["raise", "lower", "opposite", "change", "invert"] | Opposite
 """Which way scores are pushed:
-"raise", "lower"; "opposite": Opposite(50); "change": away from the clean score, to whichever side is further;
+"raise", "lower"; "opposite": Opposite(50);
+"change": away from the clean score, to the side that the attack's start is on, upwards from the clean image itself;
 "invert": against the order of the batch (the only one in which an image's result depends on its neighbours)."""
 
 NAMES = ("raise", "lower", "opposite", "change", "invert")
@@ -59,11 +60,13 @@ def objective(scorer: ScoreFunction, images: Images, direction: Direction) -> Sc
         return lambda x: -scorer(x)
     clean = jax.lax.stop_gradient(scorer(images))
     if direction == "change":
+        # not jnp.abs: at the clean image its slope is 0, and an attack would never leave. Nor a plain sign: another
+        # program rounds the clean score otherwise, and what is left would decide between up and down.
+        rounding = 128 * jnp.finfo(clean.dtype).eps * jnp.maximum(jnp.abs(clean), 1)
 
         def change(x: Array) -> Array:
             moved = scorer(x) - clean
-            # not jnp.abs: at the clean image its slope is 0, and an attack would never leave
-            return jnp.where(moved < 0, -moved, moved)
+            return jnp.where(moved < -rounding, -moved, moved)
 
         return change
     if direction == "invert":

@@ -11,8 +11,9 @@ from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm
-from robust_iqa_jax.attacks.core import Attack, along, ascend, stronger, traced
+from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.restarts import check_restarts, strongest
 
 Variant = Literal["a-kon", "authors-linearity"]
 
@@ -53,12 +54,11 @@ class PGD(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps, restarts=self.restarts)
+        check_positive(eps=self.eps, steps=self.steps)
+        check_restarts(self.restarts, self.random_start)
         check_direction(self.direction)
         check_choice("norm", self.norm, get_args(Norm))
         check_choice("variant", self.variant, get_args(Variant))
-        if self.restarts > 1 and not self.random_start:
-            raise ValueError(f"attack: {self.restarts} restarts need random starts; drop random_start=False")
         plain = (self.norm, self.restarts, self.keep_best) == ("linf", 1, False)
         if self.variant != "a-kon" and not plain:
             raise ValueError(f"attack: variant {self.variant} is linf, without restarts, and keeps the last iterate")
@@ -88,15 +88,7 @@ class PGD(Attack):
             found = ascend(wanted, images, start, self.steps, rule, project, keep_best=self.keep_best)
             return ball.finish(images, found, eps)
 
-        if self.restarts == 1:
-            return attempt(keys)
-
-        def again(best: tuple[Array, Array], keys: Array) -> tuple[tuple[Array, Array], None]:
-            found = attempt(keys)
-            return stronger(best, (wanted(found), found)), None
-
-        lowest = jnp.full(images.shape[0], -jnp.inf, images.dtype)
-        return jax.lax.scan(again, (lowest, images), _restart_keys(keys, self.restarts))[0][1]
+        return strongest(attempt, wanted, keys, images, self.restarts)
 
     def _authors_linearity(self, wanted: ScoreFunction, keys: Array, images: Images) -> Images:
         """Start U(0,1) cut to +-10/255, steps of `eps`, the ball enforced before each gradient but not at the end."""
@@ -107,9 +99,3 @@ class PGD(Attack):
         inside = ascend(wanted, images, start, self.steps - 1, rule, project)
         last = ascend(wanted, images, inside, 1, rule, lambda perturbation: perturbation)
         return jnp.clip(images + last, 0, 1)
-
-
-def _restart_keys(keys: Array, restarts: int) -> Array:
-    """(restarts, n) keys; the first are the given ones: restarts only add to what one start finds."""
-    fold = jax.vmap(jax.random.fold_in, (0, None))
-    return jnp.stack([keys, *(fold(keys, restart) for restart in range(1, restarts))])
