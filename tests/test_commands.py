@@ -98,6 +98,24 @@ def test_table_names_the_scale(folder, capsys):
         (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "four"], 2, "--eps four: give a number or a fraction"),
+        (["attack", "cat.png", "--checkpoint", "base", "--eps", "-1"], 2, "riqa attack: eps must be above 0, got -1"),
+        (["attack", "cat.png", "--checkpoint", "base", "--steps", "2.5"], 2, "--steps 2.5: give a whole number"),
+        (["attack", "cat.png", "--checkpoint", "base", "--steps"], 2, "argument --steps: expected one argument"),
+        (["attack", "cat.png", "--checkpoint", "base", "--attack", "laser"], 2, "choose one of"),
+        (["attack", "--checkpoint", "base"], 2, "riqa attack: give at least one image"),
+        (
+            ["attack", "cat.png", "--checkpoint", "base", "--attack", "jpeg", "--steps", "3"],
+            2,
+            "riqa attack: jpeg has no --steps; its settings: --quality, --subsampling",
+        ),
+        (["attack", "cat.png", "--checkpoint", "base", "--attack", "quantise", "--eps=1"], 2, "settings: none"),
+        (["attack", "cat.png", "--checkpoint", "base", "--direction", "up"], 2, "unknown direction 'up'"),
+        (
+            ["attack", "cat.png", "--checkpoint", "base", "--direction", "invert"],
+            2,
+            "pgd-8-invert looks at a batch as a whole",
+        ),
+        (["attack", "cat.png", "--checkpoint", "base", "--fit-on", "coffee.png"], 2, "not fitted on images"),
     ],
 )
 def test_a_users_mistake_is_one_line(args, status, message, folder, capsys, monkeypatch):
@@ -112,7 +130,6 @@ def test_a_users_mistake_is_one_line(args, status, message, folder, capsys, monk
     ("args", "allowed"),
     [
         (["score", "cat.png", "--checkpoint", "base", "--colour", "red"], "--colour"),
-        (["attack", "cat.png", "--checkpoint", "base", "--attack", "laser"], "pgd"),
         (["train", "clive_lite0", "--block-start", "magic"], "projection"),
     ],
 )
@@ -136,12 +153,66 @@ def test_attack_writes_lossless_images_inside_the_ball_and_their_scores(folder, 
     assert [row["image"] for row in rows] == [str(folder / "cat.png"), str(folder / "coffee.png")]
     scorer = riqa.load(folder / "base")
     for row, photo in zip(rows, (data.chelsea(), data.coffee()), strict=True):
+        assert row["attack"] == "pgd-2"
         adversarial = np.asarray(Image.open(row["adversarial"])).astype(int)
         clean = np.asarray(Image.fromarray(photo).resize((96, 96), Image.Resampling.BILINEAR)).astype(int)
         assert 0 < np.abs(adversarial - clean).max() <= 8
+        shown = np.asarray(Image.open(row["difference"])).astype(int)
+        np.testing.assert_array_equal(shown - 128, int(row["difference_gain"]) * (adversarial - clean))
+        assert 100 < np.abs(shown - 128).max() < 128
         stored = float(scorer(jnp.asarray(adversarial[None] / 255, jnp.float32))[0])
         assert float(row["attacked_8bit"]) == pytest.approx(stored, abs=1e-3)
         assert float(row["attacked"]) > float(row["clean"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "label"),
+    [
+        ("square", ["--queries", 8, "--direction=lower"], "square-8-lower"),
+        ("uniform-noise", ["--signs", "--eps", 0.02], "uniform-noise-signs"),
+        ("jpeg", ["--quality", 5], "jpeg-5"),
+        ("quantise", ["--to-8bit"], "quantise"),
+    ],
+)
+def test_attacks_of_the_registry_run_with_their_own_options(name, options, label, folder, capsys, tmp_path):
+    paths = [folder / "cat.png", folder / "cat.webp"]
+    status, out, _ = run(
+        capsys, "attack", *paths, "--attack", name, *options, "--checkpoint", folder / "base", "--out", tmp_path
+    )
+    assert status == 0
+    with (tmp_path / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["attack"] for row in rows] == [label, label]
+    assert label in out
+    assert ("as 8-bit PNG" in out) == (name == "quantise")
+    moved = float(rows[0]["attacked"]) - float(rows[0]["clean"])
+    if name == "quantise":  # read images have 256 levels already
+        assert moved == pytest.approx(0, abs=1e-4)
+    else:
+        assert moved < 0 if name == "square" else abs(moved) > 1e-4
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures == {"cat.png", "cat_difference.png", "cat_1.png", "cat_1_difference.png"}
+    assert [row["adversarial"] for row in rows] == [str(tmp_path / "cat.png"), str(tmp_path / "cat_1.png")]
+
+
+def test_a_universal_attack_is_fitted_on_other_images_and_written_down(folder, capsys, tmp_path):
+    options = ("--attack", "uap", "--eps", "8/255", "--epochs", 2, "--checkpoint", folder / "base", "--out", tmp_path)
+    status, _, err = run(capsys, "attack", folder / "cat.png", *options)
+    assert status == 2
+    assert "uap is fitted on images first; give them with --fit-on IMAGE..." in " ".join(err.split())
+    status, out, _ = run(
+        capsys, "attack", folder / "cat.png", *options, "--fit-on", folder / "coffee.png", folder / "astronaut.png"
+    )
+    assert status == 0
+    assert "fitted on 2 images" in out
+    universal = np.load(tmp_path / "universal.npy")
+    assert universal.shape == (96, 96, 3)
+    assert 0 < np.abs(universal).max() <= 8 / 255 * (1 + 1e-6)
+    clean = np.asarray(Image.fromarray(data.chelsea()).resize((96, 96), Image.Resampling.BILINEAR)) / 255
+    adversarial = np.asarray(Image.open(tmp_path / "cat.png"))
+    np.testing.assert_allclose(adversarial, np.clip(clean + universal, 0, 1) * 255, atol=0.51)
+    shown = np.asarray(Image.open(tmp_path / "universal.png")).astype(int) - 128
+    assert np.corrcoef(shown.ravel(), universal.ravel())[0, 1] > 0.95
 
 
 def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):

@@ -1,5 +1,49 @@
-"""Attacks on quality scores: one file an attack over one small core."""
+"""Attacks on quality scores: one file an attack over one small core; attacks.registry has them by name."""
 
-from robust_iqa_jax.attacks.pgd import pgd
+from robust_iqa_jax.attacks.amifgsm import AMIFGSM as amifgsm
+from robust_iqa_jax.attacks.apgd import APGD as apgd
+from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner as carlini_wagner
+from robust_iqa_jax.attacks.color_curves import ColorCurves as color_curves
+from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
+from robust_iqa_jax.attacks.ifgsm import IFGSM as ifgsm
+from robust_iqa_jax.attacks.jpeg import JPEG as jpeg
+from robust_iqa_jax.attacks.korhonen import Korhonen as korhonen
+from robust_iqa_jax.attacks.madc import MADC as madc
+from robust_iqa_jax.attacks.masking import gradient_masking
+from robust_iqa_jax.attacks.mifgsm import MIFGSM as mifgsm
+from robust_iqa_jax.attacks.nes import NES as nes
+from robust_iqa_jax.attacks.noise import GaussianNoise as gaussian_noise
+from robust_iqa_jax.attacks.noise import UniformNoise as uniform_noise
+from robust_iqa_jax.attacks.perceptual import Perceptual as perceptual
+from robust_iqa_jax.attacks.pgd import PGD as pgd
+from robust_iqa_jax.attacks.quantise import Quantise as quantise
+from robust_iqa_jax.attacks.square import Square as square
+from robust_iqa_jax.attacks.stadv import StAdv as stadv
+from robust_iqa_jax.attacks.suite import AttackSuite as suite
+from robust_iqa_jax.attacks.uap import UAP as uap
+from robust_iqa_jax.attacks.uap_generator import GenerativeUAP as generative_uap
 
-__all__ = ["pgd"]
+__all__ = [
+    "amifgsm",
+    "apgd",
+    "carlini_wagner",
+    "color_curves",
+    "fgsm",
+    "gaussian_noise",
+    "generative_uap",
+    "gradient_masking",
+    "ifgsm",
+    "jpeg",
+    "korhonen",
+    "madc",
+    "mifgsm",
+    "nes",
+    "perceptual",
+    "pgd",
+    "quantise",
+    "square",
+    "stadv",
+    "suite",
+    "uap",
+    "uniform_noise",
+]

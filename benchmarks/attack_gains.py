@@ -1,0 +1,177 @@
+"""How far does each attack move a model's scores, and are the strong ones the strongest?
+
+    python -m robust_iqa_jax.benchmarks.attack_gains --models base=runs/base robust=runs/robust \
+        --images nips2017/images --size 299 299 --fit-on kodak --out runs/gains --results benchmarks/results
+
+Every attack with a ball gets the same one. A killed run goes on: finished cells are read from their files.
+"""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from robust_iqa_jax.attacks import registry
+from robust_iqa_jax.benchmarks.machine import machine
+from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.data.images import read_image, resize_image, to_float
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.scorer import Scorer
+
+CELLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "FGSM": ("fgsm", {}),
+    "I-FGSM": ("i-fgsm", {"steps": 10}),
+    "MI-FGSM": ("mi-fgsm", {"steps": 8, "keep_best": True}),
+    "AMI-FGSM": ("ami-fgsm", {"steps": 10}),
+    "PGD-1": ("pgd", {"steps": 1}),
+    "PGD-8": ("pgd", {"steps": 8}),
+    "PGD-8, best of 3 starts": ("pgd", {"steps": 8, "restarts": 3}),
+    "APGD-20": ("apgd", {"steps": 20}),
+    "Square, 100 queries": ("square", {"queries": 100}),
+    "suite": ("suite", {"steps": 8, "restarts": 3, "queries": 100}),
+    "NES, 80 queries": ("nes", {"steps": 4, "samples": 20}),
+    "UAP": ("uap", {}),
+    "UAP, cumulative": ("uap-cumulative", {}),
+    "UAP, generative": ("uap-generative", {}),
+    "stAdv": ("stadv", {"steps": 5}),
+    "Korhonen": ("korhonen", {"steps": 10}),
+    "perceptual (SSIM)": ("perceptual", {"steps": 10}),
+    "MADC": ("madc", {}),
+    "colour curves": ("color-curves", {"steps": 10}),
+    "Carlini-Wagner, 10 points": ("carlini-wagner", {"gain": 10.0, "steps": 20, "searches": 3}),
+    "uniform noise": ("uniform-noise", {}),
+    "Gaussian noise": ("gaussian-noise", {}),
+    "JPEG": ("jpeg", {}),
+    "8 bit": ("quantise", {}),
+}
+"""Row of the table -> name in the registry, settings besides eps."""
+
+ORDER = [("PGD-1", "PGD-8"), ("PGD-8", "PGD-8, best of 3 starts"), ("MI-FGSM", "suite"), ("APGD-20", "suite")]
+"""Pairs of which the second is expected to gain at least as much."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Models, images, and where everything goes."""
+
+    models: tuple[str, ...]
+    """NAME=CHECKPOINT; the first is the baseline, whose range of clean scores scales all gains."""
+    images: Path
+    """Folder of images."""
+    size: tuple[int, int]
+    """Height and width at which they are scored and attacked."""
+    fit_on: Path
+    """Folder of other images, on which universal perturbations are fitted (centre crops of the size)."""
+    eps: float = 4 / 255
+    photos: int | None = None
+    """How many images, evenly spread; all where not given."""
+    cells: tuple[str, ...] = tuple(CELLS)
+    batch_size: int = 10
+    out: Path = Path("runs/attack_gains")
+    """Folder for the finished cells."""
+    results: Path | None = None
+    """Folder for the dated table."""
+
+
+def main(args: Args) -> None:
+    """Run what is missing, print and store the table."""
+    files = sorted(path for path in args.images.iterdir() if path.suffix.lower() in (".png", ".jpg", ".webp"))
+    if args.photos is not None:
+        files = [files[i] for i in np.linspace(0, len(files) - 1, args.photos).astype(int)]
+    images = np.stack([to_float(resize_image(read_image(path), args.size)) for path in files])
+    fitted_on = np.stack([to_float(_crop(read_image(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
+    cells: dict[tuple[str, str], dict[str, Any]] = {}
+    for pair in args.models:
+        model, _, folder = pair.partition("=")
+        scorer = checkpoint.load(Path(folder))
+        scorer = dataclasses.replace(scorer, spec=dataclasses.replace(scorer.spec, input_size=args.size)).prepare()
+        for cell in args.cells:
+            path = args.out / f"{model}_{cell.replace(' ', '_').replace(',', '')}.json"
+            if not path.exists():
+                result = run(scorer, cell, images, fitted_on, args)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(result))
+                err.print(f"{model}, {cell}: {np.mean(result['gain']):+.2f} points, {result['seconds']:.1f} s")
+            cells[model, cell] = json.loads(path.read_text())
+    table = markdown(args, cells, len(files))
+    out.print(table, markup=False, highlight=False)
+    if args.results is not None:
+        name = f"{time.strftime('%Y-%m-%d')}_attack_gains_{args.images.parent.name}.md"
+        (args.results / name).write_text(table)
+
+
+def run(scorer: Scorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, args: Args) -> dict[str, Any]:
+    """Clean scores, gains and largest changes of every image, and the seconds that it took, compilation included."""
+    name, settings = CELLS[cell]
+    began = time.perf_counter()
+    if registry.entry(name).eps is not None:
+        settings = {**settings, "eps": args.eps}
+    attack = registry.make(name, **settings)
+    if registry.entry(name).fitted:
+        attack = attack.fit(scorer, jax.random.key(1), fitted_on)
+    clean, gain, largest = [], [], []
+    for start in range(0, len(images), args.batch_size):
+        index = np.minimum(np.arange(start, start + args.batch_size), len(images) - 1)
+        used = min(args.batch_size, len(images) - start)
+        batch = images[index]
+        adversarial = np.asarray(attack(scorer, jax.random.fold_in(jax.random.key(0), start), batch))
+        scores = [np.asarray(scorer(x), np.float64)[:used] for x in (batch, adversarial)]
+        clean += scores[0].tolist()
+        gain += (scores[1] - scores[0]).tolist()
+        largest += np.abs(adversarial - batch).max((1, 2, 3))[:used].tolist()
+    return {"clean": clean, "gain": gain, "largest": largest, "seconds": time.perf_counter() - began}
+
+
+def markdown(args: Args, cells: dict[tuple[str, str], dict[str, Any]], count: int) -> str:
+    """The table, with what was expected of the order below it."""
+    names = [pair.partition("=")[0] for pair in args.models]
+    clean = np.asarray(cells[names[0], args.cells[0]]["clean"])
+    reach = clean.max() - clean.min()
+    lines = [
+        f"# Gains of all attacks: {count} images of {args.images.parent.name} at {args.size[0]}x{args.size[1]}",
+        "",
+    ]
+    lines += [f"{key}: {value}  " for key, value in machine().items()]
+    lines += [
+        "",
+        f"Mean change of the score in points, and as a share of the range of {names[0]}'s clean scores "
+        f"({reach:.1f} points). Attacks with a ball: eps {args.eps * 255:.3g}/255. Largest change of a pixel: median.",
+        "",
+        "| attack | " + " | ".join(f"{n}: points | share | s an image" for n in names) + " | largest change / 255 |",
+        "| --- |" + " --- |" * (3 * len(names) + 1),
+    ]
+    for cell in args.cells:
+        row = [cell]
+        for name in names:
+            found = cells[name, cell]
+            mean = float(np.mean(found["gain"]))
+            row += [f"{mean:+.2f}", f"{mean / reach:+.3f}", f"{found['seconds'] / count:.2f}"]
+        row.append(f"{255 * float(np.median(cells[names[0], cell]['largest'])):.1f}")
+        lines.append("| " + " | ".join(row) + " |")
+    lines += [""]
+    for name in names:
+        for weak, strong in ORDER:
+            if weak in args.cells and strong in args.cells:
+                gains = [np.asarray(cells[name, cell]["gain"]) for cell in (weak, strong)]
+                lines.append(
+                    f"{name}: {strong} against {weak}: {gains[1].mean():.3f} and {gains[0].mean():.3f} points on "
+                    f"average, at least as strong on {np.mean(gains[1] >= gains[0] - 1e-4):.0%} of the images.  "
+                )
+    return "\n".join(lines) + "\n"
+
+
+def _crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    top, left = ((side - wanted) // 2 for side, wanted in zip(image.shape[:2], size, strict=True))
+    if min(top, left) < 0:
+        raise ValueError(f"attack_gains: an image of {image.shape[:2]} has no crop of {size}; fit on larger ones")
+    return image[top : top + size[0], left : left + size[1]]
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))

@@ -1,0 +1,98 @@
+"""NES: PGD on a gradient that is estimated from scores alone, with antithetic Gaussian queries.
+Ilyas et al. 2018, "Black-box adversarial attacks with limited queries and information" (arXiv 1804.08598)."""
+
+from dataclasses import KW_ONLY
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation
+from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+
+
+@traced("eps", "steps", "sigma")
+class NES(Attack):
+    """Projected steepest steps from the clean image along an estimated gradient; the last iterate is returned.
+
+    The estimate at x is the mean of (f(x + sigma u) - f(x - sigma u)) u / (2 sigma) over normal draws u. Queries are
+    not clipped to [0,1], as in the paper. The step size is PGD's: 1.25 eps for one iteration, else 2.5 eps / steps. The
+    scorer may be opaque, such as a jax.pure_callback.
+
+    Attributes:
+      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
+      steps: iterations, >= 1.
+      direction: which way scores are pushed, see attacks.objective.
+      norm: "linf" or "l2".
+      samples: scores asked for an image and step, even; the paper has 50.
+      sigma: standard deviation of the queries, in [0,1] units; the paper has 0.001.
+      batch: scores asked for an image at a time, for memory; even, a divisor of `samples`. None: all of them.
+
+    Raises:
+      ValueError: a number that is not positive, odd or indivisible counts, unknown names.
+    """
+
+    eps: Any = 4 / 255
+    steps: Any = 20
+    _: KW_ONLY
+    direction: Direction = "raise"
+    norm: Norm = "linf"
+    samples: int = 50
+    sigma: Any = 0.001
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_positive(eps=self.eps, steps=self.steps, samples=self.samples, sigma=self.sigma, batch=self._batch)
+        check_direction(self.direction)
+        check_choice("norm", self.norm, get_args(Norm))
+        if self._batch % 2 or self.samples % self._batch:
+            raise ValueError(
+                f"attack: nes asks in pairs; samples {self.samples} in batches of {self._batch} must be even and divide"
+            )
+
+    @property
+    def name(self) -> str:
+        """ "nes-20x50" (steps x samples), "nes-20x50-l2" and the like."""
+        norm = "" if self.norm == "linf" else f"-{self.norm}"
+        return f"nes-{int(self.steps)}x{self.samples}{norm}" + direction_suffix(self.direction)
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+        """The attack as a pure function; one key an image."""
+        # One objective value a query: directions that need clean scores get each image's as often as it is asked.
+        wanted = objective(scorer, jnp.repeat(images, self._batch, 0), self.direction)
+        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
+        size = jnp.where(self.steps == 1, 1.25 * eps, 2.5 * eps / self.steps)
+
+        def step(i: Array, perturbation: Perturbation) -> Perturbation:
+            step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+            gradient = self._estimate(wanted, step_keys, jnp.clip(images + perturbation, 0, 1))
+            return ball.project(perturbation + (size * ball.steepest(gradient)).astype(images.dtype), eps)
+
+        found = jax.lax.fori_loop(0, self.steps, step, jnp.zeros_like(images))
+        return ball.finish(images, found, eps)
+
+    def _estimate(self, wanted: ScoreFunction, keys: Array, images: Images) -> Perturbation:
+        """The gradient of `wanted`, summed over batches of queries."""
+        pairs, sigma = self._batch // 2, jnp.asarray(self.sigma, images.dtype)
+
+        def ask(total: Perturbation, i: Array) -> tuple[Perturbation, None]:
+            # A key a pair: what is drawn does not depend on how many are asked at a time.
+            def draw(key: Array, pair: Array) -> Array:
+                return jax.random.normal(jax.random.fold_in(key, pair), images.shape[1:], images.dtype)
+
+            noise = jax.vmap(jax.vmap(draw, (None, 0)), (0, None))(keys, i * pairs + jnp.arange(pairs))
+            queries = images[:, None] + sigma * jnp.concatenate([noise, -noise], 1)
+            values = wanted(queries.reshape(-1, *images.shape[1:])).reshape(-1, 2, pairs)
+            # Differences first: the scores are large against what sigma changes, and their sum would round it away.
+            slopes = (values[:, 0] - values[:, 1]) / (self.samples * sigma)
+            return total + jnp.einsum("np,nphwc->nhwc", slopes, noise).astype(images.dtype), None
+
+        return jax.lax.scan(ask, jnp.zeros_like(images), jnp.arange(self.samples // self._batch))[0]
+
+    @property
+    def _batch(self) -> int:
+        return self.samples if self.batch is None else self.batch

@@ -1,0 +1,90 @@
+"""Noise of an attack's size: the control that says how much of a gain is direction and how much is mere change.
+Random signs are the starts of Wong et al. 2020 (arXiv 2001.03994) without their step; the rest is elementary."""
+
+from dataclasses import KW_ONLY
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, length
+from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.objective import ScoreFunction
+
+
+@traced("eps")
+class UniformNoise(Attack):
+    """Noise uniform in the ball: for linf each value in +-eps; for l2 of a length close to eps in many dimensions.
+
+    With `signs` each value is +eps or -eps: as long as an attack can be, while uniform values are 1/sqrt(3) of that.
+
+    Attributes:
+      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
+      norm: "linf" or "l2".
+      signs: corners of the linf ball only.
+
+    Raises:
+      ValueError: eps that is not positive, an unknown norm, signs in an l2 ball.
+    """
+
+    eps: Any = 4 / 255
+    _: KW_ONLY
+    norm: Norm = "linf"
+    signs: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_positive(eps=self.eps)
+        check_choice("norm", self.norm, get_args(Norm))
+        if self.signs and self.norm != "linf":
+            raise ValueError(f"attack: an {self.norm} ball has no corners; drop signs=True")
+
+    @property
+    def name(self) -> str:
+        """ "uniform-noise", "uniform-noise-signs", "uniform-noise-l2"."""
+        return "uniform-noise" + ("-signs" if self.signs else "") + ("" if self.norm == "linf" else f"-{self.norm}")
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+        """The noise as a pure function; the scorer is not asked."""
+        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
+        drawn = ball.draw(keys, images, eps)
+        return ball.finish(images, jnp.copysign(eps, drawn) if self.signs else drawn, eps)
+
+
+@traced("eps")
+class GaussianNoise(Attack):
+    """White Gaussian noise of an attack's norm.
+
+    For linf, of standard deviation eps and cut to +-eps: 0.72 eps root mean square, a third of the values at +-eps.
+    For l2, scaled to length eps exactly; what [0,1] cuts off shortens it.
+
+    Attributes:
+      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
+      norm: "linf" or "l2".
+
+    Raises:
+      ValueError: eps that is not positive, an unknown norm.
+    """
+
+    eps: Any = 4 / 255
+    _: KW_ONLY
+    norm: Norm = "linf"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_positive(eps=self.eps)
+        check_choice("norm", self.norm, get_args(Norm))
+
+    @property
+    def name(self) -> str:
+        """ "gaussian-noise", "gaussian-noise-l2"."""
+        return "gaussian-noise" + ("" if self.norm == "linf" else f"-{self.norm}")
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+        """The noise as a pure function; the scorer is not asked."""
+        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
+        normal = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
+        scaled = eps * normal if self.norm == "linf" else eps * normal / length(normal)
+        return ball.finish(images, ball.project(scaled, eps), eps)

@@ -1,0 +1,23 @@
+"""Rounding to 8 bits: what storing an image does to it, as a control and after other attacks.
+The levels are k / 255, as in PNG and in every decoder of this library."""
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.objective import ScoreFunction
+
+
+@traced()
+class Quantise(Attack):
+    """The nearest image of 256 levels a channel; it has no ball and no direction."""
+
+    @property
+    def name(self) -> str:
+        """ "quantise"."""
+        return "quantise"
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+        """The rounding as a pure function; neither the scorer nor the keys are used."""
+        return jnp.round(images * 255) / 255

@@ -1,0 +1,123 @@
+"""All attacks by name, for the command, tables and tests: adding one is adding a line.
+Each line's default eps is the one of its source where that has one, else 4/255."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from robust_iqa_jax.attacks.amifgsm import AMIFGSM
+from robust_iqa_jax.attacks.apgd import APGD
+from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner
+from robust_iqa_jax.attacks.color_curves import ColorCurves
+from robust_iqa_jax.attacks.fgsm import FGSM
+from robust_iqa_jax.attacks.ifgsm import IFGSM
+from robust_iqa_jax.attacks.jpeg import JPEG
+from robust_iqa_jax.attacks.korhonen import Korhonen
+from robust_iqa_jax.attacks.madc import MADC
+from robust_iqa_jax.attacks.mifgsm import MIFGSM
+from robust_iqa_jax.attacks.nes import NES
+from robust_iqa_jax.attacks.noise import GaussianNoise, UniformNoise
+from robust_iqa_jax.attacks.perceptual import Perceptual
+from robust_iqa_jax.attacks.pgd import PGD
+from robust_iqa_jax.attacks.quantise import Quantise
+from robust_iqa_jax.attacks.square import Square
+from robust_iqa_jax.attacks.stadv import StAdv
+from robust_iqa_jax.attacks.suite import AttackSuite
+from robust_iqa_jax.attacks.uap import UAP
+from robust_iqa_jax.attacks.uap_generator import GenerativeUAP
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attack of the registry.
+
+    Attributes:
+      make: its class, or a partial of it; called with settings by keyword.
+      eps: default, in [0,1] units; None where there is no ball.
+      description: one line.
+    """
+
+    make: Callable[..., Any]
+    eps: float | None
+    description: str
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it is fitted on images first (`fit`), and only then an attack."""
+        return hasattr(_unwrapped(self.make), "fit")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Names and defaults of the settings that are numbers, names or switches."""
+        preset = self.make.keywords if isinstance(self.make, partial) else {}
+        found = {
+            name: parameter.default
+            for name, parameter in inspect.signature(self.make).parameters.items()
+            if name not in preset and isinstance(parameter.default, (int, float, str, type(None)))
+        }
+        return {**found, "eps": self.eps} if self.eps is not None else found
+
+
+ATTACKS: dict[str, Entry] = {
+    "fgsm": Entry(FGSM, 10 / 255, "one step along the gradient's signs"),
+    "i-fgsm": Entry(IFGSM, 10 / 255, "small steps from the clean image"),
+    "mi-fgsm": Entry(MIFGSM, 10 / 255, "small steps along accumulated gradients"),
+    "ami-fgsm": Entry(AMIFGSM, 10 / 255, "steps with momentum that add up to eps"),
+    "pgd": Entry(PGD, 4 / 255, "projected steepest ascent from random starts"),
+    "apgd": Entry(APGD, 4 / 255, "ascent with momentum and steps that halve by themselves"),
+    "suite": Entry(AttackSuite, 4 / 255, "the strongest of PGD, APGD, MI-FGSM and Square, image by image"),
+    "carlini-wagner": Entry(CarliniWagner, None, "the smallest l2 change that gains given score points"),
+    "uap": Entry(UAP, 10 / 255, "one perturbation for all images, fitted by Adam"),
+    "uap-cumulative": Entry(partial(UAP, update="gradient"), 10 / 255, "the same, fitted by plain gradient steps"),
+    "uap-generative": Entry(GenerativeUAP, 10 / 255, "the same, drawn by a fitted generator"),
+    "stadv": Entry(StAdv, None, "a smooth flow of the pixels"),
+    "korhonen": Entry(Korhonen, None, "Adam on pixels, where the image is busy"),
+    "perceptual": Entry(Perceptual, None, "Adam on pixels within a perceptual distance"),
+    "madc": Entry(MADC, None, "steps that keep the mean square error"),
+    "color-curves": Entry(ColorCurves, None, "a tone curve for each channel"),
+    "square": Entry(Square, 4 / 255, "random search with squares; scores only, no gradients"),
+    "nes": Entry(NES, 4 / 255, "PGD on gradients estimated from scores"),
+    "gaussian-noise": Entry(GaussianNoise, 4 / 255, "control: white noise of an attack's size"),
+    "uniform-noise": Entry(UniformNoise, 4 / 255, "control: noise uniform in an attack's ball"),
+    "jpeg": Entry(JPEG, None, "control: compression"),
+    "quantise": Entry(Quantise, None, "control: rounding to 8 bits"),
+}
+
+
+def entry(name: str) -> Entry:
+    """The registry's line of an attack.
+
+    Raises:
+      ValueError: an unknown name; the message lists all.
+    """
+    if name not in ATTACKS:
+        raise ValueError(f"attack: unknown attack {name!r}; choose one of {', '.join(ATTACKS)}")
+    return ATTACKS[name]
+
+
+def make(name: str, **settings: Any) -> Any:
+    """A configured attack by name, at its default eps unless given.
+
+    Args:
+      name: key of ATTACKS.
+      settings: fields of its class.
+
+    Returns:
+      an Attack; for a fitted one its configuration, whose `fit` gives the Attack.
+
+    Raises:
+      ValueError: an unknown name or setting, with those that exist; whatever the attack refuses.
+    """
+    found = entry(name)
+    default = {} if found.eps is None else {"eps": found.eps}
+    allowed = inspect.signature(found.make).parameters
+    for setting in settings:
+        if setting not in allowed:
+            raise ValueError(f"attack: {name} has no setting {setting!r}; it has {', '.join(allowed) or 'none'}")
+    return found.make(**{**default, **settings})
+
+
+def _unwrapped(make: Callable[..., Any]) -> Any:
+    return make.func if isinstance(make, partial) else make

@@ -1,0 +1,106 @@
+"""AttackSuite: image by image the strongest of several attacks under one ball; what a robustness claim has to survive.
+After AutoAttack (Croce and Hein 2020, arXiv 2003.01690), with score functions and gains in place of classes."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, get_args
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from robust_iqa_jax.attacks.apgd import APGD
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive, checked_images, example_keys
+from robust_iqa_jax.attacks.ball import Norm
+from robust_iqa_jax.attacks.core import Attack, stronger, traced
+from robust_iqa_jax.attacks.mifgsm import MIFGSM
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.pgd import PGD
+from robust_iqa_jax.attacks.square import Square
+
+
+@traced("eps", "steps", "queries")
+class AttackSuite(Attack):
+    """The worst case of PGD with restarts, APGD, MI-FGSM and Square.
+
+    Every member gets the keys that it would have alone, so the suite is at least as strong as each of them.
+    AutoAttack skips images that are beaten already; a score has no "beaten", so all members run on all images.
+
+    Attributes:
+      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
+      steps: iterations of the gradient attacks, >= 1.
+      direction: which way scores are pushed, see attacks.objective.
+      norm: "linf" or "l2".
+      restarts: random starts of PGD and APGD, >= 1.
+      queries: scores that Square asks for each image.
+
+    Raises:
+      ValueError: a number that is not positive, unknown names.
+    """
+
+    eps: Any = 4 / 255
+    steps: Any = 20
+    _: KW_ONLY
+    direction: Direction = "raise"
+    norm: Norm = "linf"
+    restarts: int = 3
+    queries: Any = 200
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_positive(eps=self.eps, steps=self.steps, restarts=self.restarts, queries=self.queries)
+        check_direction(self.direction)
+        check_choice("norm", self.norm, get_args(Norm))
+
+    @property
+    def name(self) -> str:
+        """ "suite-20", "suite-20-l2" and the like."""
+        norm = "" if self.norm == "linf" else f"-{self.norm}"
+        return f"suite-{int(self.steps)}{norm}" + direction_suffix(self.direction)
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        """The attacks whose strongest result counts; of equal ones the first."""
+        shared: dict[str, Any] = {"direction": self.direction, "norm": self.norm}
+        return (
+            PGD(self.eps, self.steps, restarts=self.restarts, keep_best=True, **shared),
+            APGD(self.eps, self.steps, restarts=self.restarts, **shared),
+            MIFGSM(self.eps, self.steps, keep_best=True, **shared),
+            Square(self.eps, self.queries, **shared),
+        )
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+        """The attack as a pure function; one key an image."""
+        wanted = objective(scorer, images, self.direction)
+        best = jnp.full(images.shape[0], -jnp.inf, images.dtype), images
+        for member in self.members:
+            found = member.perturb(scorer, keys, images)
+            best = stronger(best, (wanted(found), found))
+        return best[1]
+
+    def each(self, scorer: ScoreFunction, key: Array, images: Any, *, chunk: int | None = None) -> "list[MemberResult]":
+        """What every member found, in the order of `members`, for tables that show which one won.
+
+        Args and errors as of a call of the suite; each member runs as a program of its own.
+        """
+        images = checked_images(images)
+        keys = example_keys(key, images.shape[0])
+        wanted = objective(scorer, images, self.direction)
+        results = []
+        for member in self.members:
+            found = member(scorer, keys, images, chunk=chunk)
+            results.append(MemberResult(member.name, found, wanted(found)))
+        return results
+
+
+@dataclass(frozen=True)
+class MemberResult:
+    """One member's result on a batch.
+
+    Attributes:
+      name: the member's.
+      images: adversarial, (n, h, w, c).
+      values: the objective there, (n,); the largest over members is the suite's.
+    """
+
+    name: str
+    images: Images
+    values: Float[Array, " n"]
