@@ -6,13 +6,10 @@ Weights are drawn by an independent PyTorch model (tests/parity) and go through 
 differ. Timed are forward in inference, gradient of the scores to the image, and one training step (ours alone).
 """
 
-import importlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,21 +20,9 @@ from jax import Array
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, measure, median_and_spread, stopwatch, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
-from robust_iqa_jax.models.presets import preset
-from robust_iqa_jax.models.registry import build
-from robust_iqa_jax.models.releases import convert
+from robust_iqa_jax.benchmarks.twins import REFERENCES, check, score_of, twin
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.objectives import OBJECTIVES
-
-REFERENCES: dict[str, tuple[str, str, tuple[Any, ...]]] = {
-    "linearity-resnet50": ("torch_linearity_iqa", "TorchLinearityIQA", ("resnet50",)),
-    "koncept512": ("torch_koncept512", "TorchKonCept512", ((10, 20, 9),)),
-    "tres": ("torch_tres", "TorchTReS", ("resnet50",)),
-    "hyperiqa": ("torch_hyper_iqa", "TorchHyperIQA", ()),
-    "dbcnn": ("torch_dbcnn", "TorchDBCNN", ()),
-    "maniqa": ("torch_maniqa", "TorchMANIQA", ()),
-}
-"""Model -> module and class of its PyTorch twin in tests/parity, and its arguments."""
 
 TOLERANCE = 1e-3
 """Largest difference of scores from PyTorch's at which a comparison of times means something; float32."""
@@ -64,13 +49,7 @@ def main(args: Args) -> list[Row]:
     Raises:
       ValueError: unknown model, no PyTorch, or no folder of PyTorch models.
     """
-    if unknown := [name for name in args.model if name not in REFERENCES]:
-        raise ValueError(f"--model {unknown[0]}: choose among {', '.join(REFERENCES)}")
-    if find_spec("torch") is None:
-        raise ValueError("bench models: needs PyTorch (pip install 'robust_iqa_jax[parity]')")
-    if not (args.parity / "torch_resnet.py").is_file():
-        raise ValueError(f"--parity {args.parity}: not the folder tests/parity of a checkout")
-    sys.path.insert(0, str(args.parity.parent.absolute()))
+    check(args.model, args.parity)
     limits = ceilings()
     rows = collect(row for name in args.model for row in _rows(name, args))
     publish("models", "Quality models against PyTorch, at their native inputs", rows, limits, args.output)
@@ -83,28 +62,16 @@ def main(args: Args) -> list[Row]:
 
 
 def _rows(name: str, args: Args) -> Iterator[Row]:
+    pair = twin(name, args.parity)
     import torch
 
-    spec = preset(name)
-    module, kind, arguments = REFERENCES[name]
-    torch.manual_seed(0)
-    twin = getattr(importlib.import_module(f"{args.parity.name}.{module}"), kind)(*arguments).eval()
-    tensors = {key: value.numpy() for key, value in twin.state_dict().items()}
-    found, report, release = convert(tensors, spec)
-    if problems := report.problems():
-        raise ValueError(f"{name}: the twin's tensors do not fit as {release.name}: {problems}")
-    variables = jax.tree.map(jnp.asarray, {"params": found["params"], "batch_stats": found.get("batch_stats", {})})
-    net = build(spec)
-
-    def score(variables: Any, x: Array) -> Array:
-        return cast(Array, net.apply(variables, x, train=False))[:, -1]
-
+    spec, net, variables, score = pair.spec, pair.net, pair.variables, pair.score
     for batch in args.batch:
         x = _images(spec, batch)
         ours = measure(score, variables, x, repeats=args.repeats)
         y = torch.from_numpy(np.array(x)).permute(0, 3, 1, 2).contiguous()
         with torch.inference_mode():
-            expected, seconds = stopwatch(lambda y=y: twin(y), args.repeats)
+            expected, seconds = stopwatch(lambda y=y: pair.torch(y), args.repeats)
         error = _difference(ours.result, expected)
         if not error <= TOLERANCE:
             raise ValueError(f"{name}: scores differ from PyTorch's by {error:.1e} of the largest")
@@ -117,7 +84,7 @@ def _rows(name: str, args: Args) -> Iterator[Row]:
     leaf = torch.from_numpy(np.array(x)).permute(0, 3, 1, 2).contiguous().requires_grad_()
 
     def gradient() -> Any:
-        return torch.autograd.grad(_score_of(twin(leaf)).sum(), leaf)[0]
+        return torch.autograd.grad(pair.torch_score(leaf).sum(), leaf)[0]
 
     expected, seconds = stopwatch(gradient, args.repeats)
     error = _difference(ours.result, expected.permute(0, 2, 3, 1))
@@ -143,17 +110,8 @@ def _images(spec: ModelSpec, batch: int) -> Array:
     return jnp.asarray(np.random.default_rng(0).normal(size=(batch, *spec.seen_size, 3)), jnp.float32)
 
 
-def _score_of(outputs: Any) -> Any:
-    """Twins give parts with the score last, mappings of maps aside, or one mapping with "score"."""
-    if isinstance(outputs, list | tuple):
-        outputs = [part for part in outputs if not isinstance(part, dict)][-1]
-    if isinstance(outputs, dict):
-        outputs = outputs["score"]
-    return outputs.reshape(len(outputs), -1)[:, -1]
-
-
 def _difference(ours: Any, expected: Any) -> float:
-    theirs = (_score_of(expected) if not hasattr(expected, "ndim") or expected.ndim < 4 else expected).detach().numpy()
+    theirs = (score_of(expected) if not hasattr(expected, "ndim") or expected.ndim < 4 else expected).detach().numpy()
     return float(np.abs(np.asarray(ours).reshape(theirs.shape) - theirs).max() / np.abs(theirs).max())
 
 

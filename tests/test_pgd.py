@@ -6,27 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_score import WEIGHTS, gradient, images, score
 
-from robust_iqa_jax.attacks import core, pgd
-
-RNG = np.random.default_rng(0)
-WEIGHTS = RNG.normal(size=(6, 5, 3))
-MIX = RNG.normal(size=(90, 7))
-
-
-def score(x):
-    """A small non-linear score whose gradient numpy can write down: sum(tanh(vec(x) MIX)) + <x, WEIGHTS>."""
-    flat = x.reshape(x.shape[0], -1)
-    return jnp.tanh(flat @ jnp.asarray(MIX, x.dtype)).sum(1) + flat @ jnp.asarray(WEIGHTS.ravel(), x.dtype)
-
-
-def gradient(x):
-    flat = x.reshape(len(x), -1)
-    return ((1 - np.tanh(flat @ MIX) ** 2) @ MIX.T + WEIGHTS.ravel()).reshape(x.shape)
-
-
-def images(count=4, seed=1):
-    return np.random.default_rng(seed).uniform(0, 1, (count, 6, 5, 3)).astype(np.float32)
+from robust_iqa_jax.attacks import pgd
+from robust_iqa_jax.attacks.arguments import example_keys
+from robust_iqa_jax.attacks.ball import BALLS
 
 
 @pytest.mark.parametrize("direction", ["raise", "lower"])
@@ -35,7 +19,7 @@ def test_equals_the_formula_written_in_numpy(steps, direction):
     x, eps, key = images().astype(np.float64), 6 / 255, jax.random.key(3)
     sign = 1 if direction == "raise" else -1
     with jax.enable_x64(True):
-        start = core.uniform_in_ball(core.example_keys(key, 4), jnp.asarray(x), jnp.asarray(eps))
+        start = BALLS["linf"].draw(example_keys(key, 4), jnp.asarray(x), jnp.asarray(eps))
         ours = pgd(eps, steps, direction=direction)(score, key, jnp.asarray(x))
     p, size = np.asarray(start), 1.25 * eps if steps == 1 else 2.5 * eps / steps
     for _ in range(steps):
@@ -47,7 +31,7 @@ def test_equals_the_formula_written_in_numpy(steps, direction):
 def test_authors_linearity_variant_leaves_its_ball_by_one_step(steps):
     x, eps, key = images().astype(np.float64), 4 / 255, jax.random.key(3)
     with jax.enable_x64(True):
-        drawn = jax.vmap(lambda k: jax.random.uniform(k, x.shape[1:], jnp.float64))(core.example_keys(key, 4))
+        drawn = jax.vmap(lambda k: jax.random.uniform(k, x.shape[1:], jnp.float64))(example_keys(key, 4))
         ours = pgd(eps, steps, variant="authors-linearity")(score, key, jnp.asarray(x))
     p = np.asarray(drawn)
     for _ in range(steps):
@@ -155,7 +139,7 @@ def test_bad_images_are_refused_with_what_was_expected(bad, message):
         ({"eps": 0}, "eps must be above 0, got 0"),
         ({"eps": -1}, "eps must be above 0"),
         ({"steps": 0}, "steps must be above 0"),
-        ({"direction": "up"}, "unknown direction 'up'; choose one of raise, lower"),
+        ({"direction": "up"}, "unknown direction 'up'; choose one of raise, lower, opposite, change, invert"),
         ({"variant": "x"}, "unknown variant 'x'"),
     ],
 )

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.core import Attack, ScoreFunction, checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import checked_images, example_keys
+from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
 
@@ -93,20 +95,21 @@ def evaluate(
     clean = _scores(score, [batch for batch, _, _ in batches], count)
     if callable(baseline):
         baseline = _scores(baseline, [batch for batch, _, _ in batches], count)
-    attacked: dict[tuple[str, float], Scores] = {}
+    attacked: dict[tuple[str, float | None], Scores] = {}
     for attack in attacks:
         scores = []
         for batch, batch_keys, used in batches:
             scores.append(np.asarray(score(attack(scorer, batch_keys, batch)), np.float64)[:used])
             on_batch(used)
-        attacked[attack.name, float(attack.eps)] = np.concatenate(scores)
+        eps = None if attack.eps is None else float(attack.eps)
+        attacked[attack.name, eps] = np.concatenate(scores)
     return summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
 
 
 def summarise(
     model: str,
     clean: Scores,
-    attacked: dict[tuple[str, float], Scores],
+    attacked: dict[tuple[str, float | None], Scores],
     names: Sequence[str],
     *,
     mos: Scores | None = None,
@@ -118,7 +121,7 @@ def summarise(
     Args:
       model: name.
       clean: (n,) scores of the clean images.
-      attacked: (attack name, eps) -> (n,) scores under attack.
+      attacked: (attack name, eps) -> (n,) scores under attack; eps is None for an attack without a ball.
       names, mos, baseline, accuracy_pair: as in `evaluate`; baseline as clean scores.
     """
     own = Scale.of(clean if accuracy_pair is None else accuracy_pair[0], "own")
@@ -160,7 +163,8 @@ def areas(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Attack -> area over eps of every gain measure of one model's rows; attacks with a single eps are left out."""
     result = {}
     for attack in dict.fromkeys(row["attack"] for row in rows):
-        line = sorted((row for row in rows if row["attack"] == attack), key=lambda row: row["eps"])
+        line = [row for row in rows if row["attack"] == attack and row["eps"] is not None]
+        line.sort(key=lambda row: row["eps"])
         if len(line) > 1:
             eps = [row["eps"] for row in line]
             result[attack] = {name: auc_over_eps(eps, [row[name] for row in line]) for name in GAINS}

@@ -24,7 +24,7 @@ def tradeoff(rows: Sequence[Row], models: dict[str, Row], path: Path) -> None:
     Right: AbsGain against attack size. Models by colour and marker, attacks by filling and line style.
 
     Args:
-      rows: one a model, attack and eps.
+      rows: one a model, attack and eps; attacks without a ball (eps None) have no curve.
       models: facts by model name, with "srocc" (None draws the curves only).
       path: PNG file, replaced atomically.
     """
@@ -35,14 +35,14 @@ def tradeoff(rows: Sequence[Row], models: dict[str, Row], path: Path) -> None:
         colour, marker = COLOURS[m % len(COLOURS)], MARKERS[m % len(MARKERS)]
         for a, attack in enumerate(attacks):
             line = [row for row in rows if row["model"] == name and row["attack"] == attack]
-            line.sort(key=lambda row: row["eps"])
             gains = [row["abs_gain_baseline_range"] for row in line]
             if not gains:
                 continue
             face = colour if a % 2 else "white"
+            sized = sorted((row["eps"], row["abs_gain_baseline_range"]) for row in line if row["eps"] is not None)
             curves.plot(
-                [255 * row["eps"] for row in line],
-                gains,
+                [255 * eps for eps, _ in sized],
+                [gain for _, gain in sized],
                 color=colour,
                 linestyle=STYLES[a % len(STYLES)],
                 marker=marker,

@@ -102,8 +102,10 @@ def range_sentences(models: dict[str, Row]) -> list[str]:
     return sentences
 
 
-def eps_text(eps: float) -> str:
-    """ "4/255" where the size is a whole number of grey levels."""
+def eps_text(eps: float | None) -> str:
+    """ "4/255" where the size is a whole number of grey levels; "-" for an attack without a ball."""
+    if eps is None:
+        return "-"
     levels = eps * 255
     return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-4 else f"{eps:.5f}"
 
