@@ -7,6 +7,8 @@ from jax.errors import KeyReuseError
 from quick_models import quick_jit
 
 from robust_iqa_jax.attacks import pgd
+from robust_iqa_jax.attacks.arguments import example_keys
+from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig, attacked_images
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 
@@ -25,6 +27,16 @@ def test_pgd_uses_each_key_once(variant):
         x = jnp.full((2, 4, 4, 3), 0.5)
         adversarial = pgd(4 / 255, 2, variant=variant)(lambda v: v.sum((1, 2, 3)), jax.random.key(0), x)
     assert adversarial.shape == x.shape
+
+
+def test_adversarial_training_uses_each_key_once():
+    with jax.debug_key_reuse(True):
+        x, mos = jnp.full((2, 4, 4, 3), 0.5), jnp.zeros(2)
+        outputs = lambda v: v.sum((1, 2, 3))[:, None]  # noqa: E731
+        loss = lambda outputs, mos: jnp.mean((outputs[:, -1] - mos) ** 2)  # noqa: E731
+        config = AdversarialConfig(start="uniform")
+        attacked = attacked_images(config, outputs, loss, example_keys(jax.random.key(0), 2), x, mos)
+    assert attacked.shape == x.shape
 
 
 @pytest.mark.usefixtures("shallow")

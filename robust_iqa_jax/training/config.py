@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.training.losses import LossName
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,14 @@ class TrainConfig:
     """Backbone's rate as a share of learning_rate."""
     decay: Literal["steps", "cosine"] = "steps"
     """The rates fall tenfold at each third of the run (the papers), or to zero along half a cosine."""
+    loss: LossName | None = None
+    """Loss of the scores; the one that the architecture was published with where not given."""
+    monotonicity: float = 0.0
+    """Weight of the monotonicity term beside it; LinearityIQA's code suggests 0.1."""
+    gradient_norm: GradientNormConfig | None = None
+    """NT: the gradient of the score in the pixels is penalised."""
+    adversarial: AdversarialConfig | None = None
+    """AT: each batch is attacked, and trained on with labels lowered by the damage."""
     train_from: str | None = None
     """First feature map of the backbone whose layers are trained; the layers before it keep their weights (faster)."""
     cache_frozen: bool = False

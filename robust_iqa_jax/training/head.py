@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.layers.linearity_head import LinearityHead
 from robust_iqa_jax.training.losses import linearity_iqa_loss
+from robust_iqa_jax.training.objectives import OutputLoss
 
 BATCH = 64
 RATE = 1e-3
@@ -24,6 +25,7 @@ def fit_head(
     scores: Float[np.ndarray, " n"],
     epochs: float,
     key: Array,
+    loss: OutputLoss = linearity_iqa_loss,
 ) -> dict[str, Any]:
     """Variables whose head is fitted to the features by Adam in batches of 64, the rate cut tenfold at each third.
 
@@ -36,6 +38,7 @@ def fit_head(
       scores: (n,) opinion scores.
       epochs: passes over the photos.
       key: of the order of the photos.
+      loss: of the head's outputs (n, taps + 1) against the scores.
 
     Returns:
       new variables.
@@ -52,12 +55,12 @@ def fit_head(
     def step(carry: tuple[Any, Any, Any], index: Array) -> tuple[tuple[Any, Any, Any], None]:
         params, batch_stats, state = carry
 
-        def loss(params: Any) -> tuple[Array, Any]:
+        def loss_of(params: Any) -> tuple[Array, Any]:
             own = {"params": params, "batch_stats": batch_stats}
             outputs, updated = head.apply(own, [x[index] for x in taps], train=True, mutable=["batch_stats"])
-            return linearity_iqa_loss(outputs, targets[index]), updated["batch_stats"]
+            return loss(outputs, targets[index]), updated["batch_stats"]
 
-        (_, batch_stats), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        (_, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
         updates, state = optimizer.update(gradient, state)
         return (optax.apply_updates(params, updates), batch_stats, state), None
 

@@ -1,6 +1,7 @@
 """The training loop: config and photos in, calibrated Scorer and work folder out; reads top to bottom.
 Interrupted at any moment it goes on where the last checkpoint stands when it is called again."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from robust_iqa_jax.training.features import outputs_from, pooled_features
 from robust_iqa_jax.training.frozen_maps import frozen_map, frozen_maps
 from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.metrics_log import MetricsLog
+from robust_iqa_jax.training.objectives import output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.resume import RunCheckpoints
@@ -87,7 +89,7 @@ def train(
         size = load(0).shape[1:3]
     augment = crop_and_flip(size, _crop(config), config.flip)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment)
-    step = make_step(config, optimizer)
+    step = make_step(_with_label_range(config, photos.scores), optimizer)
     with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
         restored = checkpoints.restore(state)
         if restored is not None:
@@ -96,7 +98,7 @@ def train(
         elif config.head_epochs:
             features = pooled_features(config, variables, load, len(photos))
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
-            variables = fit_head(variables, features, photos.scores, config.head_epochs, key)
+            variables = fit_head(variables, features, photos.scores, config.head_epochs, key, output_loss(config))
             state = init_state(variables, optimizer, masks)
         start = int(state.step)
         with MetricsLog(workdir, start) as log:
@@ -132,10 +134,14 @@ def check(config: TrainConfig, photos: int) -> None:
                 raise ValueError(
                     f"--{option.replace('_', '-')}: only LinearityIQA has it, not {config.model.architecture}"
                 )
+    output_loss(config)
     part_labels(config, {})
     l2_filter_masks({}, config.prune)
     check_batch_size(photos, config.batch_size)
     if config.cache_frozen:
+        for option in ("gradient_norm", "adversarial"):
+            if getattr(config, option) is not None:
+                raise ValueError(f"--cache-frozen: cached maps have no pixels for {option}; drop one of the two")
         frozen_map(config)
     else:
         crop_and_flip(config.model.input_size, _crop(config), config.flip)
@@ -166,16 +172,30 @@ def _crop(config: TrainConfig) -> int | None:
     return config.crop or (None if config.model.crops is None else config.model.crops.side)
 
 
+def _with_label_range(config: TrainConfig, scores: np.ndarray) -> TrainConfig:
+    """The configuration with the training labels' extremes where adversarial training is left to find them."""
+    if config.adversarial is None or config.adversarial.label_range is not None:
+        return config
+    ends = float(np.min(scores)), float(np.max(scores))
+    return dataclasses.replace(config, adversarial=dataclasses.replace(config.adversarial, label_range=ends))
+
+
 def _claim(config: TrainConfig, workdir: Path) -> None:
-    """Write config.json, or check that the one found is the same run's (where it is written does not matter)."""
+    """Write config.json, or check that the one found is the same run's (where it is written does not matter).
+
+    A field that the file lacks is one that is younger than the run, which had what is now its default.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "config.json"
-    fields = {name: value for name, value in config.to_json().items() if name != "workdir"}
-    text = json.dumps(fields, indent=2) + "\n"
-    if path.exists() and path.read_text() != text:
-        found = json.loads(path.read_text())
-        changed = [name for name, value in json.loads(text).items() if found.get(name) != value]
-        raise ValueError(
-            f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
-        )
-    path.write_text(text)
+    own, defaults = (
+        {name: value for name, value in json.loads(json.dumps(c.to_json())).items() if name != "workdir"}
+        for c in (config, TrainConfig())
+    )
+    if path.exists():
+        found = defaults | json.loads(path.read_text())
+        changed = [name for name in own if own[name] != found[name]]
+        if changed:
+            raise ValueError(
+                f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
+            )
+    path.write_text(json.dumps(own, indent=2) + "\n")

@@ -1,7 +1,8 @@
-"""The loss that each architecture is trained with, as its paper has it, from a module and a batch.
+"""The loss that each architecture is trained with, from a module and a batch: its paper's, or the one of the run.
 Sources: arXiv 2008.03889 (LinearityIQA), 1910.06180 (KonCept512), 2108.06858 (TReS), REFERENCE 2.4 (the others)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -9,8 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.training.losses import linearity_iqa_loss
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.losses import LOSSES, LossName, monotonicity, total_loss
 from robust_iqa_jax.training.tres_loss import self_consistency, tres_loss
+
+OutputLoss = Callable[[Float[Array, "n outputs"], Float[Array, " n"]], Float[Array, ""]]
 
 
 class Objective(Protocol):
@@ -38,14 +42,14 @@ class Objective(Protocol):
         ...
 
 
-def _of_outputs(loss: Callable[[Array, Array], Array]) -> Objective:
-    def objective(
+def _of_outputs(loss: OutputLoss) -> Objective:
+    def of_batch(
         module: nn.Module, variables: dict[str, Any], x: Array, mos: Array, rngs: dict[str, Array], **options: Any
     ) -> tuple[Array, dict[str, Any]]:
         outputs, moved = module.apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"], **options)
         return loss(outputs, mos), dict(moved)
 
-    return objective
+    return of_batch
 
 
 def _tres(
@@ -66,21 +70,42 @@ def _tres(
     }
 
 
-def squared_error(outputs: Float[Array, "n k"], mos: Float[Array, " n"]) -> Float[Array, ""]:
-    """Mean of (score - mos)^2."""
-    return jnp.mean((outputs[:, -1] - mos) ** 2)
-
-
-def absolute_error(outputs: Float[Array, "n k"], mos: Float[Array, " n"]) -> Float[Array, ""]:
-    """Mean of |score - mos|."""
-    return jnp.mean(jnp.abs(outputs[:, -1] - mos))
-
-
-OBJECTIVES: dict[str, Objective] = {
-    "linearity": _of_outputs(linearity_iqa_loss),
-    "koncept512": _of_outputs(squared_error),
-    "tres": _tres,
-    "hyperiqa": _of_outputs(absolute_error),
-    "dbcnn": _of_outputs(squared_error),
-    "maniqa": _of_outputs(squared_error),
+PUBLISHED: dict[str, LossName] = {
+    "linearity": "norm-in-norm",
+    "koncept512": "squared",
+    "tres": "absolute",
+    "hyperiqa": "absolute",
+    "dbcnn": "squared",
+    "maniqa": "squared",
 }
+"""Loss of the scores that each architecture was published with; TReS adds terms of its own (tres_loss.py)."""
+
+
+def output_loss(config: TrainConfig) -> OutputLoss:
+    """Loss of a batch's outputs: config.loss or the published one, and config.monotonicity times that term.
+
+    Raises:
+      ValueError: unknown loss, or one chosen for TReS.
+    """
+    if config.model.architecture == "tres" and (config.loss is not None or config.monotonicity):
+        raise ValueError("--loss, --monotonicity: TReS is trained with a loss of its own; leave them out")
+    if config.loss is not None and config.loss not in LOSSES:
+        raise ValueError(f"--loss {config.loss}: not a loss; choose one of {', '.join(LOSSES)}")
+    plain = LOSSES[config.loss or PUBLISHED[config.model.architecture]]
+    if not config.monotonicity:
+        return partial(total_loss, plain)
+
+    def ordered(predictions: Array, mos: Array) -> Array:
+        return plain(predictions, mos) + config.monotonicity * monotonicity(predictions, mos)
+
+    return partial(total_loss, ordered)
+
+
+def objective(config: TrainConfig) -> Objective:
+    """The run's objective.
+
+    Raises:
+      ValueError: as `output_loss`.
+    """
+    loss = output_loss(config)
+    return _tres if config.model.architecture == "tres" else _of_outputs(loss)

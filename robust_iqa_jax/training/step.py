@@ -1,5 +1,5 @@
 """The training step: one pure function from state and batch to state and metrics, jitted once.
-Masks of a pruned model act inside it, so that pruned filters stay at zero (arXiv 2506.04951, fine-tuning)."""
+Inside it act masks of a pruned model (arXiv 2506.04951), gradient-norm regularisation and adversarial training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Float16, Int, UInt8
 
+from robust_iqa_jax.attacks.arguments import example_keys
+from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
+from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig, gradient_norm_penalty, gradient_norms
 from robust_iqa_jax.defenses.pruning import Masks, apply_masks
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.frozen_maps import frozen_map
-from robust_iqa_jax.training.objectives import OBJECTIVES
+from robust_iqa_jax.training.objectives import objective, output_loss
 from robust_iqa_jax.training.optimizer import stop_frozen
 
 
@@ -55,34 +58,74 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
     """The jitted step of a run; it gives its input state's memory to the output.
 
     Returns:
-      (state, inputs, scores float32 (b,)) -> (state, {"loss", "gradient_norm"}); inputs are uint8 photos (b, h, w, 3),
-      or float16 maps of the frozen part (b, h, w, c) with config.cache_frozen.
+      (state, inputs, scores float32 (b,)) -> (state, metrics); inputs are uint8 photos (b, h, w, 3), or float16 maps of
+      the frozen part (b, h, w, c) with config.cache_frozen. Metrics: "loss", "gradient_norm" (of the parameters); with
+      config.gradient_norm "gradient_penalty", a part of the loss once it is weighed; with config.adversarial
+      "label_penalty", the mean amount by which labels of attacked images were lowered.
     """
     module = build(config.model)
-    dropout_key = jax.random.fold_in(jax.random.key(config.seed), 2)  # 1 is the head's
-    objective, options = OBJECTIVES[config.model.architecture], {}
+    run_key = jax.random.key(config.seed)
+    dropout_key, attack_key = (jax.random.fold_in(run_key, i) for i in (2, 3))  # 1 is the head's
+    task, scores_loss, options = objective(config), output_loss(config), {}
     start = frozen_map(config) if config.cache_frozen else None
     if config.model.architecture == "linearity":
         options = {"train_backbone_stats": config.backbone_stats == "batch", "start": start}
+    penalised, adversarial = config.gradient_norm, config.adversarial
 
-    def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, scores: Array) -> tuple[Array, Any]:
+    def seen(inputs: Array) -> Array:
+        """What the network reads, of [0,1] pixels or of maps."""
+        return normalise(config.model, inputs) if start is None else inputs
+
+    def rngs(state: TrainState) -> dict[str, Array]:
+        return {"dropout": jax.random.fold_in(dropout_key, state.step)}
+
+    def outputs_of(variables: Any, x: Array, statistics: str, state: TrainState) -> Array:
+        """Outputs of a pass that leaves the running averages alone."""
+        train = statistics == "batch"
+        return cast(Array, module.apply(variables, x, train=train, rngs=rngs(state) if train else None, **options))
+
+    def attacked(state: TrainState, pixels: Array, mos: Array) -> tuple[Array, Array, dict[str, Array]]:
+        """The batch to train on, and what it reports: the one given, or an attacked one."""
+        if adversarial is None:
+            return pixels, mos, {}
+        variables = {"params": apply_masks(state.params, state.masks), "batch_stats": state.batch_stats}
+        statistics = adversarial.statistics
+        outputs = lambda images: outputs_of(variables, seen(images), statistics, state)  # noqa: E731
+        keys = example_keys(jax.random.fold_in(attack_key, state.step), pixels.shape[0])
+        pixels, mos, lowered = adversarial_batch(adversarial, outputs, scores_loss, keys, pixels, mos)
+        return pixels, mos, {"label_penalty": lowered}
+
+    def penalty(nt: GradientNormConfig, variables: Any, pixels: Array, state: TrainState) -> Array:
+        in_pixels = nt.space == "pixels"
+
+        def score(variables: Any, images: Array) -> Array:
+            x = seen(images) if in_pixels else images
+            return outputs_of(variables, x, nt.statistics, state)[:, -1]
+
+        images = pixels if in_pixels else seen(pixels)
+        return gradient_norm_penalty(gradient_norms(score, variables, images, nt.h, nt.relative))
+
+    def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, mos: Array) -> tuple[Array, Any]:
         used = apply_masks(stop_frozen(config, params), state.masks)
-        rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
         variables = {"params": used, "batch_stats": state.batch_stats}
-        loss, moved = objective(module, variables, inputs, scores, rngs, **options)
-        return loss, moved.get("batch_stats", {})
+        loss, moved = task(module, variables, seen(inputs), mos, rngs(state), **options)
+        metrics = {}
+        if penalised is not None:
+            metrics = {"gradient_penalty": penalty(penalised, variables, inputs, state)}
+            loss += penalised.weight * metrics["gradient_penalty"]
+        return loss, (moved.get("batch_stats", {}), metrics)
 
     @partial(jax.jit, donate_argnums=0)
     def step(
         state: TrainState, inputs: UInt8[Array, "b h w 3"] | Float16[Array, "b h w c"], scores: Float[Array, " b"]
     ) -> tuple[TrainState, dict[str, Array]]:
         x = inputs.astype(jnp.float32)
-        x = normalise(config.model, x / 255) if start is None else x
-        (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, x, scores)
+        x, mos, reported = attacked(state, x / 255 if start is None else x, scores)
+        (loss, (batch_stats, more)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, x, mos)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
         params = apply_masks(updated, state.masks)
-        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
+        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), **reported, **more}
         return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks), metrics
 
     return step

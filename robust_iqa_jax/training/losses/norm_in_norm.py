@@ -1,11 +1,10 @@
-"""Norm-in-norm loss of LinearityIQA.
+"""Norm-in-norm loss of LinearityIQA, and its best known case, the loss that linear correlation induces.
 Source: Li, Jiang & Jiang 2020 (arXiv 2008.03889), lidq92/LinearityIQA IQAloss.py."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-AUXILIARY_WEIGHT = 0.1
-"""Weight of each tap's auxiliary score in the total loss; the score itself has weight 1."""
+from robust_iqa_jax.training.losses.arguments import check_pair
 
 
 def norm_in_norm(
@@ -29,7 +28,11 @@ def norm_in_norm(
 
     Returns:
       scalar in [0, 1] for p >= 1; 0 where n = 1.
+
+    Raises:
+      ValueError: shapes differ or are not (n,).
     """
+    check_pair("norm_in_norm", predictions, targets)
     n = predictions.shape[0]
     if n == 1:
         return jnp.zeros((), predictions.dtype)
@@ -54,15 +57,14 @@ def _normalised(y: Array, q: float) -> Array:
     return centred / (1e-8 + norm)
 
 
-def linearity_iqa_loss(outputs: Float[Array, "n taps+1"], targets: Float[Array, " n"]) -> Float[Array, ""]:
-    """Total loss of LinearityIQA: norm-in-norm of the score plus AUXILIARY_WEIGHT times that of each auxiliary score.
+def linearity(
+    predictions: Float[Array, " n"], targets: Float[Array, " n"], alpha: tuple[float, float] = (1.0, 0.0)
+) -> Float[Array, ""]:
+    """Linearity-induced loss: mean squared difference of z-scores, over 4; with rho = PLCC it is
 
-    Args:
-      outputs: (n, taps + 1), auxiliary scores first, the score last.
-      targets: (n,) opinion scores.
+    (alpha0 (1 - rho) / 2 + alpha1 (1 - rho^2) / 4) / (alpha0 + alpha1).
 
-    Returns:
-      scalar.
+    LinearityIQA's code states it with z-scores (IQAloss.py); it is norm-in-norm with p = q = 2, since a z-score is
+    sqrt(n) times the normalised value. Arguments and errors as there.
     """
-    auxiliary = [norm_in_norm(outputs[:, i], targets) for i in range(outputs.shape[1] - 1)]
-    return norm_in_norm(outputs[:, -1], targets) + AUXILIARY_WEIGHT * jnp.sum(jnp.stack(auxiliary))
+    return norm_in_norm(predictions, targets, 2.0, 2.0, alpha)

@@ -1,0 +1,148 @@
+"""Training steps with gradient-norm regularisation, adversarial training and both, on a tiny model."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import photo_tables
+import pytest
+import tiny_backbone
+from quick_models import quick_jit
+
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
+from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
+from robust_iqa_jax.models.registry import build, init, normalise
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.loop import check, train
+from robust_iqa_jax.training.optimizer import make_optimizer
+from robust_iqa_jax.training.step import init_state, make_step
+
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
+CONFIG = TrainConfig(model=SPEC, batch_size=8, learning_rate=1e-3, backbone_factor=1, decay="cosine")
+NT = GradientNormConfig(weight=3e-2, relative=True)
+AT = AdversarialConfig(label_range=(0.0, 100.0))
+RNG = np.random.default_rng(0)
+CONTRAST = RNG.uniform(0.1, 1, 8)
+PHOTOS = np.uint8(127 + 127 * CONTRAST[:, None, None, None] * RNG.uniform(-1, 1, (8, 32, 32, 3)))
+SCORES = np.float32(100 * CONTRAST)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with tiny_backbone.registered():
+        yield
+
+
+@pytest.fixture(scope="module")
+def variables(tiny):
+    return quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+
+
+def run(config, variables, steps, prune=0.0):
+    optimizer = make_optimizer(config, steps)
+    masks = l2_filter_masks(variables["params"], prune) if prune else {}
+    variables = {**variables, "params": apply_masks(variables["params"], masks)}
+    state, metrics = init_state(variables, optimizer, masks), []
+    step = quick_jit(make_step(config, optimizer).__wrapped__)  # pyright: ignore[reportFunctionMemberAccess]
+    first_stats = None
+    for _ in range(steps):
+        state, values = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        first_stats = first_stats or state.batch_stats
+        metrics.append({name: float(value) for name, value in values.items()})
+    return state, metrics, first_stats
+
+
+@pytest.fixture(scope="module")
+def plain(variables):
+    return run(CONFIG, variables, 30)
+
+
+@pytest.fixture(scope="module")
+def regularised(variables):
+    return run(dataclasses.replace(CONFIG, gradient_norm=NT), variables, 30)
+
+
+def relative_gradient(state):
+    """Mean l1 norm of the gradient in normalised values, in standard deviations of the scores."""
+    module, trained = build(SPEC), {"params": state.params, "batch_stats": state.batch_stats}
+    score = lambda x: module.apply(trained, x, train=False)[:, -1]  # noqa: E731
+    x = normalise(SPEC, jnp.asarray(PHOTOS, jnp.float32) / 255)
+    gradient = quick_jit(jax.grad(lambda x: score(x).sum()))(x)
+    return float(jnp.abs(gradient).sum((1, 2, 3)).mean() / quick_jit(score)(x).std())
+
+
+def test_the_penalty_is_a_part_of_the_loss_and_leaves_running_averages_alone(plain, regularised):
+    first, other = regularised[1][0], plain[1][0]
+    assert first["gradient_penalty"] > 0
+    assert first["loss"] == pytest.approx(other["loss"] + NT.weight * first["gradient_penalty"], rel=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), plain[2], regularised[2])
+
+
+def test_regularised_scores_have_a_smaller_gradient_than_plain_ones(plain, regularised):
+    assert relative_gradient(regularised[0]) < 0.8 * relative_gradient(plain[0])
+    assert regularised[1][-1]["loss"] < regularised[1][0]["loss"]
+    assert all(np.isfinite(list(values.values())).all() for values in regularised[1])
+
+
+def test_both_go_together_with_the_block_and_with_masks():
+    spec = dataclasses.replace(SPEC, block=BlockSpec(at="first", mid_channels=4))
+    config = dataclasses.replace(
+        CONFIG,
+        model=spec,
+        loss="linearity",
+        monotonicity=0.1,
+        gradient_norm=GradientNormConfig(space="pixels", statistics="batch"),
+        adversarial=dataclasses.replace(AT, start="uniform", aim="change", statistics="batch", keep_clean=False),
+    )
+    state, metrics, _ = run(config, quick_jit(init, static_argnums=0)(spec, jax.random.key(1)), 4, prune=0.25)
+    assert set(metrics[0]) == {"loss", "gradient_norm", "gradient_penalty", "label_penalty"}
+    assert all(np.isfinite(list(values.values())).all() for values in metrics)
+    for path, mask in state.masks.items():
+        leaf = state.params
+        for name in path.split("/"):
+            leaf = leaf[name]
+        assert not np.asarray(leaf)[..., np.asarray(mask) == 0].any()
+    assert any((np.asarray(mask) == 0).any() for mask in state.masks.values())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    return split_photos(open_photos(photo_tables.write_photo_table(folder, count=8, side=40)), "test")[0]
+
+
+def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(photos, tmp_path):
+    config = dataclasses.replace(CONFIG, steps=2, batch_size=4, adversarial=AdversarialConfig(), loss="ranking")
+    train(config, photos, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["loss"]) and 0 < line["label_penalty"] < 18 for line in lines)  # labels 82 to 100
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["adversarial"]["label_range"] is None
+    del written["monotonicity"]  # as a run has it that is older than the field
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    train(config, photos, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["monotonicity"] == 0
+    with pytest.raises(ValueError, match="holds a run with other monotonicity, adversarial; choose another"):
+        train(dataclasses.replace(config, adversarial=None, monotonicity=0.1), photos, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cache_frozen": True, "gradient_norm": NT}, "--cache-frozen: cached maps have no pixels for gradient_norm"),
+        ({"cache_frozen": True, "adversarial": AT}, "--cache-frozen: cached maps have no pixels for adversarial"),
+        ({"loss": "cross-entropy"}, "--loss cross-entropy: not a loss; choose one of norm-in-norm, "),
+        (
+            {"loss": "absolute", "model": ModelSpec("tres", "resnet50", ())},
+            "--loss, --monotonicity: TReS is trained with a loss of its own",
+        ),
+    ],
+)
+def test_combinations_that_cannot_work_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        check(dataclasses.replace(CONFIG, **changes), 8)
