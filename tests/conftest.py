@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax
 import pytest
 
 SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -14,6 +15,14 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real data at {SHARED}; set RIQA_SHARED_DATA")
     return SHARED
+
+
+@pytest.fixture
+def hardly_optimised():
+    """Compiles in a fraction of the time; for small programs that run a few times."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
