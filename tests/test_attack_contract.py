@@ -31,7 +31,7 @@ ATTACKS = [
     attacks.apgd(0.9, 5, norm="l2", restarts=2),
     attacks.carlini_wagner(1.0, 5, searches=2),
     attacks.stadv(2, optimizer="adam"),
-    attacks.korhonen(3, eps=0.1),
+    attacks.korhonen(0.1, 3),
     attacks.madc(),
     attacks.color_curves(3),
     attacks.square(0.3, 40),
