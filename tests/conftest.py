@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
 import pytest
 
 SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -62,6 +63,14 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
     monkeypatch.setitem(LAYERS, "resnet10", ((1, 1, 1, 1), 0, 64, 1))
     return torch
+
+
+@pytest.fixture(scope="module")
+def hardly_optimised() -> Iterator[None]:
+    """Compiles in a fraction of the time; for small programs that run a few times."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -212,7 +212,7 @@ def test_a_universal_attack_is_fitted_on_other_images_and_written_down(folder, c
     adversarial = np.asarray(Image.open(tmp_path / "cat.png"))
     np.testing.assert_allclose(adversarial, np.clip(clean + universal, 0, 1) * 255, atol=0.51)
     shown = np.asarray(Image.open(tmp_path / "universal.png")).astype(int) - 128
-    assert np.corrcoef(shown.ravel(), universal.ravel())[0, 1] > 0.95
+    assert np.corrcoef(shown.ravel(), universal.ravel())[0, 1] > 0.99
 
 
 def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):

@@ -8,6 +8,8 @@ from small_score import images, score
 
 from robust_iqa_jax.attacks.masking import dead_gradients, gradient_masking
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 KEY = jax.random.key(0)
 
 

@@ -8,6 +8,8 @@ from small_score import gradient, images, score
 
 from robust_iqa_jax.attacks.nes import NES
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 KEY = jax.random.key(4)
 
 

@@ -9,6 +9,8 @@ from scipy import stats
 from robust_iqa_jax.attacks.noise import GaussianNoise, UniformNoise
 from robust_iqa_jax.attacks.quantise import Quantise
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 KEY = jax.random.key(0)
 EPS = 8 / 255
 GREY = jnp.full((2, 64, 64, 3), 0.5)

@@ -8,6 +8,8 @@ from small_score import WEIGHTS, images, score
 
 from robust_iqa_jax.attacks.square import SEARCHES, Square, _bump, share_at
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 KEY = jax.random.key(4)
 
 

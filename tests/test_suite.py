@@ -10,6 +10,8 @@ from robust_iqa_jax.attacks.objective import objective
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.attacks.suite import AttackSuite
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 KEY = jax.random.key(2)
 
 

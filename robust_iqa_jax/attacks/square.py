@@ -67,7 +67,7 @@ class Square(Attack):
         fold = jax.vmap(jax.random.fold_in, (0, None))
 
         def asked(proposed: Images) -> tuple[Array, Images]:
-            inside = ball.finish(images, proposed - images, eps)
+            inside = ball.finish(images, (proposed - images).astype(images.dtype), eps)
             return wanted(inside), inside
 
         def query(i: Array, best: tuple[Array, Images]) -> tuple[Array, Images]:

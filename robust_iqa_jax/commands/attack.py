@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Real, UInt8
 from PIL import Image
 
 from robust_iqa_jax.attacks import registry
@@ -151,19 +151,20 @@ def _fit(attack: Any, scorer: Scorer, key: Array, images: list[np.ndarray], fold
         )  # fmt: skip
     perturbation: Float[np.ndarray, "h w c"] = np.asarray(found.eps * found.pattern, np.float32)
     np.save(folder / "universal.npy", perturbation)
-    picture, gain = difference_picture(np.round(perturbation * 255).astype(int))
+    picture, gain = difference_picture(perturbation * 255)
     Image.fromarray(picture).save(folder / "universal.png")
     out.print(f"{folder / 'universal.npy'}: fitted on {len(images)} images; universal.png shows it {gain} times larger")
     return found
 
 
-def difference_picture(levels: Int[np.ndarray, "h w c"]) -> tuple[UInt8[np.ndarray, "h w c"], int]:
+def difference_picture(levels: Real[np.ndarray, "h w c"]) -> tuple[UInt8[np.ndarray, "h w c"], int]:
     """A change in grey levels as a picture, 128 + gain * levels, and the gain: the largest whole one that fits.
 
     Changes of more than 127 levels, at gain 1, are cut off.
     """
-    gain = max(127 // max(int(np.abs(levels).max()), 1), 1)
-    return np.clip(128 + gain * levels, 0, 255).astype(np.uint8), gain
+    largest = float(np.abs(levels).max())
+    gain = max(int(127 / largest), 1) if largest > 0 else 1
+    return np.clip(np.round(128 + gain * levels), 0, 255).astype(np.uint8), gain
 
 
 def _free_stem(stem: str, index: int, taken: set[str]) -> str:
