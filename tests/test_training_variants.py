@@ -48,7 +48,7 @@ def run(config, variables, steps, prune=0.0):
     masks = l2_filter_masks(variables["params"], prune) if prune else {}
     variables = {**variables, "params": apply_masks(variables["params"], masks)}
     state, metrics = init_state(variables, optimizer, masks), []
-    step = quick_jit(make_step(config, optimizer).__wrapped__)  # pyright: ignore[reportFunctionMemberAccess]
+    step = quick_jit(make_step(config, optimizer))
     first_stats = None
     for _ in range(steps):
         state, values = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))

@@ -39,14 +39,14 @@ def checked_images(images: Any) -> Images:
     return images
 
 
-def example_keys(key: Array, count: int) -> Array:
-    """One key an image: `key` folded with each index, or the n keys given.
+def example_keys(key: Array, count: int, first: Array | int = 0) -> Array:
+    """One key an image: `key` folded with each index, counted from `first`, or the n keys given.
 
     Raises:
       ValueError: an array of keys of another length.
     """
     if key.ndim == 0:
-        return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count))
+        return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(count))
     if key.shape != (count,):
         raise ValueError(f"attack: one key or {count} keys (one an image) expected, got {key.shape}")
     return key

@@ -68,6 +68,7 @@ def training_batches(
     seed: int,
     augment: Augment,
     threads: int = 2,
+    part: tuple[int, int] = (0, 1),
 ) -> "grain.DatasetIterator[dict[str, Any]]":
     """Endless batches {"inputs": (b, ...), "scores": float32 (b,)}, reshuffled every epoch.
 
@@ -78,20 +79,26 @@ def training_batches(
       seed: of order and augmentation.
       augment: (what `load` gives, generator of this photo and epoch) -> one input.
       threads: reading threads.
+      part: (i, n): of every batch only the i-th of n equal parts, for process i of n. All processes together read each
+        photo once and see what one process would.
 
     Returns:
       iterator with `get_state` and `set_state`.
 
     Raises:
-      ValueError: fewer photos than a batch.
+      ValueError: fewer photos than a batch, or a batch that has no n equal parts.
     """
+    process, processes = part
+    if batch_size % processes:
+        raise ValueError(f"--batch-size {batch_size}: no multiple of the {processes} processes")
     check_batch_size(len(scores), batch_size)
 
     def read(i: int, rng: np.random.Generator) -> dict[str, Any]:
         return {"inputs": augment(load(i), rng), "scores": np.float32(scores[i])}
 
     dataset = grain.MapDataset.range(len(scores)).seed(seed).shuffle().repeat().random_map(read)
-    batched = dataset.batch(batch_size, drop_remainder=True)
+    parts = dataset.batch(batch_size // processes, drop_remainder=True)
+    batched = parts if processes == 1 else parts.slice(slice(process, None, processes))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
     return iter(batched.to_iter_dataset(options))
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.axis import gathered
+
 Space = Literal["pixels", "normalised"]
 Statistics = Literal["running", "batch"]
 
@@ -73,6 +75,7 @@ def gradient_norms(
     images: Float[Array, "n h w c"],
     h: float,
     relative: bool = False,
+    axis_name: str | None = None,
 ) -> Float[Array, " n"]:
     """D = (f(x + h v) - f(x)) / h along v = sign(grad_x f(x)): the l1 norm of each image's gradient, to first order.
 
@@ -87,6 +90,7 @@ def gradient_norms(
       h: length of the difference.
       relative: divide by the standard deviation of f(x) over the batch, through which gradients flow: D does not
         change when all scores are scaled alike.
+      axis_name: mapped axis over which the batch is spread, None for one device.
 
     Returns:
       (n,), in score points (or standard deviations) a unit of x; negative only where h is too long for the first order.
@@ -94,7 +98,7 @@ def gradient_norms(
     Raises:
       ValueError: relative with a single image.
     """
-    if relative and images.shape[0] < 2:
+    if relative and images.shape[0] < 2 and axis_name is None:
         raise ValueError("gradient_norm: relative needs batches of two images or more; enlarge --batch-size")
     constant = jax.lax.stop_gradient(params)
     v = jnp.sign(jax.grad(lambda x: score(constant, x).sum())(images))
@@ -102,7 +106,7 @@ def gradient_norms(
     norms = (score(params, images + h * v) - clean) / h
     if not relative:
         return norms
-    return norms / jnp.sqrt(clean.var() + jnp.finfo(clean.dtype).tiny)
+    return norms / jnp.sqrt(gathered(clean, axis_name).var() + jnp.finfo(clean.dtype).tiny)
 
 
 def gradient_norm_penalty(norms: Float[Array, " n"]) -> Float[Array, ""]:

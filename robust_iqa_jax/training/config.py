@@ -10,6 +10,7 @@ from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.losses import LossName
+from robust_iqa_jax.training.parallel import Mode
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class TrainConfig:
     """Checkpoint whose weights the run starts from, in place of ImageNet's."""
     prune: float = 0.0
     """Share of filters per convolution to prune (l2, structured) before training; masks stay during it."""
+    parallel: Mode = "none"
+    """"pmap" or "sharded": the batch is shared by all devices of all processes; "none" runs on one."""
     checkpoint_every: int = 100
     """Steps between resumable checkpoints."""
     seed: int = 19920517

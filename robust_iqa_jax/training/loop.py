@@ -5,6 +5,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from robust_iqa_jax.training.head import fit_head
 from robust_iqa_jax.training.metrics_log import MetricsLog
 from robust_iqa_jax.training.objectives import output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
+from robust_iqa_jax.training.parallel import parallel
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
@@ -72,7 +74,10 @@ def train(
       FloatingPointError: the loss is not finite.
     """
     check(config, len(photos))
-    _claim(config, workdir)
+    placed = parallel(config.parallel, config.batch_size)
+    writes = jax.process_index() == 0
+    if writes:
+        _claim(config, workdir)
     total = total_steps(config, len(photos))
     variables = initial_variables(config, photos)
     masks = l2_filter_masks(variables["params"], config.prune) if config.prune else {}
@@ -88,8 +93,8 @@ def train(
         load = frozen_maps(config, variables, photos, folder, on_photos)
         size = load(0).shape[1:3]
     augment = crop_and_flip(size, _crop(config), config.flip)
-    batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment)
-    step = make_step(_with_label_range(config, photos.scores), optimizer)
+    batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment, part=placed.part)
+    step = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
     with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
         restored = checkpoints.restore(state)
         if restored is not None:
@@ -100,20 +105,23 @@ def train(
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
             variables = fit_head(variables, features, photos.scores, config.head_epochs, key, output_loss(config))
             state = init_state(variables, optimizer, masks)
-        start = int(state.step)
-        with MetricsLog(workdir, start) as log:
+        start, state = int(state.step), placed.put_state(state)
+        with MetricsLog(workdir, start) if writes else nullcontext() as log:
             for done in range(start + 1, total + 1):
                 began = time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - began
-                state, metrics = step(state, batch["inputs"], batch["scores"])
-                values = {name: float(value) for name, value in metrics.items()}
+                state, metrics = step(state, *placed.put_batch(batch["inputs"], batch["scores"]))
+                values = {name: float(value) for name, value in placed.get(metrics).items()}
                 values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
                 if not np.isfinite(values["loss"]):
                     raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
-                log.write(done, values)
-                checkpoints.save(state, batches.get_state(), force=done == total)
+                if log is not None:
+                    log.write(done, values)
+                if done == total or checkpoints.due(done):
+                    checkpoints.save(placed.get(state), batches.get_state(), force=done == total)
                 on_step(done, total, values)
+    state = jax.tree.map(jnp.asarray, placed.get(state))
     trained = {"params": state.params, "batch_stats": state.batch_stats}
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     if config.model.architecture == "linearity":
@@ -121,7 +129,8 @@ def train(
     else:
         outputs = predict(scorer, photos)
     scorer = calibrate(scorer, outputs, photos.scores)
-    checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
+    if writes:
+        checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
     return scorer
 
 
@@ -138,6 +147,7 @@ def check(config: TrainConfig, photos: int) -> None:
     part_labels(config, {})
     l2_filter_masks({}, config.prune)
     check_batch_size(photos, config.batch_size)
+    parallel(config.parallel, config.batch_size)
     if config.cache_frozen:
         for option in ("gradient_norm", "adversarial"):
             if getattr(config, option) is not None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.axis import averaged, gathered
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.losses import LOSSES, LossName, monotonicity, total_loss
 from robust_iqa_jax.training.tres_loss import self_consistency, tres_loss
@@ -53,7 +54,14 @@ def _of_outputs(loss: OutputLoss) -> Objective:
 
 
 def _tres(
-    module: nn.Module, variables: dict[str, Any], x: Array, mos: Array, rngs: dict[str, Array], **options: Any
+    module: nn.Module,
+    variables: dict[str, Any],
+    x: Array,
+    mos: Array,
+    rngs: dict[str, Array],
+    *,
+    axis_name: str | None = None,
+    **options: Any,
 ) -> tuple[Array, dict[str, Any]]:
     scores: list[Array] = []
     consistencies: list[Array] = []
@@ -63,11 +71,11 @@ def _tres(
             variables, images, train=True, rngs=rngs, mutable=["batch_stats"], method="both_views", **options
         )
         variables = {**variables, **moved}
-        scores.append(view.score[:, 0])
-        consistencies.append(self_consistency(view.encoded, other.encoded, view.layer4, other.layer4))
-    return tres_loss(scores[0], scores[1], consistencies[0], consistencies[1], mos), {
-        "batch_stats": variables["batch_stats"]
-    }
+        scores.append(gathered(view.score[:, 0], axis_name))
+        consistency = self_consistency(view.encoded, other.encoded, view.layer4, other.layer4)
+        consistencies.append(averaged(consistency, axis_name))
+    loss = tres_loss(scores[0], scores[1], consistencies[0], consistencies[1], gathered(mos, axis_name))
+    return loss, {"batch_stats": variables["batch_stats"]}
 
 
 PUBLISHED: dict[str, LossName] = {
@@ -81,8 +89,10 @@ PUBLISHED: dict[str, LossName] = {
 """Loss of the scores that each architecture was published with; TReS adds terms of its own (tres_loss.py)."""
 
 
-def output_loss(config: TrainConfig) -> OutputLoss:
+def output_loss(config: TrainConfig, axis_name: str | None = None) -> OutputLoss:
     """Loss of a batch's outputs: config.loss or the published one, and config.monotonicity times that term.
+
+    With axis_name each device gives its part of the batch and gets the loss of the whole; average the gradients.
 
     Raises:
       ValueError: unknown loss, or one chosen for TReS.
@@ -92,20 +102,20 @@ def output_loss(config: TrainConfig) -> OutputLoss:
     if config.loss is not None and config.loss not in LOSSES:
         raise ValueError(f"--loss {config.loss}: not a loss; choose one of {', '.join(LOSSES)}")
     plain = LOSSES[config.loss or PUBLISHED[config.model.architecture]]
-    if not config.monotonicity:
-        return partial(total_loss, plain)
 
-    def ordered(predictions: Array, mos: Array) -> Array:
+    def of_scores(predictions: Array, mos: Array) -> Array:
+        if not config.monotonicity:
+            return plain(predictions, mos)
         return plain(predictions, mos) + config.monotonicity * monotonicity(predictions, mos)
 
-    return partial(total_loss, ordered)
+    return lambda outputs, mos: total_loss(of_scores, gathered(outputs, axis_name), gathered(mos, axis_name))
 
 
-def objective(config: TrainConfig) -> Objective:
-    """The run's objective.
+def objective(config: TrainConfig, axis_name: str | None = None) -> Objective:
+    """The run's objective; axis_name as in `output_loss`.
 
     Raises:
       ValueError: as `output_loss`.
     """
-    loss = output_loss(config)
-    return _tres if config.model.architecture == "tres" else _of_outputs(loss)
+    loss = output_loss(config, axis_name)
+    return partial(_tres, axis_name=axis_name) if config.model.architecture == "tres" else _of_outputs(loss)

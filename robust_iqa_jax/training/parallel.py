@@ -1,5 +1,5 @@
 """A training step on several devices: the same per-device function under jax.pmap, or under jit over a device mesh.
-Both split the batch along one axis and keep a copy of the state on every device; see DESIGN in ARCHITECTURE.md."""
+Both split the batch along one axis and keep a copy of the state on every device; the third way is a single device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,28 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array
 
 AXIS = "batch"
 """Name of the mapped axis in the step."""
 
 Mode = Literal["none", "pmap", "sharded"]
 Tree = Any
-
-
-def gathered(x: Array, axis_name: str | None) -> Array:
-    """The values of all devices in the batch's order; x itself on one device."""
-    return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
-
-
-def averaged(tree: Tree, axis_name: str | None) -> Tree:
-    """Mean over devices; the tree itself on one device."""
-    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
-
-
-def first_index(count: int, axis_name: str | None) -> Array | int:
-    """Place of this device's first example in the whole batch, where each device has `count` of them."""
-    return 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
 
 
 @dataclass(frozen=True)
@@ -63,9 +47,7 @@ class Parallel:
         assert self.mesh is not None
         copies, parts = PartitionSpec(), PartitionSpec(AXIS)
         # check_vma off: sums over devices then differentiate as under pmap, so that one step serves both
-        mapped = jax.shard_map(
-            step, mesh=self.mesh, in_specs=(copies, parts, parts), out_specs=copies, check_vma=False
-        )
+        mapped = jax.shard_map(step, mesh=self.mesh, in_specs=(copies, parts, parts), out_specs=copies, check_vma=False)
         return jax.jit(mapped, donate_argnums=0)
 
     def put_state(self, state: Tree) -> Tree:
@@ -88,10 +70,16 @@ class Parallel:
         return tuple(jax.make_array_from_process_local_data(sharding, a) for a in arrays)
 
     def get(self, tree: Tree) -> Tree:
-        """One copy of a state or of metrics, on one device."""
+        """One copy of a state or of metrics: as it is on one device, as NumPy arrays from several."""
         if self.mode == "none":
             return tree
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0) if self.mode == "sharded" else leaf[0], tree)
+        first = 0 if self.mode == "pmap" else ...
+        return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0))[first], tree)
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """(i, n): this process reads the i-th of n parts of each batch."""
+        return jax.process_index(), jax.process_count()
 
 
 def parallel(mode: Mode, batch_size: int) -> Parallel:

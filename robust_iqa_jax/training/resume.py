@@ -18,11 +18,13 @@ class RunCheckpoints:
         options = ocp.CheckpointManagerOptions(max_to_keep=2, save_interval_steps=every)
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
+    def due(self, step: int) -> bool:
+        """Whether the interval says that a state after this step is to be saved."""
+        return self._manager.should_save(step)
+
     def save(self, state: TrainState, data_state: dict[str, Any], *, force: bool = False) -> None:
-        """Save where the interval says so, or in any case with force."""
+        """Save, whatever the interval says with force."""
         step = int(state.step)
-        if not force and not self._manager.should_save(step):
-            return
         args = ocp.args.Composite(state=ocp.args.StandardSave(vars(state)), data=ocp.args.JsonSave(data_state))
         self._manager.save(step, args=args, force=force)
 

@@ -15,6 +15,7 @@ from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig, gradient_norm_penalty, gradient_norms
 from robust_iqa_jax.defenses.pruning import Masks, apply_masks
+from robust_iqa_jax.functional.axis import averaged, first_row
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.frozen_maps import frozen_map
@@ -54,8 +55,14 @@ def init_state(variables: dict[str, Any], optimizer: optax.GradientTransformatio
     return TrainState(jnp.int32(0), params, dict(variables["batch_stats"]), optimizer.init(params), masks)
 
 
-def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> Step:
-    """The jitted step of a run; it gives its input state's memory to the output.
+def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis_name: str | None = None) -> Step:
+    """The step of a run, a pure function of one device; training.parallel makes a program of it.
+
+    Args:
+      config: the run.
+      optimizer: of all parameters.
+      axis_name: mapped axis over which the batch is spread. Loss, batch statistics and gradients are then those of the
+        whole batch, and an image's random start is that of its place in it; dropout is drawn anew on each device.
 
     Returns:
       (state, inputs, scores float32 (b,)) -> (state, metrics); inputs are uint8 photos (b, h, w, 3), or float16 maps of
@@ -63,10 +70,10 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
       config.gradient_norm "gradient_penalty", a part of the loss once it is weighed; with config.adversarial
       "label_penalty", the mean amount by which labels of attacked images were lowered.
     """
-    module = build(config.model)
+    module = build(config.model, axis_name)
     run_key = jax.random.key(config.seed)
     dropout_key, attack_key = (jax.random.fold_in(run_key, i) for i in (2, 3))  # 1 is the head's
-    task, scores_loss, options = objective(config), output_loss(config), {}
+    task, scores_loss, options = objective(config, axis_name), output_loss(config, axis_name), {}
     start = frozen_map(config) if config.cache_frozen else None
     if config.model.architecture == "linearity":
         options = {"train_backbone_stats": config.backbone_stats == "batch", "start": start}
@@ -77,7 +84,8 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
         return normalise(config.model, inputs) if start is None else inputs
 
     def rngs(state: TrainState) -> dict[str, Array]:
-        return {"dropout": jax.random.fold_in(dropout_key, state.step)}
+        key = jax.random.fold_in(dropout_key, state.step)
+        return {"dropout": key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))}
 
     def outputs_of(variables: Any, x: Array, statistics: str, state: TrainState) -> Array:
         """Outputs of a pass that leaves the running averages alone."""
@@ -91,7 +99,9 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
         variables = {"params": apply_masks(state.params, state.masks), "batch_stats": state.batch_stats}
         statistics = adversarial.statistics
         outputs = lambda images: outputs_of(variables, seen(images), statistics, state)  # noqa: E731
-        keys = example_keys(jax.random.fold_in(attack_key, state.step), pixels.shape[0])
+        keys = example_keys(
+            jax.random.fold_in(attack_key, state.step), pixels.shape[0], first_row(pixels.shape[0], axis_name)
+        )
         pixels, mos, lowered = adversarial_batch(adversarial, outputs, scores_loss, keys, pixels, mos)
         return pixels, mos, {"label_penalty": lowered}
 
@@ -103,7 +113,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
             return outputs_of(variables, x, nt.statistics, state)[:, -1]
 
         images = pixels if in_pixels else seen(pixels)
-        return gradient_norm_penalty(gradient_norms(score, variables, images, nt.h, nt.relative))
+        return gradient_norm_penalty(gradient_norms(score, variables, images, nt.h, nt.relative, axis_name))
 
     def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, mos: Array) -> tuple[Array, Any]:
         used = apply_masks(stop_frozen(config, params), state.masks)
@@ -115,13 +125,13 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> S
             loss += penalised.weight * metrics["gradient_penalty"]
         return loss, (moved.get("batch_stats", {}), metrics)
 
-    @partial(jax.jit, donate_argnums=0)
     def step(
         state: TrainState, inputs: UInt8[Array, "b h w 3"] | Float16[Array, "b h w c"], scores: Float[Array, " b"]
     ) -> tuple[TrainState, dict[str, Array]]:
         x = inputs.astype(jnp.float32)
         x, mos, reported = attacked(state, x / 255 if start is None else x, scores)
         (loss, (batch_stats, more)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, x, mos)
+        gradient, reported, more = averaged((gradient, reported, more), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
         params = apply_masks(updated, state.masks)

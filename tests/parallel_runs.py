@@ -1,0 +1,71 @@
+"""Twenty steps of every variant on the devices at hand, for test_parallel.py to compare.
+
+python tests/parallel_runs.py OUT.npz MODE [COORDINATOR PROCESSES PROCESS]
+"""
+
+import dataclasses
+import sys
+
+import flax.traverse_util
+import jax
+import numpy as np
+import tiny_backbone
+
+from robust_iqa_jax.data.pipeline import crop_and_flip, training_batches
+from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
+from robust_iqa_jax.models.registry import init
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.optimizer import make_optimizer
+from robust_iqa_jax.training.parallel import parallel
+from robust_iqa_jax.training.step import init_state, make_step
+
+STEPS, BATCH, PHOTOS = 20, 16, 40
+SPEC = ModelSpec(
+    backbone="tiny", taps=("first", "second"), input_size=(32, 32), block=BlockSpec(at="first", mid_channels=4)
+)
+PLAIN = TrainConfig(model=SPEC, batch_size=BATCH, learning_rate=1e-4, backbone_factor=1)
+AT = AdversarialConfig(start="uniform", label_range=(0.0, 100.0), statistics="batch")
+VARIANTS = {
+    "plain": PLAIN,
+    "NT": dataclasses.replace(PLAIN, gradient_norm=GradientNormConfig(weight=1e-2, relative=True, statistics="batch")),
+    "AT": dataclasses.replace(PLAIN, adversarial=AT),
+}
+
+
+def photo(i):
+    rng = np.random.default_rng(i)
+    return np.uint8(127 + 127 * rng.uniform(0.1, 1) * rng.uniform(-1, 1, (32, 32, 3)))
+
+
+def run(config, mode):
+    """Losses of all steps and the last state's leaves by name."""
+    placed, optimizer = parallel(mode, BATCH), make_optimizer(config, STEPS)
+    scores = np.random.default_rng(0).uniform(0, 100, PHOTOS).astype(np.float32)
+    batches = training_batches(photo, scores, BATCH, 0, crop_and_flip((32, 32), None, True), part=placed.part)
+    step = placed.compile(make_step(config, optimizer, placed.axis_name))
+    variables = jax.jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    state, losses = placed.put_state(init_state(variables, optimizer, {})), []
+    for _ in range(STEPS):
+        batch = next(batches)
+        state, metrics = step(state, *placed.put_batch(batch["inputs"], batch["scores"]))
+        losses.append(float(placed.get(metrics)["loss"]))
+    last = placed.get(state)
+    leaves = flax.traverse_util.flatten_dict({"params": last.params, "batch_stats": last.batch_stats}, sep="/")
+    return {"losses": np.array(losses), **{name: np.asarray(leaf) for name, leaf in leaves.items()}}
+
+
+def main(out, mode, *distributed):
+    if distributed:
+        coordinator, processes, process = distributed
+        jax.distributed.initialize(coordinator, int(processes), int(process))
+    found = {}
+    with tiny_backbone.registered():
+        for variant, config in VARIANTS.items():
+            found |= {f"{variant}:{name}": value for name, value in run(config, mode).items()}
+    np.savez(out, devices=jax.device_count(), **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,75 @@
+"""The same run on one device, on eight under pmap and over a mesh, and on two processes with four each."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robust_iqa_jax.training.parallel import parallel
+
+SCRIPT = Path(__file__).with_name("parallel_runs.py")
+
+
+def start(out, devices, *args):
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    command = [sys.executable, str(SCRIPT), str(out), *map(str, args)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(*processes):
+    for process in processes:
+        output = process.communicate(timeout=280)[0]
+        assert process.returncode == 0, output[-3000:]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    out = tmp_path_factory.mktemp("parallel") / "none.npz"
+    finish(start(out, 1, "none"))
+    return dict(np.load(out))
+
+
+def assert_same(found, expected):
+    """Sums over devices have another order, and Adam's division carries that rounding into the weights."""
+    assert found.keys() == expected.keys()
+    for name in expected.keys() - {"devices"}:
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(found[name], expected[name], atol=2e-3 * scale, rtol=0, err_msg=name)
+    for variant in ("plain", "NT", "AT"):
+        losses = expected[f"{variant}:losses"]
+        assert losses[-5:].mean() < losses[:5].mean()
+
+
+@pytest.mark.parametrize("mode", ["pmap", "sharded"])
+def test_eight_devices_give_the_run_of_one(mode, single, tmp_path):
+    finish(start(tmp_path / "out.npz", 8, mode))
+    found = dict(np.load(tmp_path / "out.npz"))
+    assert found["devices"] == 8
+    assert_same(found, single)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "sharded"])
+def test_two_processes_of_four_devices_give_the_run_of_one(mode, single, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    outs = [tmp_path / f"{i}.npz" for i in range(2)]
+    finish(*(start(out, 4, mode, coordinator, 2, i) for i, out in enumerate(outs)))
+    for out in outs:
+        found = dict(np.load(out))
+        assert found["devices"] == 8
+        assert_same(found, single)
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"), [("pmaps", "choose one of none, pmap, sharded"), ("pmap", None), ("sharded", None)]
+)
+def test_modes_and_batches_that_devices_cannot_share_are_refused(mode, message, monkeypatch):
+    monkeypatch.setattr("jax.device_count", lambda: 3)
+    with pytest.raises(ValueError, match=message or "--batch-size 16: no multiple of the 3 devices"):
+        parallel(mode, 16)
