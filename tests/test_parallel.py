@@ -16,14 +16,14 @@ SCRIPT = Path(__file__).with_name("parallel_runs.py")
 
 def start(out, devices, *args):
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
-    environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_ENABLE_X64": "1"}
     command = [sys.executable, str(SCRIPT), str(out), *map(str, args)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finish(*processes):
     for process in processes:
-        output = process.communicate(timeout=280)[0]
+        output = process.communicate(timeout=290)[0]
         assert process.returncode == 0, output[-3000:]
 
 
@@ -35,17 +35,19 @@ def single(tmp_path_factory):
 
 
 def assert_same(found, expected):
-    """Sums over devices have another order, and Adam's division carries that rounding into the weights."""
+    """In float64 only the order of sums differs; NT divides that difference by its short step, 0.01."""
     assert found.keys() == expected.keys()
     for name in expected.keys() - {"devices"}:
-        scale = np.abs(expected[name]).max()
-        np.testing.assert_allclose(found[name], expected[name], atol=2e-3 * scale, rtol=0, err_msg=name)
-    for variant in ("plain", "NT", "AT"):
-        losses = expected[f"{variant}:losses"]
-        assert losses[-5:].mean() < losses[:5].mean()
+        tolerance = 1e-6 if name.startswith("NT") else 1e-10
+        scale = np.abs(expected[name]).max() + 1e-3
+        np.testing.assert_allclose(found[name], expected[name], atol=tolerance * scale, rtol=0, err_msg=name)
+    assert expected["plain:losses"][-1] < 0.5 * expected["plain:losses"][0]
 
 
-@pytest.mark.parametrize("mode", ["pmap", "sharded"])
+SLOW_PMAP = [pytest.param("pmap", marks=pytest.mark.slow), "sharded"]
+
+
+@pytest.mark.parametrize("mode", SLOW_PMAP)
 def test_eight_devices_give_the_run_of_one(mode, single, tmp_path):
     finish(start(tmp_path / "out.npz", 8, mode))
     found = dict(np.load(tmp_path / "out.npz"))
@@ -53,6 +55,7 @@ def test_eight_devices_give_the_run_of_one(mode, single, tmp_path):
     assert_same(found, single)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pmap", "sharded"])
 def test_two_processes_of_four_devices_give_the_run_of_one(mode, single, tmp_path):
     with socket.socket() as free:

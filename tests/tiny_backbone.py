@@ -13,12 +13,14 @@ from robust_iqa_jax.models.backbone_table import BACKBONES, BackboneEntry
 
 
 class Tiny(nn.Module):
+    bn_axis_name: str | None = None
+
     @nn.compact
     def __call__(self, x, *, train, insert=None, start=None):
         maps = {}
         for name, width in (("first", 6), ("second", 8)):
             x = nn.Conv(width, (3, 3), (2, 2), name=name)(x)
-            x = nn.relu(BatchNorm(name=f"{name}_bn")(x, train))
+            x = nn.relu(BatchNorm(axis_name=self.bn_axis_name, name=f"{name}_bn")(x, train))
             x = maps[name] = inserted(insert or {}, name, x)
         return maps
 
@@ -26,7 +28,7 @@ class Tiny(nn.Module):
 @contextmanager
 def registered() -> Iterator[None]:
     row = BackboneEntry(
-        build=lambda axis: Tiny(),
+        build=Tiny,
         taps=("first", "second"),
         block_points=("input", "first", "second"),
         mean=(0.485, 0.456, 0.406),

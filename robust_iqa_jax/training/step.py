@@ -128,10 +128,10 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
     def step(
         state: TrainState, inputs: UInt8[Array, "b h w 3"] | Float16[Array, "b h w c"], scores: Float[Array, " b"]
     ) -> tuple[TrainState, dict[str, Array]]:
-        x = inputs.astype(jnp.float32)
+        x = inputs.astype(jnp.result_type(*jax.tree.leaves(state.params)))
         x, mos, reported = attacked(state, x / 255 if start is None else x, scores)
         (loss, (batch_stats, more)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, x, mos)
-        gradient, reported, more = averaged((gradient, reported, more), axis_name)
+        loss, gradient, reported, more = averaged((loss, gradient, reported, more), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
         params = apply_masks(updated, state.masks)
