@@ -78,7 +78,9 @@ def run_fold(study: StudyConfig, photos: PhotoSet, args: Args, fold: str) -> Non
         began = time.perf_counter()
         scorers[name] = run(config, training, test)[0]
         seconds[name] = time.perf_counter() - began
-    report = evaluate_scorers(scorers, test, pgd_grid(study.attack_steps, EPS), study.attack_photos, study.base.seed)
+    report = evaluate_scorers(
+        scorers, test, lambda _: pgd_grid(study.attack_steps, EPS), study.attack_photos, study.base.seed
+    )
     models = {name: {**facts, "train_seconds": seconds[name]} for name, facts in report.models.items()}
     write_report(args.out / fold, report.rows, models, per_image=report.per_image, title=f"CLIVE, fold {fold}")
 

@@ -14,6 +14,7 @@ from skimage import data
 
 import robust_iqa_jax as riqa
 from robust_iqa_jax.cli import main
+from robust_iqa_jax.evaluation.cells import Cells
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -230,8 +231,71 @@ def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
     assert all(keys <= row.keys() for row in report["rows"])
     assert "| robust | pgd-1 |" in out
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
-        "report.json", "report.md", "tradeoff.png", "per_image.csv",
+        "report.json", "report.md", "tradeoff.png", "per_image.csv", "cells",
     }  # fmt: skip
+
+
+SUITE = """
+from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
+
+def get_config():
+    attacks = (
+        SuiteAttack("pgd", (0.01, 0.02), {{"steps": 1}}),
+        SuiteAttack("uap", (0.02,), {{"epochs": 1}}),
+        SuiteAttack("quantise"),
+    )
+    data = {{"photos": SuiteData({table!r}, attack_photos=2, fit_photos=2)}}
+    return SuiteConfig({{"base": {base!r}, "robust": {robust!r}}}, data, attacks)
+"""
+
+
+def test_a_stopped_suite_goes_on_and_its_tables_are_those_of_an_uninterrupted_one(
+    folder, capsys, tmp_path, monkeypatch
+):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=96)
+    paths = {"table": str(table), "base": str(folder / "base"), "robust": str(folder / "robust")}
+    (tmp_path / "suite.py").write_text(SUITE.format(**paths))
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", whole)[0] == 0
+
+    write = Cells.write
+    written = []
+
+    def write_three(self, label, *rest):
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(label)
+        write(self, label, *rest)
+
+    monkeypatch.setattr(Cells, "write", write_three)
+    assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", stopped)[0] == 130
+
+    def write_rest(self, label, *rest):
+        written.append(label)
+        write(self, label, *rest)
+
+    monkeypatch.setattr(Cells, "write", write_rest)
+    assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", stopped)[0] == 0
+    assert len(written) == len(set(written)) == 2 * 5
+    for name in ("report.json", "report.md", "per_image.csv"):
+        assert (stopped / "photos" / name).read_bytes() == (whole / "photos" / name).read_bytes()
+    rows = json.loads((whole / "photos" / "report.json").read_text())["rows"]
+    assert [(row["attack"], row["eps"]) for row in rows[:4]] == [
+        ("pgd-1", 0.01), ("pgd-1", 0.02), (rows[2]["attack"], 0.02), ("quantise", None),
+    ]  # fmt: skip
+    assert rows[2]["attack"].startswith("uap")
+
+
+def test_a_suites_mistakes_are_one_line(folder, capsys, tmp_path):
+    (tmp_path / "suite.py").write_text(SUITE.format(table="t.csv", base="b", robust="r").replace('"pgd"', '"pdg"'))
+    status, _, error = run(capsys, "evaluate", tmp_path / "suite.py")
+    assert status == 2 or status == 1
+    assert "unknown attack 'pdg'" in error
+    status, _, error = run(capsys, "evaluate", folder / "base", "--out", tmp_path, "--data", tmp_path / "no.csv")
+    assert "no such label table" in error
+    (tmp_path / "suite.py").write_text(SUITE.format(table="t.csv", base="b", robust="r"))
+    status, _, error = run(capsys, "evaluate", tmp_path / "suite.py", "--seed", 3)
+    assert "--out is its only option" in error
 
 
 @pytest.mark.parametrize("command", ["quickstart", "train clive_lite0", "evaluate", "attack", "score"])

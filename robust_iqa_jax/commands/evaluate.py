@@ -1,23 +1,30 @@
 """`riqa evaluate CHECKPOINT...`: accuracy and robustness of trained models on labelled photos, as a report folder.
-Example: riqa evaluate runs/base runs/robust --data clive/scores.csv --test-group 0 --out runs/report"""
+Example: riqa evaluate runs/base runs/robust --data clive/scores.csv --test-group 0 --out runs/report
+`riqa evaluate SUITE.py`: what a file's get_config() describes (evaluation.suite.SuiteConfig). A killed run goes on."""
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from robust_iqa_jax import attacks
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.progress import bar, out
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import resized
+from robust_iqa_jax.evaluation.cells import Cells
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
 from robust_iqa_jax.evaluation.report import write_report
+from robust_iqa_jax.evaluation.suite import SuiteConfig
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.study import EPS
@@ -29,7 +36,8 @@ class EvaluateArgs:
     """Evaluate checkpoints; the first is the undefended baseline whose score range scales the headline."""
 
     checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Checkpoints or work folders; the last folder name is the model's name."""
+    """Checkpoints or work folders; the last folder name is the model's name. Or one .py file with a suite, of which
+    only --out is an option."""
     data: str = "distorted-photos"
     """Label table (CSV) or the embedded set."""
     test_group: str = "test"
@@ -42,21 +50,52 @@ class EvaluateArgs:
     """Photos attacked, evenly spaced over the group; all where not given. Accuracy is over all photos."""
     seed: int = 0
     out: Path = Path("runs/report")
-    """Folder for report.json, report.md, per_image.csv and tradeoff.png."""
+    """Folder for report.json, report.md, per_image.csv, tradeoff.png, and cells/ with the finished parts; a suite has
+    such a folder for each of its data."""
 
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
     parsed = tyro.cli(EvaluateArgs, args=args, prog="riqa evaluate", description=__doc__)
     if not parsed.checkpoints:
-        raise ValueError("give at least one checkpoint")
+        raise ValueError("give at least one checkpoint, or a suite")
+    if parsed.checkpoints[0].suffix == ".py":
+        return _suite(parsed)
     scorers = {path.resolve().name: checkpoint.load(path) for path in parsed.checkpoints}
     if len(scorers) < len(parsed.checkpoints):
         raise ValueError("two checkpoints have the same folder name; the names tell the models apart in the report")
     _, test = split_photos(open_photos(parsed.data), parsed.test_group)
-    report = evaluate_scorers(scorers, test, pgd_grid(parsed.steps, parsed.eps), parsed.attack_photos, parsed.seed)
+    grid = lambda _: pgd_grid(parsed.steps, parsed.eps)  # noqa: E731
+    report = evaluate_scorers(scorers, test, grid, parsed.attack_photos, parsed.seed, cells=Cells(parsed.out / "cells"))
     write_report(parsed.out, report.rows, report.models, per_image=report.per_image, title="riqa evaluate")
     out.print((parsed.out / "report.md").read_text(), markup=False)
+    return 0
+
+
+def _suite(parsed: EvaluateArgs) -> int:
+    """Run what is missing of a suite and write the report of each of its data."""
+    if len(parsed.checkpoints) > 1:
+        raise ValueError(f"{parsed.checkpoints[0]}: a suite names its models itself; give no other checkpoint")
+    given = dataclasses.replace(parsed, checkpoints=(), out=EvaluateArgs.out)
+    if given != EvaluateArgs(()):
+        raise ValueError(f"{parsed.checkpoints[0]}: a suite is set in its file; --out is its only option")
+    suite = load_config(str(parsed.checkpoints[0]), SuiteConfig)
+    scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
+    for name, line in suite.data.items():
+        rest, test = split_photos(open_photos(line.data), line.test_group)
+        fit = rest.subset(spread(len(rest), line.fit_photos)) if line.fit_photos else None
+
+        def grid(scorer: Scorer, fit: PhotoSet | None = fit) -> list[Attack]:
+            photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
+            key = jax.random.fold_in(jax.random.key(suite.seed), 1)
+            return [attack for row in suite.attacks for attack in row.on(scorer, key, photos)]
+
+        folder = parsed.out / name
+        report = evaluate_scorers(
+            scorers, test, grid, line.attack_photos, suite.seed, cells=Cells(folder / "cells"), batch=suite.batch_size
+        )
+        write_report(folder, report.rows, report.models, per_image=report.per_image, title=f"{name}")
+        out.print((folder / "report.md").read_text(), markup=False)
     return 0
 
 
@@ -66,42 +105,73 @@ def pgd_grid(steps: tuple[int, ...], eps: tuple[float, ...]) -> list[Attack]:
 
 
 def evaluate_scorers(
-    scorers: dict[str, Scorer], test: PhotoSet, grid: list[Attack], attack_photos: int | None, seed: int
+    scorers: dict[str, Scorer],
+    test: PhotoSet,
+    attacks_on: Callable[[Scorer], list[Attack]],
+    attack_photos: int | None,
+    seed: int,
+    *,
+    cells: Cells | None = None,
+    batch: int = 8,
 ) -> Report:
     """Evaluate several models on the same photos under the same attacks, with a progress bar.
 
     Args:
       scorers: by name; the first is the baseline.
       test: labelled photos.
-      grid: attacks.
+      attacks_on: scorer -> attacks, as many for each.
       attack_photos: how many photos are attacked, None for all.
       seed: of the attacks' random starts.
+      cells: where finished parts are kept.
+      batch: most images a call.
 
     Returns:
       rows and per-image scores of all models.
     """
-    count = len(test) if attack_photos is None else min(attack_photos, len(test))
-    chosen = np.linspace(0, len(test) - 1, count).astype(int)
-    attacked = test.subset(chosen)
+    attacked = test.subset(spread(len(test), attack_photos))
     reports, baseline = [], None
     with bar() as progress:
-        task = progress.add_task("attacking", total=len(scorers) * len(grid) * count, note="")
+        task = progress.add_task("attacking", total=None, note="")
         for name, scorer in scorers.items():
-            load = resized(attacked, scorer.spec.input_size)
-            images = np.stack([to_float(load(i)) for i in range(count)])
-            predictions = predict(scorer, test)
+            grid = attacks_on(scorer)
+            progress.update(task, total=len(scorers) * len(grid) * len(attacked))
+            predictions = _predictions(name, scorer, test, cells)
             baseline = predictions if baseline is None else baseline
             report = evaluate(
                 scorer,
-                images,
+                _pixels(attacked, scorer.spec.input_size),
                 mos=attacked.scores,
                 attacks=grid,
                 baseline=baseline,
                 key=jax.random.key(seed),
+                batch_size=batch,
                 names=list(attacked.names),
                 model=name,
                 accuracy_pair=(predictions, test.scores),
+                cells=cells,
                 on_batch=lambda done, name=name: progress.update(task, advance=done, note=name),
             )
             reports.append(report)
     return merge(reports)
+
+
+def spread(count: int, wanted: int | None) -> np.ndarray:
+    """Indices of `wanted` of `count` things, evenly spread; of all where None or more than there are."""
+    return np.linspace(0, count - 1, count if wanted is None else min(wanted, count)).astype(int)
+
+
+def _pixels(photos: PhotoSet, size: tuple[int, int]) -> np.ndarray:
+    load = resized(photos, size)
+    return np.stack([to_float(load(i)) for i in range(len(photos))])
+
+
+def _predictions(model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None) -> np.ndarray:
+    """Scores of all test photos, from the finished parts where they are there."""
+    depends_on = ("clean", scorer, test.names, test.scores)
+    kept = None if cells is None else cells.read(*depends_on)
+    if kept is not None:
+        return kept
+    found = predict(scorer, test)
+    if cells is not None:
+        cells.write(f"{model}, clean", found, *depends_on)
+    return found

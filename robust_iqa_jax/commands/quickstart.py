@@ -36,7 +36,9 @@ def main(args: list[str]) -> int:
     training, test = split_photos(photos, study.base.test_group)
     out.print(f"{len(training)} training and {len(test)} test photos, labels: {photos.label} (a formula, not people)")
     scorers = {name: run(config, training, test)[0] for name, config in variants(study, parsed.out).items()}
-    report = evaluate_scorers(scorers, test, pgd_grid(study.attack_steps, EPS), study.attack_photos, study.base.seed)
+    report = evaluate_scorers(
+        scorers, test, lambda _: pgd_grid(study.attack_steps, EPS), study.attack_photos, study.base.seed
+    )
     write_report(parsed.out, report.rows, report.models, per_image=report.per_image, title="riqa quickstart")
     first = next(iter(scorers))
     out.print(f"\n{parsed.out / 'report.md'}, report.json, tradeoff.png; {time.perf_counter() - began:.0f} s in all")

@@ -15,6 +15,7 @@ from robust_iqa_jax.attacks.arguments import checked_images, example_keys
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation import accuracy
+from robust_iqa_jax.evaluation.cells import Cells, digest
 from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
 
 Scores = Float[np.ndarray, " n"]
@@ -57,6 +58,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     model: str = "model",
     accuracy_pair: tuple[Scores, Scores] | None = None,
+    cells: Cells | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Report:
     """Score and attack images.
@@ -74,6 +76,7 @@ def evaluate(
       model: name in the rows.
       accuracy_pair: (predictions, mos) of all clean photos where only some are attacked: accuracy and the model's own
         range come from them, and `baseline` should hold the baseline's predictions of the same photos.
+      cells: where finished parts are kept and found again; a part is one attack on all images.
       on_batch: called with the number of images after each attacked batch.
 
     Returns:
@@ -95,14 +98,25 @@ def evaluate(
     clean = _scores(score, [batch for batch, _, _ in batches], count)
     if callable(baseline):
         baseline = _scores(baseline, [batch for batch, _, _ in batches], count)
-    attacked: dict[tuple[str, float | None], Scores] = {}
-    for attack in attacks:
+
+    def under(attack: Attack) -> Scores:
         scores = []
         for batch, batch_keys, used in batches:
             scores.append(np.asarray(score(attack(scorer, batch_keys, batch)), np.float64)[:used])
             on_batch(used)
-        eps = None if attack.eps is None else float(attack.eps)
-        attacked[attack.name, eps] = np.concatenate(scores)
+        return np.concatenate(scores)
+
+    attacked: dict[tuple[str, float | None], Scores] = {}
+    rest = "" if cells is None else digest(scorer, images, keys, size)
+    for attack in attacks:
+        scores = None if cells is None else cells.read(attack, rest)
+        if scores is None:
+            scores = under(attack)
+            if cells is not None:
+                cells.write(f"{model}, {attack.name}, eps {attack.eps}", scores, attack, rest)
+        else:
+            on_batch(count)
+        attacked[attack.name, None if attack.eps is None else float(attack.eps)] = scores
     return summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
 
 

@@ -1,0 +1,87 @@
+"""Finished parts of an evaluation on disk: scores of one model under one attack on one set of images.
+A part is named by the content of all that it depends on, so a killed run goes on and nothing stale is ever read."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+Scores = Float[np.ndarray, " n"]
+
+
+class Cells:
+    """One JSON file a part, under `folder`; each appears whole or not at all."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Open or create."""
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self, *depends_on: Any) -> Scores | None:
+        """Scores of the part that depends on exactly this, None where it is not finished."""
+        path = self._path(depends_on)
+        if not path.is_file():
+            return None
+        return np.asarray(json.loads(path.read_text())["scores"], np.float64)
+
+    def write(self, label: str, scores: Scores, *depends_on: Any) -> None:
+        """Store a part.
+
+        Args:
+          label: for people who read the file.
+          scores: float64; JSON keeps every bit of them.
+          depends_on: what `read` is asked with.
+        """
+        path = self._path(depends_on)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"label": label, "scores": np.asarray(scores, np.float64).tolist()}))
+        os.replace(temporary, path)
+
+    def _path(self, depends_on: tuple[Any, ...]) -> Path:
+        return self._folder / f"{digest(*depends_on)}.json"
+
+
+def digest(*values: Any) -> str:
+    """Hexadecimal name of values: numbers, names, arrays, random keys, and dataclasses or pytrees of them.
+
+    Settings of an attack are values: another eps is another name. Functions have no name and are refused.
+
+    Raises:
+      ValueError: something whose content cannot be told, such as a function.
+    """
+    found = hashlib.sha256()
+    for value in values:
+        _add(found, value)
+    return found.hexdigest()[:24]
+
+
+def _add(found: Any, value: Any) -> None:
+    if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        array = np.ascontiguousarray(value)
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(array.tobytes())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found.update(type(value).__name__.encode())
+        for field in dataclasses.fields(value):
+            found.update(field.name.encode())
+            _add(found, getattr(value, field.name))
+    elif isinstance(value, dict):
+        for name in sorted(value, key=str):
+            found.update(str(name).encode())
+            _add(found, value[name])
+    elif isinstance(value, (list, tuple)):
+        found.update(f"{len(value)} parts".encode())
+        for part in value:
+            _add(found, part)
+    elif value is None or isinstance(value, (str, int, float, bool)):
+        found.update(f"{type(value).__name__} {value!r};".encode())
+    else:
+        raise ValueError(f"evaluate: cannot keep results of {value!r} on disk; give a Scorer, or no folder for them")

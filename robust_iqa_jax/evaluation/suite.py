@@ -1,0 +1,103 @@
+"""SuiteConfig: models times data times attacks times sizes, as one frozen dataclass that a file's get_config() returns.
+`riqa evaluate SUITE.py` runs it, `riqa report` shows it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from robust_iqa_jax.attacks import registry
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.objective import ScoreFunction
+
+DEFAULT_EPS = (2 / 255, 4 / 255, 6 / 255, 8 / 255, 10 / 255)
+
+
+@dataclass(frozen=True)
+class SuiteAttack:
+    """One attack at several sizes.
+
+    Attributes:
+      name: in attacks.registry.
+      eps: sizes in [0,1] pixels; of no meaning for an attack without a ball, which runs once.
+      settings: fields of the attack besides eps.
+
+    Raises:
+      ValueError: no such attack, a setting that it has not, or settings that it refuses.
+    """
+
+    name: str
+    eps: tuple[float, ...] = DEFAULT_EPS
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the settings by making the attacks."""
+        self.make()
+
+    def make(self) -> list[Any]:
+        """The configured attacks, one a size."""
+        if registry.entry(self.name).eps is None:
+            return [registry.make(self.name, **self.settings)]
+        if not self.eps:
+            raise ValueError(f"suite: {self.name}: give at least one eps")
+        return [registry.make(self.name, eps=eps, **self.settings) for eps in self.eps]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it is fitted on photos first."""
+        return registry.entry(self.name).fitted
+
+    def on(self, scorer: ScoreFunction, key: Any, photos: Images | None) -> list[Attack]:
+        """Attacks ready to run against a scorer; universal ones fitted on `photos`, which are not evaluated on."""
+        if not self.fitted:
+            return self.make()
+        if photos is None:
+            raise ValueError(f"suite: {self.name} is fitted on photos that are not evaluated on; set fit_photos")
+        return [attack.fit(scorer, key, photos) for attack in self.make()]
+
+
+@dataclass(frozen=True)
+class SuiteData:
+    """Photos to evaluate on.
+
+    Attributes:
+      data: label table (CSV) or the embedded set "distorted-photos".
+      test_group: value of its split or fold column.
+      attack_photos: photos attacked, evenly spread over the group; all where None. Accuracy is over the whole group.
+      fit_photos: photos of the other groups that universal perturbations are fitted on.
+    """
+
+    data: str = "distorted-photos"
+    test_group: str = "test"
+    attack_photos: int | None = None
+    fit_photos: int = 0
+
+
+@dataclass(frozen=True)
+class SuiteConfig:
+    """What is evaluated on what.
+
+    Attributes:
+      models: name -> checkpoint or work folder; the first is the undefended baseline.
+      data: name -> photos.
+      attacks: what runs.
+      seed: of the attacks' random starts.
+      batch_size: most images a call.
+
+    Raises:
+      ValueError: no model, no photos or no attack.
+    """
+
+    models: dict[str, str]
+    data: dict[str, SuiteData] = field(default_factory=lambda: {"distorted-photos": SuiteData()})
+    attacks: tuple[SuiteAttack, ...] = (
+        SuiteAttack("pgd", settings={"steps": 1}),
+        SuiteAttack("pgd", settings={"steps": 8}),
+    )
+    seed: int = 0
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        """Check that there is something to do."""
+        for name in ("models", "data", "attacks"):
+            if not getattr(self, name):
+                raise ValueError(f"suite: no {name}; give at least one")
