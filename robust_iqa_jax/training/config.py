@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from robust_iqa_jax.defenses.pruning import PruneMethod
 from robust_iqa_jax.models.spec import ModelSpec
 
 
@@ -57,7 +58,10 @@ class TrainConfig:
     start_from: Path | None = None
     """Checkpoint whose weights the run starts from, in place of ImageNet's."""
     prune: float = 0.0
-    """Share of filters per convolution to prune (l2, structured) before training; masks stay during it."""
+    """Share of filters to prune before training; masks stay during it."""
+    prune_method: PruneMethod = "l2"
+    """l2: filters of each convolution by norm; l1: single weights of all convolutions; pls, displs, hsic: filters by
+    what their activations say about the scores."""
     checkpoint_every: int = 100
     """Steps between resumable checkpoints."""
     seed: int = 19920517

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Float16, Int, UInt8
 
-from robust_iqa_jax.defenses.pruning import Masks, apply_masks
+from robust_iqa_jax.defenses.masks import Masks, apply_masks
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.frozen_maps import frozen_map
