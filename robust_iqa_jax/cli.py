@@ -9,6 +9,7 @@ COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
     "train": "train a model from a configuration file",
     "evaluate": "accuracy and robustness of checkpoints on labelled photos",
+    "prune": "a checkpoint without its least important filters, smaller with --compact",
     "attack": "adversarial versions of photos",
     "score": "quality scores of photos",
     "models": "the models by name, their size, input and score range",

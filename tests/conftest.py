@@ -55,6 +55,31 @@ def shallow() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[None]:
+    """Backbones that end after a few blocks: "tiny_lite", and ResNets "tiny_basic", "tiny_bottleneck", "tiny_grouped".
+
+    All that taking blocks apart can get wrong, in a tenth of a whole network's time.
+    """
+    from robust_iqa_jax.backbones.efficientnet_lite import STAGES, EfficientNetLite
+    from robust_iqa_jax.backbones.resnet import VARIANTS, ResNet, Variant
+    from robust_iqa_jax.models.backbone_table import BACKBONES
+
+    kinds = {"basic": {"bottleneck": False}, "bottleneck": {}, "grouped": {"width_per_group": 8, "groups": 8}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGES, "tiny", tuple(dataclasses.replace(s, repeats=1) for s in STAGES["lite0"][:3]))
+        lite = dataclasses.replace(
+            BACKBONES["efficientnet_lite0"], build=lambda axis: EfficientNetLite("tiny", bn_axis_name=axis)
+        )
+        patch.setitem(BACKBONES, "tiny_lite", lite)
+        for kind, fields in kinds.items():
+            name = f"tiny_{kind}"
+            patch.setitem(VARIANTS, name, Variant((1, 1), **fields))
+            build = lambda axis, name=name: ResNet(name, bn_axis_name=axis)  # noqa: E731
+            patch.setitem(BACKBONES, name, dataclasses.replace(BACKBONES["resnet50"], build=build))
+        yield
+
+
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """PyTorch, and "resnet10" among the ResNets of parity/; the test skips without PyTorch."""

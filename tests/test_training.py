@@ -19,7 +19,8 @@ from safetensors.numpy import load_file
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.pipeline import resized
-from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
+from robust_iqa_jax.defenses.magnitude import l2_filter_masks
+from robust_iqa_jax.defenses.masks import apply_masks
 from robust_iqa_jax.evaluation.accuracy import srocc
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, normalise
@@ -213,6 +214,7 @@ def test_a_folder_of_another_run_is_refused(trained, photos):
         ({"train_from": "layer9"}, "--train-from layer9: not a feature map; choose one of stem, "),
         ({"model": dataclasses.replace(SPEC, taps=("stage5", "neck"))}, "no feature map 'neck'; choose one of stem, "),
         ({"prune": 1.5}, r"amount must lie in \[0, 1\)"),
+        ({"prune_method": "random"}, "unknown method 'random'; choose one of l1, l2, pls, displs, hsic"),
         ({"cache_frozen": True}, "--cache-frozen: needs --train-from"),
         ({"cache_frozen": True, "train_from": "stage6"}, "--cache-frozen: needs --backbone-stats frozen"),
     ],

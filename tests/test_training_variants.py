@@ -14,7 +14,8 @@ from quick_models import quick_jit
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
-from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
+from robust_iqa_jax.defenses.magnitude import l2_filter_masks
+from robust_iqa_jax.defenses.masks import apply_masks
 from robust_iqa_jax.models.registry import build, init, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig

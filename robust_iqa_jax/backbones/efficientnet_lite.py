@@ -93,6 +93,21 @@ class DepthwiseConv(nn.Module):
         return depthwise_conv(x.astype(self.dtype or x.dtype), kernel, self.stride)
 
 
+class PointwiseConv(nn.Module):
+    """x (n, h, w, c) -> (n, h, w, features), a kernel (c, features), no bias."""
+
+    features: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w f"]:
+        """Convolve in `dtype`, or in the input's type."""
+        kernel = self.param("kernel", _fan_out_normal, (x.shape[-1], self.features))
+        x = x.astype(self.dtype or x.dtype)
+        # A matrix product on (pixels, channels): XLA's CPU convolution is up to 15 times slower in its gradients.
+        return (x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)).reshape(*x.shape[:-1], self.features)
+
+
 class _ConvNorm(nn.Module):
     """Bias-free convolution `conv` (full, or depthwise without features) and batch normalisation `bn`."""
 
@@ -107,9 +122,7 @@ class _ConvNorm(nn.Module):
         if self.features is None:
             x = DepthwiseConv(self.kernel_size, self.stride, self.dtype, name="conv")(x)
         elif self.kernel_size == 1:
-            # A matrix product on (pixels, channels): XLA's CPU convolution is up to 15 times slower in its gradients.
-            dense = nn.Dense(self.features, use_bias=False, dtype=self.dtype, kernel_init=_fan_out_normal, name="conv")
-            x = dense(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], self.features)
+            x = PointwiseConv(self.features, self.dtype, name="conv")(x)
         else:
             x = nn.Conv(
                 self.features,
@@ -125,7 +138,10 @@ class _ConvNorm(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand (1x1), depthwise, project (1x1, linear); the input is added where stride and channels allow it."""
+    """Expand (1x1), depthwise, project (1x1, linear); the input is added where stride and channels allow it.
+
+    `width`: channels inside, the expansion times the input's where not given.
+    """
 
     features: int
     kernel_size: int
@@ -133,6 +149,7 @@ class InvertedResidual(nn.Module):
     expansion: int
     dtype: Any = None
     bn_axis_name: str | None = None
+    width: int | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h2 w2 f"]:
@@ -140,7 +157,8 @@ class InvertedResidual(nn.Module):
         common = {"dtype": self.dtype, "bn_axis_name": self.bn_axis_name}
         y = x
         if self.expansion != 1:
-            y = nn.relu6(_ConvNorm(x.shape[-1] * self.expansion, 1, **common, name="expand")(y, train))
+            width = self.width or x.shape[-1] * self.expansion
+            y = nn.relu6(_ConvNorm(width, 1, **common, name="expand")(y, train))
         y = nn.relu6(_ConvNorm(None, self.kernel_size, self.stride, **common, name="depthwise")(y, train))
         y = _ConvNorm(self.features, 1, **common, name="project")(y, train)
         return x + y if self.stride == 1 and x.shape[-1] == self.features else y
@@ -156,12 +174,15 @@ class EfficientNetLite(nn.Module):
       dtype: compute type of convolutions and outputs; None is the input's. Parameters and statistics are float32.
       include_classifier: adds 'logits' (n, 1000), ImageNet classes.
       bn_axis_name: mapped axis over which the statistics of batch normalisation are averaged in training.
+      inner_widths: (path of an expansion, as "stage2_block1/expand", its channels), where they are not the
+        publication's.
     """
 
     variant: str = "lite0"
     dtype: Any = None
     include_classifier: bool = False
     bn_axis_name: str | None = None
+    inner_widths: tuple[tuple[str, int], ...] = ()
 
     @nn.compact
     def __call__(
@@ -188,7 +209,7 @@ class EfficientNetLite(nn.Module):
           ValueError: an unknown variant, insertion or start, or an input that is not (n, h, w, 3).
         """
         stages = variant_stages(self.variant)
-        insert = insert or {}
+        insert, widths = insert or {}, dict(self.inner_widths)
         if unknown := sorted(set(insert) - {"input", *TAPS}):
             raise ValueError(f"EfficientNetLite: cannot insert at {unknown}; choose among {['input', *TAPS]}")
         first = start_index("EfficientNetLite", start, TAPS)
@@ -208,9 +229,10 @@ class EfficientNetLite(nn.Module):
             for block in range(stage.repeats if number > first else 0):
                 stride = stage.stride if block == 0 else 1
                 name = f"stage{number}_block{block + 1}"
-                x = InvertedResidual(stage.channels, stage.kernel_size, stride, stage.expansion, **common, name=name)(
-                    x, train
-                )
+                width = widths.get(f"{name}/expand")
+                x = InvertedResidual(
+                    stage.channels, stage.kernel_size, stride, stage.expansion, **common, width=width, name=name
+                )(x, train)
             x = maps[f"stage{number}"] = inserted(insert, f"stage{number}", x)
         if first < TAPS.index("head"):
             x = nn.relu6(_ConvNorm(HEAD_CHANNELS, 1, **common, name="head")(x, train))

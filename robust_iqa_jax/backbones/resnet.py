@@ -66,31 +66,35 @@ class ResNetBlock(nn.Module):
     """Basic block (3x3, 3x3) or bottleneck (1x1, 3x3, 1x1 to four times the planes), each with batch normalisation.
 
     The shortcut is a strided 1x1 convolution where the shape changes. Submodules as in torchvision: conv1, bn1, ...,
-    downsample_conv, downsample_bn.
+    downsample_conv, downsample_bn. `inner_widths` as of ResNet.
     """
 
     planes: int
     stride: int
     variant: Variant
     bn_axis_name: str | None = None
+    inner_widths: tuple[tuple[str, int], ...] = ()
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h2 w2 f"]:
         """Apply the block."""
-        kind = self.variant
+        kind, widths = self.variant, dict(self.inner_widths)
+
+        def width(conv: str, default: int) -> int:
+            return widths.get(f"{self.name}/{conv}", default)
 
         def norm(name: str, y: Array) -> Array:
             return BatchNorm(axis_name=self.bn_axis_name, name=name)(y, train)
 
         if kind.bottleneck:
-            width = self.planes * kind.width_per_group // 64 * kind.groups
+            inner = self.planes * kind.width_per_group // 64 * kind.groups
             features = 4 * self.planes
-            y = nn.relu(norm("bn1", Conv(width, 1, name="conv1")(x)))
-            y = nn.relu(norm("bn2", Conv(width, 3, self.stride, 1, kind.groups, name="conv2")(y)))
+            y = nn.relu(norm("bn1", Conv(width("conv1", inner), 1, name="conv1")(x)))
+            y = nn.relu(norm("bn2", Conv(width("conv2", inner), 3, self.stride, 1, kind.groups, name="conv2")(y)))
             y = norm("bn3", Conv(features, 1, name="conv3")(y))
         else:
             features = self.planes
-            y = nn.relu(norm("bn1", Conv(features, 3, self.stride, 1, name="conv1")(x)))
+            y = nn.relu(norm("bn1", Conv(width("conv1", features), 3, self.stride, 1, name="conv1")(x)))
             y = norm("bn2", Conv(features, 3, 1, 1, name="conv2")(y))
         if x.shape != y.shape:
             x = norm("downsample_bn", Conv(features, 1, self.stride, name="downsample_conv")(x))
@@ -106,11 +110,14 @@ class ResNet(nn.Module):
       name_of_variant: a key of VARIANTS.
       include_classifier: adds 'logits' (n, 1000), ImageNet classes.
       bn_axis_name: mapped axis over which the statistics of batch normalisation are averaged in training.
+      inner_widths: (path of a block's inner convolution, as "layer1_0/conv1", its channels), where they are not the
+        variant's.
     """
 
     name_of_variant: str = "resnet50"
     include_classifier: bool = False
     bn_axis_name: str | None = None
+    inner_widths: tuple[tuple[str, int], ...] = ()
 
     @nn.compact
     def __call__(
@@ -154,7 +161,8 @@ class ResNet(nn.Module):
             for block in range(blocks if layer > first else 0):
                 stride = 2 if block == 0 and layer > 1 else 1
                 planes = 64 * 2 ** (layer - 1)
-                x = ResNetBlock(planes, stride, kind, self.bn_axis_name, name=f"layer{layer}_{block}")(x, train)
+                name = f"layer{layer}_{block}"
+                x = ResNetBlock(planes, stride, kind, self.bn_axis_name, self.inner_widths, name=name)(x, train)
                 if block + 1 < blocks:
                     x = inserted(insert, f"layer{layer}_{block + 1}", x)
             x = maps[f"layer{layer}"] = inserted(insert, f"layer{layer}", x)

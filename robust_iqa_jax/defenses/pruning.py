@@ -1,58 +1,56 @@
-"""Structured pruning: zero the output filters with the smallest l2 norm in every convolution, masks kept in training.
-Source: arXiv 2506.04951, "l2 0.1" ("ln" in its code); a masked Cayley kernel still gives an orthogonal map."""
+"""Pruning: one entry to every method, from a model and an amount to masks; a new method is one row.
+Sources: arXiv 2506.04951 and its code (REFERENCE 3.3), the methods' own in their files."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
-import jax.numpy as jnp
-from flax import traverse_util
-from jaxtyping import Array
+from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.defenses.activations import Activations, pooled_activations
+from robust_iqa_jax.defenses.hsic import hsic_masks
+from robust_iqa_jax.defenses.magnitude import l1_weight_masks, l2_filter_masks
+from robust_iqa_jax.defenses.masks import Masks
+from robust_iqa_jax.defenses.pls import displs_masks, pls_masks
+from robust_iqa_jax.models.spec import ModelSpec
 
-Masks = dict[str, Array]
-"""'/'-joined parameter path -> 0/1 array that broadcasts over the parameter's last (output-filter) axis."""
+PruneMethod = Literal["l1", "l2", "pls", "displs", "hsic"]
 
-POINTWISE = "conv"
-"""Name of the layers whose 2-d kernels are 1x1 convolutions."""
+BY_WEIGHTS: dict[str, Callable[[Mapping[str, Any], float], Masks]] = {"l1": l1_weight_masks, "l2": l2_filter_masks}
+"""(parameters, amount) -> masks, over every convolution of the model, the block's included."""
+
+BY_ACTIVATIONS: dict[str, Callable[[Activations, float], Masks]] = {
+    "pls": pls_masks,
+    "displs": displs_masks,
+    "hsic": hsic_masks,
+}
+"""(activations, amount) -> masks, over the main convolutions of the backbone."""
 
 
-def l2_filter_masks(params: Mapping[str, Any], amount: float) -> Masks:
-    """Masks that drop, in each convolution kernel, the `amount` share of output filters with the smallest l2 norm.
+def prune(
+    method: str, amount: float, spec: ModelSpec, variables: dict[str, Any], photos: PhotoSet | None = None
+) -> Masks:
+    """Masks of a model by one of the methods; `masks.apply_masks` puts them on.
 
     Args:
-      params: nested parameters; leaves named `kernel` of more than two axes belong to convolutions, output filters
-        last, and so do those of two axes in layers named `conv`; linear layers are never pruned.
-      amount: share in [0, 1); the count is rounded to nearest, as torch's `ln_structured` does.
-
-    Returns:
-      one (filters,) float32 mask a kernel.
+      method: a PruneMethod.
+      amount: share in [0, 1) to drop.
+      spec: the model.
+      variables: its variables; unchanged.
+      photos: labelled photos for the methods that look at activations; the others do not use them.
 
     Raises:
-      ValueError: amount outside [0, 1).
+      ValueError: unknown method, amount outside [0, 1), or photos that are missing or cannot rank anything.
     """
+    check_pruning(method, amount)
+    if method in BY_WEIGHTS:
+        return BY_WEIGHTS[method](variables["params"], amount)
+    if photos is None:
+        raise ValueError(f"pruning: {method} looks at activations, give it labelled photos; l1 and l2 need none")
+    return BY_ACTIVATIONS[method](pooled_activations(spec, variables, photos), amount)
+
+
+def check_pruning(method: str, amount: float) -> None:
+    """Raise ValueError for an unknown method, or an amount outside [0, 1)."""
+    if method not in get_args(PruneMethod):
+        raise ValueError(f"pruning: unknown method {method!r}; choose one of {', '.join(get_args(PruneMethod))}")
     if not 0 <= amount < 1:
         raise ValueError(f"pruning: amount must lie in [0, 1), got {amount}")
-    masks = {}
-    flat: dict[str, Any] = traverse_util.flatten_dict(dict(params), sep="/")
-    for path, leaf in flat.items():
-        *_, layer, name = ("", *path.split("/"))
-        if name != "kernel" or (leaf.ndim == 2 and layer != POINTWISE):
-            continue
-        norms = jnp.sqrt(jnp.sum(leaf**2, axis=tuple(range(leaf.ndim - 1))))
-        dropped = jnp.argsort(norms)[: round(amount * norms.shape[0])]
-        masks[path] = jnp.ones_like(norms).at[dropped].set(0)
-    return masks
-
-
-def apply_masks(params: Mapping[str, Any], masks: Masks) -> dict[str, Any]:
-    """Parameters with the masked filters at zero; gradients through it are masked alike."""
-    if not masks:
-        return dict(params)
-    flat: dict[str, Any] = traverse_util.flatten_dict(dict(params), sep="/")
-    return traverse_util.unflatten_dict(
-        {p: leaf * masks[p] if p in masks else leaf for p, leaf in flat.items()}, sep="/"
-    )
-
-
-def pruned_share(masks: Masks) -> float:
-    """Share of filters that the masks drop."""
-    return 1 - sum(float(m.sum()) for m in masks.values()) / sum(m.shape[0] for m in masks.values())

@@ -60,8 +60,11 @@ def _linearity(spec: ModelSpec, bn_axis_name: str | None) -> nn.Module:
     for name in spec.taps:
         if name not in entry.taps:
             raise ValueError(f"{spec.backbone}: no feature map {name!r}; choose one of {', '.join(entry.taps)}")
+    network = entry.build(bn_axis_name)
+    if spec.inner_widths and not hasattr(network, "inner_widths"):
+        raise ValueError(f"{spec.backbone}: its blocks have fixed widths; ResNet and EfficientNet-Lite take others")
     return LinearityIQA(
-        backbone=entry.build(bn_axis_name),
+        backbone=network.clone(inner_widths=spec.inner_widths) if spec.inner_widths else network,
         taps=spec.taps,
         block=robust_block(spec),
         block_at=_block_at(spec),

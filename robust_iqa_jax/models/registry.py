@@ -54,8 +54,10 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
       {"params": {"backbone", "head"[, "block"]}, "batch_stats": ...}, float32.
 
     Raises:
-      ValueError: no package carries weights of this backbone.
+      ValueError: no package carries weights of this backbone, or the model is a compact one.
     """
+    if spec.inner_widths:
+        raise ValueError("a compact model has no ImageNet weights: start from its checkpoint")
     pretrained = backbone(spec.backbone).pretrained()
 
     @jax.jit

@@ -74,6 +74,8 @@ class ModelSpec:
     swin_scale: float = 0.8
     """Of MANIQA, see models.maniqa.SCALES."""
     block: BlockSpec | None = None
+    inner_widths: tuple[tuple[str, int], ...] = ()
+    """Channels of convolutions inside the backbone's blocks, by path, of a model that was pruned and made compact."""
 
     @property
     def seen_size(self) -> tuple[int, int]:
@@ -97,6 +99,7 @@ class ModelSpec:
                 **{
                     **fields,
                     "taps": tuple(fields["taps"]),
+                    "inner_widths": tuple((path, int(channels)) for path, channels in fields.get("inner_widths", ())),
                     "input_size": tuple(fields["input_size"]),
                     "crops": None if crops is None else CropSpec(**crops),
                     "block": None if block is None else BlockSpec(**block),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from robust_iqa_jax.models.crops import central
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 
@@ -30,18 +31,20 @@ def reestimate_batch_stats(
       count: number of photos.
 
     Returns:
-      new variables.
+      new variables; the same where the backbone has no batch normalisation.
     """
-    module = build(config.model)
+    if "backbone" not in variables["batch_stats"]:
+        return variables
+    module, key = build(config.model), jax.random.key(0)
 
     @jax.jit
     def of_batch(images: Array) -> Any:
-        x = normalise(config.model, images.astype(jnp.float32) / 255)
+        x = normalise(config.model, central(images.astype(jnp.float32) / 255, config.model.crops))
 
         def updated(start: float) -> Any:
             stats = jax.tree.map(lambda leaf: jnp.full_like(leaf, start), variables["batch_stats"])
             own = {"params": variables["params"], "batch_stats": stats}
-            _, new = module.apply(own, x, train=True, mutable=["batch_stats"], method="features")
+            _, new = module.apply(own, x, train=True, mutable=["batch_stats"], rngs={"dropout": key})
             return cast(dict[str, Any], new)["batch_stats"]["backbone"]
 
         # running averages move as old -> m old + (1 - m) batch: from 0 and from 1 the batch's own follow for any m,

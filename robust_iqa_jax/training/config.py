@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
+from robust_iqa_jax.defenses.pruning import PruneMethod
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.losses import LossName
 from robust_iqa_jax.training.parallel import Mode
@@ -69,7 +70,10 @@ class TrainConfig:
     start_from: Path | None = None
     """Checkpoint whose weights the run starts from, in place of ImageNet's."""
     prune: float = 0.0
-    """Share of filters per convolution to prune (l2, structured) before training; masks stay during it."""
+    """Share of filters to prune before training; masks stay during it."""
+    prune_method: PruneMethod = "l2"
+    """l2: filters of each convolution by norm; l1: single weights of all convolutions; pls, displs, hsic: filters by
+    what their activations say about the scores."""
     parallel: Mode = "none"
     """"pmap" or "sharded": the batch is shared by all devices of all processes; "none" runs on one."""
     checkpoint_every: int = 100

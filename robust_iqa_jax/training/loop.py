@@ -22,7 +22,8 @@ from robust_iqa_jax.data.pipeline import (
     resized,
     training_batches,
 )
-from robust_iqa_jax.defenses.pruning import apply_masks, l2_filter_masks
+from robust_iqa_jax.defenses.masks import apply_masks
+from robust_iqa_jax.defenses.pruning import check_pruning, prune
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -80,7 +81,7 @@ def train(
         _claim(config, workdir)
     total = total_steps(config, len(photos))
     variables = initial_variables(config, photos)
-    masks = l2_filter_masks(variables["params"], config.prune) if config.prune else {}
+    masks = prune(config.prune_method, config.prune, config.model, variables, photos) if config.prune else {}
     size = config.model.input_size
     load = resized(photos, size)
     if masks:
@@ -145,7 +146,7 @@ def check(config: TrainConfig, photos: int) -> None:
                 )
     output_loss(config)
     part_labels(config, {})
-    l2_filter_masks({}, config.prune)
+    check_pruning(config.prune_method, config.prune)
     check_batch_size(photos, config.batch_size)
     parallel(config.parallel, config.batch_size)
     if config.cache_frozen:

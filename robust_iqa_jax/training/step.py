@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float16, Int, UInt8
 from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig, gradient_norm_penalty, gradient_norms
-from robust_iqa_jax.defenses.pruning import Masks, apply_masks
+from robust_iqa_jax.defenses.masks import Masks, apply_masks
 from robust_iqa_jax.functional.axis import averaged, first_row
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
