@@ -229,12 +229,34 @@ def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
     keys = {"model", "srocc", "plcc", "attack", "eps", "abs_gain", "abs_gain_baseline_range", "rscore"}
     assert all(keys <= row.keys() for row in report["rows"])
     assert "| robust | pgd-1 |" in out
+    assert "- robust under pgd-1: the baseline's effect" in out
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(riqa.load(folder / "robust").variables["params"]))
+    facts = report["models"]["robust"]
+    assert (facts["parameters"], facts["test_photos"], facts["train_seconds"]) == (parameters, 4, None)
+    assert facts["test_seconds"] > 0
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
         "report.json", "report.md", "tradeoff.png", "per_image.csv",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["quickstart", "train clive_lite0", "evaluate", "attack", "score"])
+@pytest.mark.slow
+def test_evaluate_with_suite_and_masking_feeds_the_comparison(folder, capsys, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=96)
+    status, _, _ = run(
+        capsys, "evaluate", folder / "base", folder / "robust", "--data", table, "--steps", 1, "--eps", 0.01, 0.02,
+        "--attack-photos", 2, "--suite", "--masking", "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert status == 0
+    report = tmp_path / "report"
+    status, out, _ = run(capsys, "compare", f"{report}:base", f"{report}:robust", "--out", tmp_path / "figure.png")
+    assert status == 0
+    assert out.startswith("Under suite-20 (the strongest attack that both met; eps 0.01000, 0.02000)")
+    assert "no checks for masked gradients" not in out
+
+
+@pytest.mark.parametrize(
+    "command", ["quickstart", "train clive_lite0", "evaluate", "attack", "score", "report", "compare"]
+)
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command.split(), "--help"])

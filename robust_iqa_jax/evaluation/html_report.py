@@ -27,6 +27,7 @@ p, li { max-width: 50rem; overflow-wrap: anywhere; }
 .note, figcaption { color: var(--soft); font-size: .9rem; }
 nav a { display: inline-block; margin-right: 1rem; color: var(--accent); }
 figure { margin: 1rem 0; overflow-x: auto; }
+figcaption { font-weight: 600; }
 figure svg { display: block; width: 100%; min-width: 40rem; height: auto; fill: var(--ink); }
 figure svg text { fill: var(--ink); }
 .wide { overflow-x: auto; }
@@ -135,7 +136,7 @@ def _distributions(report: Report) -> str:
         figure = score_distributions(report.per_image, list(report.models), attack)
         name = escape(attack)
         drawn = svg(figure, f"scores-{i}", f"{name}: box plots of clean and attacked scores of every model")
-        made.append(f"<figure>{drawn}<figcaption>{name}</figcaption></figure>")
+        made.append(f"<figure><figcaption>{name}</figcaption>{drawn}</figure>")
     note = "Boxes: quartiles and median; whiskers: 1.5 times the box; points: photos beyond."
     return f'<p class="note">{note}</p>' + "".join(made)
 

@@ -128,7 +128,7 @@ def comparison(effects: Mapping[str, tuple[tuple[float, float], tuple[float, flo
       names: of the two models.
     """
     figure = Figure(figsize=(9.6, 1.9 + 0.42 * len(effects)), dpi=110, layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for axes, which, title in zip(panels, (0, 1), ("own range", "baseline's range"), strict=True):
         for line, both in enumerate(effects.values()):
             axes.plot(both[which], (line, line), color=GREY, linewidth=2, zorder=1)
@@ -136,8 +136,8 @@ def comparison(effects: Mapping[str, tuple[tuple[float, float], tuple[float, flo
                 axes.plot(moved, line, **{**_style(m), "linestyle": "none", "markersize": 9})
         axes.set_xlabel("mean |AbsGain| over sizes (left is better)")
         axes.set_title(title, fontsize=10)
-        _background(axes)
-        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        axes.grid(color=GREY, alpha=0.3)
+    panels[0].set_xlim(left=0)
     panels[0].set_yticks(range(len(effects)), [label(attack) for attack in effects])
     panels[0].set_ylim(len(effects) - 0.5, -0.5)
     _legend(figure, names)

@@ -37,42 +37,40 @@ def attack_names(rows: Sequence[Row]) -> list[str]:
 class Reduction:
     """What a defence takes off the undefended baseline's effect under one attack, on two ranges.
 
-    With g the baseline's effect, o the defended model's on its own range of clean scores and h the same on the
-    baseline's range, the reductions are `own` = g - o and `baseline` = g - h. As h = c o, with c the model's range over
-    the baseline's (`range_ratio`), the two differ by o (1 - c): that part is owed to the range alone.
+    With c the width of the model's range of clean scores over that of the baseline's, h = c o: a copy of the baseline
+    that only prints smaller numbers has o = g and h = c g, so it looks robust on the baseline's range and not on its
+    own.
 
     Attributes:
       model, attack: names.
       range_ratio: c.
-      undefended: g.
-      own: g - o.
-      baseline: g - h.
+      baseline_gain: g, the effect on the baseline.
+      own_gain: o, the effect on the model, on its own range.
+      baseline_range_gain: h, the same on the baseline's range.
     """
 
     model: str
     attack: str
     range_ratio: float
-    undefended: float
-    own: float
-    baseline: float
+    baseline_gain: float
+    own_gain: float
+    baseline_range_gain: float
 
     @property
-    def share(self) -> float | None:
-        """Share of the larger reduction that is owed to the range, 1 - smaller / larger; None where neither is one.
+    def share_of_reduction(self) -> float | None:
+        """(o - h) / (g - h): the part of the fall on the baseline's range that the range alone gives.
 
-        Above 1 where the defence helps on one range and harms on the other.
+        Above 1 where the model is less robust on its own range, below 0 for a range that widened, None without a fall.
         """
-        small, large = sorted((self.own, self.baseline))
-        return 1 - small / large if large > 0 else None
+        fall = self.baseline_gain - self.baseline_range_gain
+        return (self.own_gain - self.baseline_range_gain) / fall if fall > 0 else None
 
     @property
     def verdict(self) -> str:
-        """Whether the defence holds on both ranges, one, or none."""
-        if self.own > 0 and self.baseline > 0:
-            return "on both ranges"
-        if self.baseline > 0:
-            return "only on the baseline's range"
-        return "only on its own range" if self.own > 0 else "on neither range"
+        """Where the effect is below the baseline's."""
+        if self.baseline_range_gain < self.baseline_gain:
+            return "on both ranges" if self.own_gain < self.baseline_gain else "only on the baseline's range"
+        return "only on its own range" if self.own_gain < self.baseline_gain else "on neither range"
 
 
 def reductions(rows: Sequence[Row], models: Mapping[str, Row]) -> list[Reduction]:
@@ -85,20 +83,19 @@ def reductions(rows: Sequence[Row], models: Mapping[str, Row]) -> list[Reduction
             o = effect(rows, name, attack, "abs_gain")
             h = effect(rows, name, attack)
             if g is not None and o is not None and h is not None:
-                found.append(Reduction(name, attack, models[name]["clean_range_of_baseline"], g, g - o, g - h))
+                found.append(Reduction(name, attack, models[name]["clean_range_of_baseline"], g, o, h))
     return found
 
 
 def reduction_sentence(reduction: Reduction) -> str:
     """A reduction in words."""
-    r = reduction
-    text = f"{r.model} under {r.attack}: more robust than the baseline {r.verdict}"
-    text += f" (the effect {r.undefended:.3f} falls by {r.own:.3f} on its own range, by {r.baseline:.3f} on the"
-    text += f" baseline's; its clean scores span {100 * r.range_ratio:.0f} % of the baseline's range)."
-    if r.share is None:
-        return text
-    change = "range compression" if r.baseline > r.own else "a wider range"
-    return text + f" {100 * r.share:.0f} % of the larger fall is {change}."
+    r, share = reduction, reduction.share_of_reduction
+    text = f"{r.model} under {r.attack}: the baseline's effect {r.baseline_gain:.3f} becomes {r.own_gain:.3f} on the"
+    text += f" model's own range and {r.baseline_range_gain:.3f} on the baseline's; its clean scores span"
+    text += f" {100 * r.range_ratio:.0f} % of the baseline's range. More robust {r.verdict}"
+    if share is not None and share > 0:
+        return text + f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range."
+    return text + "."
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

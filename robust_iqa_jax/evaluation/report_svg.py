@@ -4,6 +4,7 @@ Source: this project; the format is SVG 1.1 as matplotlib's backend writes it.""
 import io
 import re
 import warnings
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robust_iqa_jax.evaluation.plots import GREY, INK
 
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "riqa", "font.family": "sans-serif"}
+SETTINGS: dict[Any, str] = {"svg.fonttype": "none", "svg.hashsalt": "riqa", "font.family": "sans-serif"}
 
 
 def svg(figure: Figure, key: str, description: str) -> str:

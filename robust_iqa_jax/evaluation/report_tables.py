@@ -85,19 +85,23 @@ def areas(models: Mapping[str, Row]) -> Table:
 def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
     """How much of a defence is a narrower (or wider) score range; see report_findings.Reduction."""
     note = (
-        "Effect: mean of |AbsGain| over the attack sizes. With g the baseline's effect, o the model's on its own range "
-        "and h the same on the baseline's range, h = c o, where c = model's range / baseline's. The defence takes "
-        "g - h off on the baseline's range and g - o on its own; the two differ by o (1 - c), which the range alone "
-        "does. Share owed to the range = 1 - smaller / larger of g - o and g - h; above 1 where only one is a fall."
+        "Effect: mean of |AbsGain| over the attack sizes. g is the baseline's effect, o the model's on its own range "
+        "of clean scores, h the same on the baseline's range; h = c o, where c = model's range / baseline's range. A "
+        "model that only prints smaller numbers has o = g and h = c g. Range compression's share of the fall on the "
+        "baseline's range = (o - h) / (g - h): above 1 where the model is less robust on its own range, below 0 for a "
+        "range that widened."
     )
     columns = (
-        MODEL, ATTACK, number("c"), number("g"), number("g - o, own range"), number("g - h, baseline range"),
-        number("share owed to the range", 3), Column("more robust"),
+        MODEL, ATTACK, number("c"), number("g"), number("o, own range"), number("h, baseline range"),
+        number("share of compression", 3), Column("more robust"),
     )  # fmt: skip
     lines = tuple(
-        (r.model, r.attack, r.range_ratio, r.undefended, r.own, r.baseline, r.share, r.verdict)
+        (
+            r.model, r.attack, r.range_ratio, r.baseline_gain, r.own_gain, r.baseline_range_gain,
+            r.share_of_reduction, r.verdict,
+        )
         for r in reductions(rows, models)
-    )
+    )  # fmt: skip
     return Table("compression", "How much of the defence is score range", columns, lines, note)
 
 
