@@ -57,6 +57,7 @@ def test_the_suite_counts_and_a_mere_rescaling_wins_only_on_the_baselines_range(
     assert "on their own score ranges neither model is shown to be more robust" in text
     assert "on one range, that of base, robust is" in text
     assert "robust under 0 of 3 attacks" in text
+    assert text.endswith("The reports hold no checks for masked gradients.")
 
 
 def test_the_strongest_attack_counts_where_there_is_no_suite():

@@ -138,6 +138,8 @@ def paragraph(a: Contender, b: Contender, fought: Sequence[Duel]) -> str:
     accuracies = [c.facts.get("srocc") for c in (a, b)]
     if None not in accuracies:
         text.append(f"SROCC {accuracies[0]:.3f} against {accuracies[1]:.3f}.")
+    if not (a.facts.get("masking") or b.facts.get("masking")):
+        return " ".join([*text, "The reports hold no checks for masked gradients."])
     return " ".join([*text, *(masking_sentence(c) for c in (a, b))])
 
 

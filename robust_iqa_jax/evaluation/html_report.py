@@ -25,6 +25,8 @@ h1 { margin: 0 0 .25rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 2.5rem 0 .5rem; padding-top: .75rem; border-top: 1px solid var(--line); font-size: 1.25rem; }
 p, li { max-width: 50rem; overflow-wrap: anywhere; }
 .note, figcaption { color: var(--soft); font-size: .9rem; }
+summary { cursor: pointer; font-weight: 600; }
+details { margin: 1rem 0; }
 nav a { display: inline-block; margin-right: 1rem; color: var(--accent); }
 figure { margin: 1rem 0; overflow-x: auto; }
 figcaption { font-weight: 600; }
@@ -94,7 +96,7 @@ def html_report(
         f"<h1>{escape(title)}</h1>",
         f'<p class="note">{escape(_facts(report))}</p>',
         *(f"<p>{escape(note)}</p>" for note in notes),
-        f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in verdicts)}</ul>" if verdicts else "",
+        _verdicts(verdicts) if verdicts else "",
         f"<nav>{contents}</nav>",
         *(f'<section id="{k}"><h2>{escape(heading)}</h2>{inner}</section>' for k, (heading, inner) in sections.items()),
     ]
@@ -105,6 +107,13 @@ def html_report(
         + "\n".join(body)
         + f"\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def _verdicts(sentences: Sequence[str]) -> str:
+    """A list; folded where it is long, so that the contents stay in sight."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    fold = " open" if len(sentences) <= 6 else ""
+    return f"<details{fold}><summary>What the defences are worth</summary><ul>{items}</ul></details>"
 
 
 def _facts(report: Report) -> str:

@@ -29,7 +29,7 @@ def tradeoff(rows: Sequence[Row], models: Mapping[str, Row], attacks: Sequence[s
     better), with the Pareto front. Right: AbsGain against attack size.
 
     Args:
-      rows: one a model, attack and eps; attacks without a ball (eps None) have no curve.
+      rows: one a model, attack and eps; an attack with fewer than two sizes has marks side by side.
       models: facts by model name, with "srocc" (None leaves a model out on the left).
       attacks: names.
     """
@@ -39,21 +39,8 @@ def tradeoff(rows: Sequence[Row], models: Mapping[str, Row], attacks: Sequence[s
     for (points, curves), attack in zip(grid, attacks, strict=False):
         _scatter(points, tradeoff_points(rows, models, attack), list(models))
         points.set_title(f"{label(attack)}: robustness against accuracy", fontsize=10)
-        sized = [row for row in rows if row["attack"] == attack and row["eps"] is not None]
-        for m, name in enumerate(models):
-            line = sorted(
-                (255 * row["eps"], row["abs_gain_baseline_range"])
-                for row in sized
-                if row["model"] == name and row["abs_gain_baseline_range"] is not None
-            )
-            curves.plot([eps for eps, _ in line], [gain for _, gain in line], **_style(m), linewidth=1.6)
-        if sized:
-            curves.set_xlabel("attack size eps (grey levels of 255)")
-            curves.set_ylabel("AbsGain, baseline range")
-            curves.set_title(f"{label(attack)}: gain against attack size", fontsize=10)
-            _background(curves)
-        else:
-            _empty(curves, "This attack has no size to vary.")
+        _curves(curves, [row for row in rows if row["attack"] == attack], list(models))
+        curves.set_title(f"{label(attack)}: gain against attack size", fontsize=10)
     for points, curves in grid[len(attacks) :]:
         _empty(points, "no attack")
         _empty(curves, "")
@@ -74,6 +61,28 @@ def _scatter(axes: Axes, points: Mapping[str, tuple[float, float]], names: Seque
         axes.plot(accuracy, moved, **{**_style(names.index(name)), "linestyle": "none", "markersize": 10})
     axes.set_xlabel("SROCC (right is better)")
     axes.set_ylabel("mean |AbsGain|, baseline range")
+    _background(axes)
+
+
+def _curves(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Gain against size; side by side in the legend's order where there are no two sizes, whose marks would overlap."""
+    known = [row for row in rows if row["abs_gain_baseline_range"] is not None]
+    sizes = sorted({255 * row["eps"] for row in known if row["eps"] is not None})
+    for m, name in enumerate(names):
+        mine = [row for row in known if row["model"] == name]
+        if len(sizes) > 1:
+            line = sorted((255 * row["eps"], row["abs_gain_baseline_range"]) for row in mine if row["eps"] is not None)
+        else:
+            line = [(m, row["abs_gain_baseline_range"]) for row in mine]
+        axes.plot([x for x, _ in line], [gain for _, gain in line], **_style(m), linewidth=1.6)
+    if len(sizes) > 1:
+        axes.set_xlabel("attack size eps (grey levels of 255)")
+        if len(sizes) <= 10:
+            axes.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel(f"models, all at eps {sizes[0]:.3g} of 255" if sizes else "models; this attack has no size")
+    axes.set_ylabel("AbsGain, baseline range")
     _background(axes)
 
 
@@ -133,7 +142,7 @@ def comparison(effects: Mapping[str, tuple[tuple[float, float], tuple[float, flo
         for line, both in enumerate(effects.values()):
             axes.plot(both[which], (line, line), color=GREY, linewidth=2, zorder=1)
             for m, moved in enumerate(both[which]):
-                axes.plot(moved, line, **{**_style(m), "linestyle": "none", "markersize": 9})
+                axes.plot(moved, line, **{**_style(m), "linestyle": "none", "markersize": 9}, clip_on=False)
         axes.set_xlabel("mean |AbsGain| over sizes (left is better)")
         axes.set_title(title, fontsize=10)
         axes.grid(color=GREY, alpha=0.3)
