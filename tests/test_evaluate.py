@@ -66,7 +66,8 @@ def test_per_image_rows_and_areas_agree_with_the_rows(report):
         assert np.mean([r["attacked"] - r["clean"] for r in mine]) == pytest.approx(row["abs_gain_raw"])
     line = [row for row in report.rows if row["model"] == "base" and row["attack"] == "pgd-8"]
     area = auc_over_eps([row["eps"] for row in line], [row["abs_gain"] for row in line])
-    assert report.models["base"]["auc"]["pgd-8"]["abs_gain"] == pytest.approx(area)
+    assert report.models["base"]["auc"]["pgd-8"]["abs_gain"] == pytest.approx(area.value)
+    assert report.models["base"]["auc_grid"]["pgd-8"]["eps"] == list(area.eps)
 
 
 def test_written_files_hold_the_same_numbers(report, tmp_path):

@@ -1,15 +1,18 @@
 """Which of two evaluated models is more robust, and on which score range; from rows and per-image scores.
-Source: this project; effects and ranges as in report_findings, the interval is Student's for paired differences."""
+Source: this project; effects and ranges as in report_findings, intervals by bootstrap.paired_bootstrap_test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from robust_iqa_jax.evaluation.bootstrap import paired_bootstrap_test
 from robust_iqa_jax.evaluation.evaluate import Report
+from robust_iqa_jax.evaluation.per_image import aligned, by_case
 from robust_iqa_jax.evaluation.report_findings import attack_names, baseline_range
+from robust_iqa_jax.evaluation.robustness import RAW, gains
+from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.evaluation.table import eps_text
 
 Row = dict[str, Any]
@@ -33,14 +36,6 @@ class Contender:
         """Size -> AbsGain in score points."""
         rows = [row for row in self.report.rows if (row["model"], row["attack"]) == (self.model, attack)]
         return {row["eps"]: row["abs_gain_raw"] for row in rows if row["abs_gain_raw"] is not None}
-
-    def image_gains(self, attack: str) -> dict[float | None, dict[str, float]]:
-        """Size -> image -> gain in score points; empty without per-image scores."""
-        found: dict[float | None, dict[str, float]] = {}
-        for row in self.report.per_image:
-            if (row["model"], row["attack"]) == (self.model, attack):
-                found.setdefault(row["eps"], {})[row["image"]] = row["attacked"] - row["clean"]
-        return found
 
 
 @dataclass(frozen=True)
@@ -82,12 +77,12 @@ def duels(a: Contender, b: Contender) -> list[Duel]:
     own = [c.facts["clean_high"] - c.facts["clean_low"] for c in (a, b)]
     found = []
     for attack in attack_names(a.report.rows):
-        gains = a.gains(attack), b.gains(attack)
-        sizes = tuple(eps for eps in gains[0] if eps in gains[1])
+        both = a.gains(attack), b.gains(attack)
+        sizes = tuple(eps for eps in both[0] if eps in both[1])
         if not sizes:
             continue
-        points = [float(np.mean([abs(g[eps]) for eps in sizes])) for g in gains]
-        images = _paired(a, b, attack, sizes)
+        points = [float(np.mean([abs(g[eps]) for eps in sizes])) for g in both]
+        images = _image_effects(a, b, attack, sizes)
         found.append(
             Duel(
                 attack,
@@ -154,29 +149,28 @@ def masking_sentence(contender: Contender) -> str:
     return f"{contender.name}: signs of masked gradients ({', '.join(suspicious)}), its gains may say too little."
 
 
-def _paired(
+def _image_effects(
     a: Contender, b: Contender, attack: str, sizes: Sequence[float | None]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Per-image gains in points, each size with the sign of its mean, averaged: over the images that is the effect."""
-    both = a.image_gains(attack), b.image_gains(attack)
-    if any(eps not in gains for gains in both for eps in sizes):
-        return None
-    names = list(both[0][sizes[0]])
-    if len(names) < 2 or any(gains[eps].keys() != set(names) for gains in both for eps in sizes):
-        return None
-    first, second = (
-        np.mean([np.sign(np.mean(v)) * v for v in (np.array([g[eps][n] for n in names]) for eps in sizes)], axis=0)
-        for g in both
-    )
-    return first, second
+) -> tuple[Scores, Scores] | None:
+    """Per-image gains in points, each size with the sign of its mean, averaged: over the images that is the effect.
+
+    None unless both have scores of the same images, two or more, at every size.
+    """
+    cases = by_case(a.report.per_image), by_case(b.report.per_image)
+    effects: tuple[list[Scores], list[Scores]] = [], []
+    for eps in sizes:
+        first, second = (of.get((c.model, attack, eps)) for c, of in zip((a, b), cases, strict=True))
+        if first is None or second is None or len(first.images) < 2 or set(first.images) != set(second.images):
+            return None
+        for scores, found in zip((first, aligned(first, second)), effects, strict=True):
+            gain = gains(scores.clean, scores.attacked, RAW)
+            found.append(np.sign(gain.mean()) * gain)
+    return np.mean(effects[0], axis=0), np.mean(effects[1], axis=0)
 
 
-def _interval(images: tuple[np.ndarray, np.ndarray], ranges: Sequence[float]) -> Pair:
-    difference = images[1] / ranges[1] - images[0] / ranges[0]
-    if np.ptp(difference) == 0:
-        return float(difference[0]), float(difference[0])
-    low, high = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
-    return float(low), float(high)
+def _interval(images: tuple[Scores, Scores], ranges: Sequence[float]) -> Pair:
+    difference = paired_bootstrap_test(images[1] / ranges[1], images[0] / ranges[0], method="percentile").difference
+    return difference.low, difference.high
 
 
 def _difference(duel: Duel, which: int) -> str:

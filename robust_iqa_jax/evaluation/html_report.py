@@ -8,7 +8,7 @@ from typing import Any
 
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import score_distributions, tradeoff
-from robust_iqa_jax.evaluation.report_findings import attack_names, reduction_sentence, reductions
+from robust_iqa_jax.evaluation.report_findings import attack_names, verdicts
 from robust_iqa_jax.evaluation.report_svg import svg
 from robust_iqa_jax.evaluation.report_tables import tables
 from robust_iqa_jax.evaluation.table import Table
@@ -91,12 +91,12 @@ def html_report(
     for key, table in made.items():
         sections[key] = (table.title, _table(table, thumbnails or {}))
     contents = "".join(f'<a href="#{key}">{escape(heading)}</a>' for key, (heading, _) in sections.items())
-    verdicts = [reduction_sentence(reduction) for reduction in reductions(report.rows, report.models)]
+    sentences = verdicts(report.rows, report.models)
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="note">{escape(_facts(report))}</p>',
         *(f"<p>{escape(note)}</p>" for note in notes),
-        _verdicts(verdicts) if verdicts else "",
+        _verdicts(sentences) if sentences else "",
         f"<nav>{contents}</nav>",
         *(f'<section id="{k}"><h2>{escape(heading)}</h2>{inner}</section>' for k, (heading, inner) in sections.items()),
     ]

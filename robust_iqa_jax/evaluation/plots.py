@@ -120,7 +120,7 @@ def score_distributions(per_image: Sequence[Row], models: Sequence[str], attack:
         for b, box in enumerate(drawn["boxes"]):
             box.set_facecolor("none" if b == 0 else _colour(m))
             box.set_alpha(1 if b == 0 else 0.55)
-        axes.set_title(label(name), fontsize=10)
+        axes.set_title(label(name, 24), fontsize=10)
         axes.set_xlabel("eps (grey levels)" if sizes != [None] else " ")
         axes.grid(axis="y", color=GREY, alpha=0.3)
     for axes in list(grid):

@@ -15,9 +15,8 @@ from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import (
     attack_names,
     pareto_front,
-    reduction_sentence,
-    reductions,
     tradeoff_points,
+    verdicts,
 )
 from robust_iqa_jax.evaluation.report_tables import accuracy, gains, tables
 from robust_iqa_jax.evaluation.table import Table, markdown
@@ -127,7 +126,7 @@ def findings(rows: Sequence[Row], models: Mapping[str, Row], made: Sequence[Tabl
 def summary(rows: Sequence[Row], models: Mapping[str, Row]) -> str:
     """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
     lines = [*markdown(accuracy(models)), *markdown(gains(rows))]
-    return "\n".join([*lines, *(f"- {reduction_sentence(reduction)}" for reduction in reductions(rows, models))])
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in verdicts(rows, models))])
 
 
 def page(
@@ -135,7 +134,7 @@ def page(
 ) -> str:
     """The report as a Markdown page."""
     lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]
-    lines += [f"- {reduction_sentence(reduction)}" for reduction in reductions(rows, models)]
+    lines += [f"- {sentence}" for sentence in verdicts(rows, models)]
     lines += ["", *(line for table in made for line in markdown(table))]
     return "\n".join([*lines, "![robustness against accuracy](tradeoff.png)", ""])
 

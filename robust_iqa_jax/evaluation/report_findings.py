@@ -3,13 +3,22 @@ Source: this project; the warning about narrowed score ranges is REFERENCE 5."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from robust_iqa_jax.evaluation.range_compression import RangeCompression, Verdict
 
 Row = dict[str, Any]
 
 BOTH_WAYS = ("-opposite", "-change", "-invert")
 """Ends of the names of attacks that raise some scores and lower others: their mean gain cancels out."""
+
+WHERE: dict[Verdict, str] = {
+    "survives": "on both ranges",
+    "range compression": "only on the baseline's range",
+    "range widening": "only on its own range",
+    "no reduction": "on neither range",
+}
+"""Where a defended model is more robust than the baseline."""
 
 
 def one_way(attack: str) -> bool:
@@ -33,49 +42,13 @@ def attack_names(rows: Sequence[Row]) -> list[str]:
     return [attack for attack in dict.fromkeys(row["attack"] for row in rows) if one_way(attack)]
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """What a defence takes off the undefended baseline's effect under one attack, on two ranges.
+def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[str, str], RangeCompression]:
+    """(Model, attack) -> its effects beside the baseline's.
 
-    With c the width of the model's range of clean scores over that of the baseline's, h = c o: a copy of the baseline
-    that only prints smaller numbers has o = g and h = c g, so it looks robust on the baseline's range and not on its
-    own.
-
-    Attributes:
-      model, attack: names.
-      range_ratio: c.
-      baseline_gain: g, the effect on the baseline.
-      own_gain: o, the effect on the model, on its own range.
-      baseline_range_gain: h, the same on the baseline's range.
+    Of every model after the first, the undefended baseline, and every one-way attack that both have. The gains of the
+    result are effects: means of |AbsGain| over sizes.
     """
-
-    model: str
-    attack: str
-    range_ratio: float
-    baseline_gain: float
-    own_gain: float
-    baseline_range_gain: float
-
-    @property
-    def share_of_reduction(self) -> float | None:
-        """(o - h) / (g - h): the part of the fall on the baseline's range that the range alone gives.
-
-        Above 1 where the model is less robust on its own range, below 0 for a range that widened, None without a fall.
-        """
-        fall = self.baseline_gain - self.baseline_range_gain
-        return (self.own_gain - self.baseline_range_gain) / fall if fall > 0 else None
-
-    @property
-    def verdict(self) -> str:
-        """Where the effect is below the baseline's."""
-        if self.baseline_range_gain < self.baseline_gain:
-            return "on both ranges" if self.own_gain < self.baseline_gain else "only on the baseline's range"
-        return "only on its own range" if self.own_gain < self.baseline_gain else "on neither range"
-
-
-def reductions(rows: Sequence[Row], models: Mapping[str, Row]) -> list[Reduction]:
-    """One for every model after the first (the undefended baseline) and every one-way attack that both have."""
-    found = []
+    found = {}
     baseline, *defended = models
     for name in defended:
         for attack in attack_names(rows):
@@ -83,19 +56,22 @@ def reductions(rows: Sequence[Row], models: Mapping[str, Row]) -> list[Reduction
             o = effect(rows, name, attack, "abs_gain")
             h = effect(rows, name, attack)
             if g is not None and o is not None and h is not None:
-                found.append(Reduction(name, attack, models[name]["clean_range_of_baseline"], g, o, h))
+                found[name, attack] = RangeCompression(models[name]["clean_range_of_baseline"], g, o, h)
     return found
 
 
-def reduction_sentence(reduction: Reduction) -> str:
-    """A reduction in words."""
-    r, share = reduction, reduction.share_of_reduction
-    text = f"{r.model} under {r.attack}: the baseline's effect {r.baseline_gain:.3f} becomes {r.own_gain:.3f} on the"
-    text += f" model's own range and {r.baseline_range_gain:.3f} on the baseline's; its clean scores span"
-    text += f" {100 * r.range_ratio:.0f} % of the baseline's range. More robust {r.verdict}"
-    if share is not None and share > 0:
-        return text + f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range."
-    return text + "."
+def verdicts(rows: Sequence[Row], models: Mapping[str, Row]) -> list[str]:
+    """What every defence is worth under every attack, a sentence each."""
+    sentences = []
+    for (model, attack), found in compressions(rows, models).items():
+        share = found.share_of_reduction
+        text = f"{model} under {attack}: the baseline's effect {found.baseline_gain:.3f} becomes {found.own_gain:.3f}"
+        text += f" on the model's own range and {found.baseline_range_gain:.3f} on the baseline's; its clean scores"
+        text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. More robust {WHERE[found.verdict]}"
+        if share is not None and share > 0:
+            text += f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range"
+        sentences.append(text + ".")
+    return sentences
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

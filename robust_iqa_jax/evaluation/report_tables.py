@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS, PublishedColumn, PublishedTable
-from robust_iqa_jax.evaluation.report_findings import attack_names, one_way, reductions, worst_images
+from robust_iqa_jax.evaluation.report_findings import WHERE, attack_names, compressions, one_way, worst_images
 from robust_iqa_jax.evaluation.table import Column, Table, eps_text, number
 
 Row = dict[str, Any]
@@ -83,7 +83,7 @@ def areas(models: Mapping[str, Row]) -> Table:
 
 
 def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
-    """How much of a defence is a narrower (or wider) score range; see report_findings.Reduction."""
+    """How much of a defence is a narrower (or wider) score range; see `range_compression.RangeCompression`."""
     note = (
         "Effect: mean of |AbsGain| over the attack sizes. g is the baseline's effect, o the model's on its own range "
         "of clean scores, h the same on the baseline's range; h = c o, where c = model's range / baseline's range. A "
@@ -97,10 +97,10 @@ def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
     )  # fmt: skip
     lines = tuple(
         (
-            r.model, r.attack, r.range_ratio, r.baseline_gain, r.own_gain, r.baseline_range_gain,
-            r.share_of_reduction, r.verdict,
+            *case, found.range_ratio, found.baseline_gain, found.own_gain, found.baseline_range_gain,
+            found.share_of_reduction, WHERE[found.verdict],
         )
-        for r in reductions(rows, models)
+        for case, found in compressions(rows, models).items()
     )  # fmt: skip
     return Table("compression", "How much of the defence is score range", columns, lines, note)
 
