@@ -58,6 +58,7 @@ def test_the_suite_counts_and_a_mere_rescaling_wins_only_on_the_baselines_range(
     text = paragraph(a, b, fought)
     assert "on their own score ranges neither model is shown to be more robust" in text
     assert "on one range, that of base, robust is" in text
+    assert "The clean scores of robust span 50 % of the range of those of base." in text
     assert "robust under 0 of 3 attacks" in text
     assert text.endswith("The reports hold no checks for masked gradients.")
 

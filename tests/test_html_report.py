@@ -88,6 +88,8 @@ def test_a_report_without_opinion_scores_sizes_or_images_has_a_page_too():
     models = {name: {**facts, "srocc": None, "plcc": None, "auc": {}} for name, facts in REPORT.models.items()}
     page = html_report(type(REPORT)(rows, models, []), "Bare")
     assert "No opinion scores, so no accuracy." in page
+    assert 'id="accuracy"' not in page
+    assert 'id="gains"' in page
     assert "models; this attack has no size" in page
 
 

@@ -10,6 +10,7 @@ import pytest
 from small_report import HOSTILE, SCRIPT, small_report
 
 from robust_iqa_jax.cli import main
+from robust_iqa_jax.commands.evaluate import with_training_seconds
 from robust_iqa_jax.evaluation.latex import escape, latex
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.evaluation.report import read_report, write_report
@@ -20,8 +21,9 @@ from robust_iqa_jax.evaluation.report_findings import (
     verdicts,
     worst_images,
 )
-from robust_iqa_jax.evaluation.report_tables import cost, published, tables
+from robust_iqa_jax.evaluation.report_tables import cost, masking, published, tables
 from robust_iqa_jax.evaluation.table import markdown
+from robust_iqa_jax.training.metrics_log import MetricsLog
 
 REPORT = small_report()
 
@@ -45,6 +47,12 @@ def test_a_folder_of_the_first_version_reads_too(folder, tmp_path):
     report, _ = read_report(tmp_path)
     assert report.rows == REPORT.rows
     assert report.per_image == []
+
+
+def test_photos_without_an_opinion_score_have_none(folder, tmp_path):
+    rows = [{**REPORT.per_image[0], "mos": None}, REPORT.per_image[1]]
+    write_report(tmp_path, REPORT.rows, REPORT.models, per_image=rows)
+    assert read_report(tmp_path)[0].per_image == rows
 
 
 @pytest.mark.parametrize(
@@ -171,6 +179,21 @@ def test_cost_is_shown_where_it_is_known():
     table = cost({"a": {"parameters": 1200, "test_seconds": None}, "b": {"train_seconds": 61.25}})
     assert [column.title for column in table.columns] == ["model", "parameters", "train seconds"]
     assert table.texts() == [["a", "1200", "-"], ["b", "-", "61.2"]]
+
+
+def test_training_time_is_the_sum_over_the_logged_steps(tmp_path):
+    with MetricsLog(tmp_path, 0) as log:
+        for step, seconds in enumerate((1.5, 0.25, 0.5), 1):
+            log.write(step, {"loss": 1.0, "seconds": seconds})
+    models = with_training_seconds({"a": {"srocc": 0.5}, "b": {}}, {"a": tmp_path, "b": tmp_path / "absent"})
+    assert models == {"a": {"srocc": 0.5, "train_seconds": 2.25}, "b": {"train_seconds": None}}
+
+
+def test_checks_for_masked_gradients_are_shown_where_there_are_any():
+    assert masking(REPORT.models).rows == ()
+    finding = {"suspicious": True, "value": 3.0, "limit": 2.0, "meaning": "gain of one step, against 20 steps"}
+    table = masking({"a": {"masking": {"one step beats many": finding}}, "b": {}})
+    assert table.texts() == [["a", "one step beats many", "yes", "3.0000", "2.0000", finding["meaning"]]]
 
 
 def test_markdown_cells_keep_to_their_columns():

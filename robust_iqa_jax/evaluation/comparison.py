@@ -125,6 +125,8 @@ def paragraph(a: Contender, b: Contender, fought: Sequence[Duel]) -> str:
         text.append(f"{scale} {names[baseline]} is {numbers}")
     else:
         text.append(f"{scale} this {'survives' if own == baseline else 'turns round'} {numbers}")
+    ratio = (b.facts["clean_high"] - b.facts["clean_low"]) / (a.facts["clean_high"] - a.facts["clean_low"])
+    text.append(f"The clean scores of {names[1]} span {100 * ratio:.0f} % of the range of those of {names[0]}.")
     if duel.intervals is None:
         text.append("The reports do not hold scores of the same photos, so there is no interval.")
     counts = [sum(d.winner(0) == m and d.winner(1) == m for d in fought) for m in (0, 1)]

@@ -37,6 +37,7 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
 td { border-bottom: 1px solid var(--line); white-space: nowrap; }
+td.long { min-width: 16rem; white-space: normal; overflow-wrap: anywhere; }
 tbody tr:hover { background: var(--band); }
 .right { text-align: right; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
@@ -82,7 +83,7 @@ def html_report(
       thumbnails: image name -> data URI, shown in the table of the images that were moved furthest.
     """
     made = {table.key: table for table in tables(report.rows, report.models, report.per_image)}
-    sections = {"accuracy": ("Accuracy", _table(made.pop("accuracy")))}
+    sections = {"accuracy": ("Accuracy", _table(made.pop("accuracy")))} if "accuracy" in made else {}
     attacks = attack_names(report.rows)
     if attacks:
         sections["figures"] = ("Robustness against accuracy, gain against size", _figures(report, attacks))
@@ -159,8 +160,8 @@ def _table(table: Table, thumbnails: Mapping[str, str] | None = None) -> str:
     lines = []
     for values, texts in zip(table.rows, table.texts(), strict=True):
         cells = [
-            f"<td{_right(column.right)}{_value(value, text)}>{_thumbnail(column.title, value, thumbnails)}"
-            f"{escape(text)}</td>"
+            f"<td{_right(column.right) or _long(text)}{_value(value, text)}>"
+            f"{_thumbnail(column.title, value, thumbnails)}{escape(text)}</td>"
             for column, value, text in zip(table.columns, values, texts, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
@@ -178,6 +179,10 @@ def _thumbnail(column: str, value: Any, thumbnails: Mapping[str, str] | None) ->
 def _value(value: Any, text: str) -> str:
     """What the column sorts by; nothing for an unknown value, which stays last."""
     return "" if text == "-" else f' data-value="{escape(str(value))}"'
+
+
+def _long(text: str) -> str:
+    return ' class="long"' if len(text) > 48 else ""
 
 
 def _right(right: bool) -> str:

@@ -40,7 +40,7 @@ def tradeoff(rows: Sequence[Row], models: Mapping[str, Row], attacks: Sequence[s
         _scatter(points, tradeoff_points(rows, models, attack), list(models))
         points.set_title(f"{label(attack)}: robustness against accuracy", fontsize=10)
         _curves(curves, [row for row in rows if row["attack"] == attack], list(models))
-        curves.set_title(f"{label(attack)}: gain against attack size", fontsize=10)
+        curves.set_title(f"{label(attack)}: gain", fontsize=10)
     for points, curves in grid[len(attacks) :]:
         _empty(points, "no attack")
         _empty(curves, "")

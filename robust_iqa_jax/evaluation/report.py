@@ -100,8 +100,9 @@ def _per_image(path: Path) -> list[Row]:
         for number, row in enumerate(csv.DictReader(file), 2):
             _check(row, "per_image", f"{path}: line {number}")
             try:
-                row |= {name: float(row[name]) for name in ("clean", "attacked", "mos") if row.get(name)}
-                result.append({**row, "eps": float(row["eps"]) if row["eps"] else None})
+                row |= {name: float(row[name]) for name in ("clean", "attacked")}
+                row |= {name: float(row[name]) if row[name] else None for name in ("eps", "mos") if name in row}
+                result.append(row)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}: line {number} is not a row of per-image scores ({error})") from error
     return result

@@ -22,8 +22,9 @@ def tables(rows: Sequence[Row], models: Mapping[str, Row], per_image: Sequence[R
     Args:
       rows, models, per_image: of evaluation.evaluate.Report; the first model is the undefended baseline.
     """
-    made = [accuracy(models), gains(rows)]
-    made += [table for table in (areas(models), compression(rows, models), cost(models)) if table.rows]
+    made = [accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []
+    made.append(gains(rows))
+    made += [table for table in (areas(models), compression(rows, models), masking(models), cost(models)) if table.rows]
     made += [published(table, rows, models) for table in (POSITIONS, DEFENCES)]
     return [*made, worst(per_image, models)] if per_image else made
 
@@ -103,6 +104,20 @@ def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
         for case, found in compressions(rows, models).items()
     )  # fmt: skip
     return Table("compression", "How much of the defence is score range", columns, lines, note)
+
+
+def masking(models: Mapping[str, Row]) -> Table:
+    """What the checks for masked gradients found, of the models that were checked (riqa evaluate --masking)."""
+    rows = tuple(
+        (name, check, "yes" if found["suspicious"] else "no", found["value"], found["limit"], found["meaning"])
+        for name, facts in models.items()
+        for check, found in (facts.get("masking") or {}).items()
+    )
+    columns = (
+        MODEL, Column("check"), Column("suspicious"), number("value"), number("limit"), Column("value against limit"),
+    )  # fmt: skip
+    note = "Where a check is suspicious, small gains may show hidden gradients and not robustness (arXiv 1802.00420)."
+    return Table("masking", "Signs of masked gradients", columns, rows, note)
 
 
 def cost(models: Mapping[str, Row]) -> Table:
