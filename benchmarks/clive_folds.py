@@ -23,7 +23,8 @@ from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.commands.train import run
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.evaluation.report import eps_text, write_report
+from robust_iqa_jax.evaluation.report import write_report
+from robust_iqa_jax.evaluation.table import eps_text
 from robust_iqa_jax.study import BASE, EPS, PRUNED, ROBUST, StudyConfig, variants
 
 MEASURES = ("srocc", "plcc", "krocc", "rmse")

@@ -9,6 +9,8 @@ COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
     "train": "train a model from a configuration file",
     "evaluate": "accuracy and robustness of checkpoints on labelled photos",
+    "report": "a report folder as web page, LaTeX and Markdown, beside the published numbers",
+    "compare": "which of two evaluated models is more robust",
     "prune": "a checkpoint without its least important filters, smaller with --compact",
     "attack": "adversarial versions of photos",
     "score": "quality scores of photos",

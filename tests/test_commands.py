@@ -230,6 +230,11 @@ def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
     keys = {"model", "srocc", "plcc", "attack", "eps", "abs_gain", "abs_gain_baseline_range", "rscore"}
     assert all(keys <= row.keys() for row in report["rows"])
     assert "| robust | pgd-1 |" in out
+    assert "- robust under pgd-1: the baseline's effect" in out
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(riqa.load(folder / "robust").variables["params"]))
+    facts = report["models"]["robust"]
+    assert (facts["parameters"], facts["test_photos"], facts["train_seconds"]) == (parameters, 4, None)
+    assert facts["test_seconds"] > 0
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
         "report.json", "report.md", "tradeoff.png", "per_image.csv", "cells",
     }  # fmt: skip
@@ -277,9 +282,15 @@ def test_a_stopped_suite_goes_on_and_its_tables_are_those_of_an_uninterrupted_on
     monkeypatch.setattr(Cells, "write", write_rest)
     assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", stopped)[0] == 0
     assert len(written) == len(set(written)) == 2 * 5
-    for name in ("report.json", "report.md", "per_image.csv"):
-        assert (stopped / "photos" / name).read_bytes() == (whole / "photos" / name).read_bytes()
-    rows = json.loads((whole / "photos" / "report.json").read_text())["rows"]
+    reports = [json.loads((run_of / "photos" / "report.json").read_text()) for run_of in (whole, stopped)]
+    assert reports[0]["rows"] == reports[1]["rows"]
+    names = ("report.json", "report.md", "per_image.csv")
+    assert (stopped / "photos" / names[2]).read_bytes() == (whole / "photos" / names[2]).read_bytes()
+    finished = [(stopped / "photos" / name).read_bytes() for name in names]
+    assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", stopped)[0] == 0
+    assert len(written) == 2 * 5
+    assert finished == [(stopped / "photos" / name).read_bytes() for name in names]
+    rows = reports[0]["rows"]
     assert [(row["attack"], row["eps"]) for row in rows[:4]] == [
         ("pgd-1", 0.01), ("pgd-1", 0.02), (rows[2]["attack"], 0.02), ("quantise", None),
     ]  # fmt: skip
@@ -298,7 +309,25 @@ def test_a_suites_mistakes_are_one_line(folder, capsys, tmp_path):
     assert "--out is its only option" in error
 
 
-@pytest.mark.parametrize("command", ["quickstart", "train clive_lite0", "evaluate", "attack", "score"])
+@pytest.mark.slow
+def test_evaluate_with_suite_and_masking_feeds_the_comparison(folder, capsys, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=96)
+    status, _, _ = run(
+        capsys, "evaluate", folder / "base", folder / "robust", "--data", table, "--steps", 1, "--eps", 0.01, 0.02,
+        "--attack-photos", 2, "--suite", "--masking", "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert status == 0
+    report = tmp_path / "report"
+    status, out, _ = run(capsys, "compare", f"{report}:base", f"{report}:robust", "--out", tmp_path / "figure.png")
+    assert status == 0
+    assert out.startswith("Under suite-20 (the strongest attack that both met; eps 0.01000, 0.02000)")
+    assert "base: " in out
+    assert "no checks for masked gradients" not in out
+
+
+@pytest.mark.parametrize(
+    "command", ["quickstart", "train clive_lite0", "evaluate", "prune", "attack", "score", "report", "compare"]
+)
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command.split(), "--help"])

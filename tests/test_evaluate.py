@@ -11,8 +11,8 @@ import pytest
 import robust_iqa_jax as riqa
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.evaluate import merge
-from robust_iqa_jax.evaluation.report import eps_text
 from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
+from robust_iqa_jax.evaluation.table import eps_text
 
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.uniform(0, 1, (5, 8, 9, 3)), jnp.float32)
@@ -66,7 +66,8 @@ def test_per_image_rows_and_areas_agree_with_the_rows(report):
         assert np.mean([r["attacked"] - r["clean"] for r in mine]) == pytest.approx(row["abs_gain_raw"])
     line = [row for row in report.rows if row["model"] == "base" and row["attack"] == "pgd-8"]
     area = auc_over_eps([row["eps"] for row in line], [row["abs_gain"] for row in line])
-    assert report.models["base"]["auc"]["pgd-8"]["abs_gain"] == pytest.approx(area)
+    assert report.models["base"]["auc"]["pgd-8"]["abs_gain"] == pytest.approx(area.value)
+    assert report.models["base"]["auc_grid"]["pgd-8"]["eps"] == list(area.eps)
 
 
 def test_written_files_hold_the_same_numbers(report, tmp_path):
@@ -77,7 +78,7 @@ def test_written_files_hold_the_same_numbers(report, tmp_path):
     page = (tmp_path / "report.md").read_text()
     assert page.startswith("# A title\n")
     assert f"| squeezed | pgd-8 | 4/255 | {report.rows[-1]['abs_gain_baseline_range']:.4f} |" in page
-    assert "squeezed: clean scores span 10 % of the range of base, so the same change" in page
+    assert "its clean scores span 10 % of the baseline's range. More robust" in page
     with (tmp_path / "per_image.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 40
     assert (tmp_path / "tradeoff.png").read_bytes().startswith(b"\x89PNG")

@@ -3,10 +3,11 @@ Example: riqa evaluate runs/base runs/robust --data clive/scores.csv --test-grou
 `riqa evaluate SUITE.py`: what a file's get_config() describes (evaluation.suite.SuiteConfig). A killed run goes on."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import tyro
 
 from robust_iqa_jax import attacks
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.masking import gradient_masking
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.progress import bar, out
 from robust_iqa_jax.data.images import to_float
@@ -23,12 +25,13 @@ from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
-from robust_iqa_jax.evaluation.report import write_report
+from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import SuiteConfig
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.study import EPS
 from robust_iqa_jax.training.calibration import predict
+from robust_iqa_jax.training.metrics_log import training_seconds
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class EvaluateArgs:
     """PGD iterations, one attack for each."""
     eps: tuple[float, ...] = EPS
     """Attack sizes in [0,1] pixels."""
+    suite: bool = False
+    """Also attack with the strongest of several attacks, image by image, at every size; takes far longer."""
+    masking: bool = False
+    """Also check every model for masked gradients."""
     attack_photos: int | None = None
     """Photos attacked, evenly spaced over the group; all where not given. Accuracy is over all photos."""
     seed: int = 0
@@ -61,14 +68,23 @@ def main(args: list[str]) -> int:
         raise ValueError("give at least one checkpoint, or a suite")
     if parsed.checkpoints[0].suffix == ".py":
         return _suite(parsed)
-    scorers = {path.resolve().name: checkpoint.load(path) for path in parsed.checkpoints}
+    workdirs = {path.resolve().name: path for path in parsed.checkpoints}
+    scorers = {name: checkpoint.load(path) for name, path in workdirs.items()}
     if len(scorers) < len(parsed.checkpoints):
         raise ValueError("two checkpoints have the same folder name; the names tell the models apart in the report")
     _, test = split_photos(open_photos(parsed.data), parsed.test_group)
-    grid = lambda _: pgd_grid(parsed.steps, parsed.eps)  # noqa: E731
-    report = evaluate_scorers(scorers, test, grid, parsed.attack_photos, parsed.seed, cells=Cells(parsed.out / "cells"))
-    write_report(parsed.out, report.rows, report.models, per_image=report.per_image, title="riqa evaluate")
-    out.print((parsed.out / "report.md").read_text(), markup=False)
+    grid = pgd_grid(parsed.steps, parsed.eps)
+    grid += [attacks.suite(eps=eps) for eps in parsed.eps] if parsed.suite else []
+    report = evaluate_scorers(
+        scorers,
+        test,
+        lambda _: grid,
+        parsed.attack_photos,
+        parsed.seed,
+        masking=parsed.masking,
+        cells=Cells(parsed.out / "cells"),
+    )
+    _write(parsed.out, report, workdirs, "riqa evaluate")
     return 0
 
 
@@ -94,8 +110,7 @@ def _suite(parsed: EvaluateArgs) -> int:
         report = evaluate_scorers(
             scorers, test, grid, line.attack_photos, suite.seed, cells=Cells(folder / "cells"), batch=suite.batch_size
         )
-        write_report(folder, report.rows, report.models, per_image=report.per_image, title=f"{name}")
-        out.print((folder / "report.md").read_text(), markup=False)
+        _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, name)
     return 0
 
 
@@ -111,6 +126,7 @@ def evaluate_scorers(
     attack_photos: int | None,
     seed: int,
     *,
+    masking: bool = False,
     cells: Cells | None = None,
     batch: int = 8,
 ) -> Report:
@@ -122,11 +138,13 @@ def evaluate_scorers(
       attacks_on: scorer -> attacks, as many for each.
       attack_photos: how many photos are attacked, None for all.
       seed: of the attacks' random starts.
+      masking: whether the model facts get "masking", the findings of attacks.masking by name.
       cells: where finished parts are kept.
       batch: most images a call.
 
     Returns:
-      rows and per-image scores of all models.
+      rows and per-image scores of all models; in the model facts also "parameters", and "test_seconds" for the
+      "test_photos" of the accuracy, decoding and compilation included.
     """
     attacked = test.subset(spread(len(test), attack_photos))
     reports, baseline = [], None
@@ -135,11 +153,17 @@ def evaluate_scorers(
         for name, scorer in scorers.items():
             grid = attacks_on(scorer)
             progress.update(task, total=len(scorers) * len(grid) * len(attacked))
-            predictions = _predictions(name, scorer, test, cells)
+            images = _pixels(attacked, scorer.spec.input_size)
+            predictions, seconds = _predictions(name, scorer, test, cells)
+            facts: dict[str, Any] = {
+                "parameters": sum(leaf.size for leaf in jax.tree.leaves(scorer.variables["params"])),
+                "test_seconds": seconds,
+                "test_photos": len(test),
+            }
             baseline = predictions if baseline is None else baseline
             report = evaluate(
                 scorer,
-                _pixels(attacked, scorer.spec.input_size),
+                images,
                 mos=attacked.scores,
                 attacks=grid,
                 baseline=baseline,
@@ -151,6 +175,11 @@ def evaluate_scorers(
                 cells=cells,
                 on_batch=lambda done, name=name: progress.update(task, advance=done, note=name),
             )
+            if masking:
+                ends = float(scorer.calibration.low), float(scorer.calibration.high)
+                found = gradient_masking(scorer, jax.random.key(seed), images, score_range=ends)
+                facts["masking"] = {check: dataclasses.asdict(finding) for check, finding in found.items()}
+            report.models[name].update(facts)
             reports.append(report)
     return merge(reports)
 
@@ -160,18 +189,30 @@ def spread(count: int, wanted: int | None) -> np.ndarray:
     return np.linspace(0, count - 1, count if wanted is None else min(wanted, count)).astype(int)
 
 
+def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> dict[str, Any]:
+    """Model facts with "train_seconds", the seconds of the run's steps, for models whose folder has its log."""
+    return {name: {**facts, "train_seconds": training_seconds(workdirs[name])} for name, facts in models.items()}
+
+
+def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str) -> None:
+    models = with_training_seconds(report.models, workdirs)
+    write_report(folder, report.rows, models, per_image=report.per_image, title=title)
+    out.print(summary(report.rows, models), markup=False)
+    out.print(f"next: riqa report {folder}", markup=False)
+
+
 def _pixels(photos: PhotoSet, size: tuple[int, int]) -> np.ndarray:
     load = resized(photos, size)
     return np.stack([to_float(load(i)) for i in range(len(photos))])
 
 
-def _predictions(model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None) -> np.ndarray:
-    """Scores of all test photos, from the finished parts where they are there."""
+def _predictions(model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None) -> tuple[np.ndarray, float]:
+    """Scores of all test photos and the seconds that they took, from the finished parts where they are there."""
     depends_on = ("clean", scorer, test.names, test.scores)
     kept = None if cells is None else cells.read(*depends_on)
-    if kept is not None:
-        return kept
-    found = predict(scorer, test)
-    if cells is not None:
-        cells.write(f"{model}, clean", found, *depends_on)
-    return found
+    if kept is None:
+        began = time.perf_counter()
+        kept = np.append(predict(scorer, test), time.perf_counter() - began)
+        if cells is not None:
+            cells.write(f"{model}, clean; the last number is the seconds that they took", kept, *depends_on)
+    return kept[:-1], float(kept[-1])

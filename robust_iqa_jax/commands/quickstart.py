@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from robust_iqa_jax.commands.config_file import load_config
-from robust_iqa_jax.commands.evaluate import evaluate_scorers, pgd_grid
+from robust_iqa_jax.commands.evaluate import evaluate_scorers, pgd_grid, with_training_seconds
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.commands.train import run
 from robust_iqa_jax.data.open import open_photos, split_photos
@@ -39,8 +39,10 @@ def main(args: list[str]) -> int:
     report = evaluate_scorers(
         scorers, test, lambda _: pgd_grid(study.attack_steps, EPS), study.attack_photos, study.base.seed
     )
-    write_report(parsed.out, report.rows, report.models, per_image=report.per_image, title="riqa quickstart")
+    models = with_training_seconds(report.models, {name: parsed.out / name for name in scorers})
+    write_report(parsed.out, report.rows, models, per_image=report.per_image, title="riqa quickstart")
     first = next(iter(scorers))
     out.print(f"\n{parsed.out / 'report.md'}, report.json, tradeoff.png; {time.perf_counter() - began:.0f} s in all")
-    out.print(f"next: riqa score PHOTO --checkpoint {parsed.out / first}")
+    out.print(f"next: riqa report {parsed.out}", markup=False)
+    out.print(f"      riqa score PHOTO --checkpoint {parsed.out / first}")
     return 0

@@ -1,13 +1,13 @@
-"""Agreement of predicted scores with opinion scores: SROCC, PLCC, KROCC, RMSE; no fit before any of them.
-The field's usual measures, through scipy in float64; LinearityIQA reports them the same way (REFERENCE 5)."""
+"""Agreement of predicted scores with opinion scores: SROCC, PLCC, KROCC, RMSE; PLCC and RMSE after a fit if asked.
+The field's usual measures, through scipy in float64; LinearityIQA reports them without a fit (REFERENCE 5)."""
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy import stats
 
-Scores = Float[np.ndarray, " n"]
+from robust_iqa_jax.evaluation.score_mapping import Kind, fit_mapping
+from robust_iqa_jax.evaluation.scores import Scores, checked_scores
 
 
 def srocc(predictions: Scores, mos: Scores) -> float:
@@ -16,9 +16,18 @@ def srocc(predictions: Scores, mos: Scores) -> float:
     return float(result.statistic)
 
 
-def plcc(predictions: Scores, mos: Scores) -> float:
-    """Pearson's linear correlation, -1..1."""
-    result: Any = stats.pearsonr(*_checked(predictions, mos))
+def plcc(predictions: Scores, mos: Scores, mapping: Kind | None = None) -> float:
+    """Pearson's linear correlation, -1..1.
+
+    Args:
+      predictions, mos: (n,).
+      mapping: fit on these images that comes first, see score_mapping. None: none. After one the correlation is not
+        negative: a fit turns predictions for which lower is better round.
+
+    Raises:
+      ValueError: undefined correlation, unknown mapping, a fit that does not converge.
+    """
+    result: Any = stats.pearsonr(*_checked(*_mapped(predictions, mos, mapping)))
     return float(result.statistic)
 
 
@@ -28,14 +37,14 @@ def krocc(predictions: Scores, mos: Scores) -> float:
     return float(result.statistic)
 
 
-def rmse(predictions: Scores, mos: Scores) -> float:
-    """Root mean squared difference, in score points."""
-    predictions, mos = _checked(predictions, mos)
+def rmse(predictions: Scores, mos: Scores, mapping: Kind | None = None) -> float:
+    """Root mean squared difference, in points of the opinion scores; mapping as in `plcc`."""
+    predictions, mos = _mapped(*_checked(predictions, mos), mapping)
     return float(np.sqrt(np.mean((predictions - mos) ** 2)))
 
 
 def summary(predictions: Scores, mos: Scores) -> dict[str, float]:
-    """All four by name.
+    """All four by name, without a fit.
 
     Raises:
       ValueError: fewer than two photos, unequal lengths, non-finite or constant scores.
@@ -43,17 +52,13 @@ def summary(predictions: Scores, mos: Scores) -> dict[str, float]:
     return {measure.__name__: measure(predictions, mos) for measure in (srocc, plcc, krocc, rmse)}
 
 
+def _mapped(predictions: Scores, mos: Scores, mapping: Kind | None) -> tuple[Scores, Scores]:
+    return (predictions if mapping is None else fit_mapping(predictions, mos, mapping)(predictions)), mos
+
+
 def _checked(predictions: Scores, mos: Scores) -> tuple[Scores, Scores]:
-    checked = []
+    predictions, mos = checked_scores("accuracy", least=2, predictions=predictions, mos=mos)
     for name, values in (("predictions", predictions), ("mos", mos)):
-        values = np.asarray(values, np.float64)
-        if values.ndim != 1 or len(values) < 2:
-            raise ValueError(f"accuracy: at least two {name} in one dimension expected, got shape {values.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"accuracy: {name} hold NaN or infinity")
         if np.ptp(values) == 0:
             raise ValueError(f"accuracy: all {name} are equal, no correlation exists")
-        checked.append(values)
-    if len(checked[0]) != len(checked[1]):
-        raise ValueError(f"accuracy: {len(checked[0])} predictions for {len(checked[1])} mos")
-    return checked[0], checked[1]
+    return predictions, mos

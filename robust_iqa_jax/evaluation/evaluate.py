@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -15,10 +14,13 @@ from robust_iqa_jax.attacks.arguments import checked_images, example_keys
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation import accuracy
+from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.cells import Cells, digest
-from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
+from robust_iqa_jax.evaluation.on_scales import on_scales
+from robust_iqa_jax.evaluation.ranks import robust_srocc
+from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
+from robust_iqa_jax.evaluation.scores import Scores
 
-Scores = Float[np.ndarray, " n"]
 Row = dict[str, Any]
 
 GAINS = ("abs_gain", "abs_gain_baseline_range", "abs_gain_raw", "rscore", "rscore_baseline_range")
@@ -31,7 +33,7 @@ class Report:
 
     Attributes:
       rows: one a model, attack and eps.
-      models: facts of each model: accuracy, clean score range, areas over eps.
+      models: facts of each model: accuracy, clean score range, areas over eps and the grid of sizes they are taken on.
       per_image: one a model, attack, eps and image: image, clean, attacked, and mos where known.
     """
 
@@ -93,21 +95,20 @@ def evaluate(
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
     keys = example_keys(jax.random.key(0) if key is None else key, count)
     score = scorer if not jax.tree_util.all_leaves([scorer]) else jax.jit(scorer)
-    size = -(-count // -(-count // batch_size))  # even batches: the last one is padded, and padding costs as images do
-    batches = [_padded(images, keys, start, size) for start in range(0, count, size)]
-    clean = _scores(score, [batch for batch, _, _ in batches], count)
+    batches = even_batches(count, batch_size)
+    clean = _scores(score, images, batches)
     if callable(baseline):
-        baseline = _scores(baseline, [batch for batch, _, _ in batches], count)
+        baseline = _scores(baseline, images, batches)
 
     def under(attack: Attack) -> Scores:
         scores = []
-        for batch, batch_keys, used in batches:
-            scores.append(np.asarray(score(attack(scorer, batch_keys, batch)), np.float64)[:used])
-            on_batch(used)
-        return np.concatenate(scores)
+        for done, index in enumerate(batches):
+            scores.append(np.asarray(score(attack(scorer, keys[index], images[index])), np.float64))
+            on_batch(min(len(index), count - done * len(index)))
+        return np.concatenate(scores)[:count]
 
     attacked: dict[tuple[str, float | None], Scores] = {}
-    rest = "" if cells is None else digest(scorer, images, keys, size)
+    rest = "" if cells is None else digest(scorer, images, keys, len(batches[0]))
     for attack in attacks:
         scores = None if cells is None else cells.read(attack, rest)
         if scores is None:
@@ -150,12 +151,8 @@ def summarise(
                 **measures,
                 "attack": attack,
                 "eps": eps,
-                "abs_gain": abs_gain(clean, scores, own),
-                "abs_gain_baseline_range": abs_gain(clean, scores, reference),
-                "abs_gain_raw": abs_gain(clean, scores, RAW),
-                "rscore": r_score(clean, scores, own),
-                "rscore_baseline_range": r_score(clean, scores, reference),
-                "srocc_under_attack": None if mos is None else accuracy.srocc(scores, mos),
+                **on_scales(clean, scores, own, reference),
+                "srocc_under_attack": None if mos is None else robust_srocc(scores, mos),
                 "n": len(clean),
             }
         )
@@ -163,17 +160,19 @@ def summarise(
             row = {"image": name, "model": model, "attack": attack, "eps": eps}
             row |= {"clean": float(clean[i]), "attacked": float(scores[i])}
             per_image.append(row if mos is None else {**row, "mos": float(mos[i])})
+    area = areas(rows)
     facts = {
         **measures,
         "clean_low": own.low,
         "clean_high": own.high,
         "clean_range_of_baseline": (own.high - own.low) / (reference.high - reference.low),
-        "auc": areas(rows),
+        "auc": {attack: {name: a.value for name, a in of_attack.items()} for attack, of_attack in area.items()},
+        "auc_grid": {attack: _grid(of_attack["abs_gain"]) for attack, of_attack in area.items()},
     }
     return Report(rows, {model: facts}, per_image)
 
 
-def areas(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def areas(rows: Sequence[Row]) -> dict[str, dict[str, AreaOverEps]]:
     """Attack -> area over eps of every gain measure of one model's rows; attacks with a single eps are left out."""
     result = {}
     for attack in dict.fromkeys(row["attack"] for row in rows):
@@ -200,11 +199,9 @@ def merge(reports: Sequence[Report]) -> Report:
     return Report(rows, models, [row for report in reports for row in report.per_image])
 
 
-def _padded(images: Array, keys: Array, start: int, size: int) -> tuple[Array, Array, int]:
-    stop = min(start + size, images.shape[0])
-    index = jnp.minimum(jnp.arange(start, start + size), stop - 1)
-    return images[index], keys[index], stop - start
+def _grid(area: AreaOverEps) -> Row:
+    return {"eps": list(area.eps), "spacing": area.spacing}
 
 
-def _scores(score: ScoreFunction, batches: Sequence[Array], count: int) -> Scores:
-    return np.concatenate([np.asarray(score(batch), np.float64) for batch in batches])[:count]
+def _scores(score: ScoreFunction, images: Array, batches: Sequence[Array]) -> Scores:
+    return np.concatenate([np.asarray(score(images[index]), np.float64) for index in batches])[: len(images)]

@@ -1,18 +1,34 @@
-"""Writes an evaluation as report.json, report.md, per_image.csv and tradeoff.png.
-The headline is the gain on the undefended baseline's range; the other two scalings stand beside it (REFERENCE 5)."""
+"""Writes an evaluation as report.json, report.md, per_image.csv and tradeoff.png, and reads such a folder again.
+Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables)."""
 
 import csv
 import io
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_iqa_jax.evaluation.plots import tradeoff
+from robust_iqa_jax.evaluation.evaluate import Report
+from robust_iqa_jax.evaluation.plots import png, tradeoff
+from robust_iqa_jax.evaluation.report_findings import (
+    attack_names,
+    pareto_front,
+    tradeoff_points,
+    verdicts,
+)
+from robust_iqa_jax.evaluation.report_tables import accuracy, gains, tables
+from robust_iqa_jax.evaluation.table import Table, markdown
 
 Row = dict[str, Any]
+
+NEEDED = {
+    "rows": ("model", "attack", "eps", "abs_gain", "abs_gain_baseline_range", "abs_gain_raw"),
+    "models": ("srocc", "clean_low", "clean_high", "clean_range_of_baseline"),
+    "per_image": ("image", "model", "attack", "eps", "clean", "attacked"),
+}
+"""What every report has; it may have more."""
 
 
 def write_report(
@@ -36,82 +52,99 @@ def write_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "report.json", json.dumps(_finite({"rows": list(rows), "models": models}), indent=2) + "\n")
-    _write(folder / "report.md", markdown(rows, models, title, notes))
+    made = tables(rows, models, per_image)
+    stored = {"title": title, "rows": list(rows), "models": models, "findings": findings(rows, models, made)}
+    write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
+    write_text(folder / "report.md", page(rows, models, made, title, notes))
     if per_image:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(per_image[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(per_image)
-        _write(folder / "per_image.csv", text.getvalue())
-    tradeoff(rows, models, folder / "tradeoff.png")
+        write_text(folder / "per_image.csv", text.getvalue())
+    png(tradeoff(rows, models, attack_names(rows)), folder / "tradeoff.png")
 
 
-def markdown(rows: Sequence[Row], models: dict[str, Row], title: str, notes: Sequence[str] = ()) -> str:
-    """The report as a Markdown page."""
-    lines = [f"# {title}", "", *notes, *([""] if notes else [])]
-    lines += ["## Accuracy", "", "| model | SROCC | PLCC | KROCC | RMSE |", "| --- | --- | --- | --- | --- |"]
+def read_report(folder: Path | str) -> tuple[Report, str]:
+    """The report in a folder, and its title.
+
+    Args:
+      folder: with report.json, and per_image.csv where there are per-image scores.
+
+    Raises:
+      ValueError: no such file, or not one of `write_report`, of any version.
+    """
+    path = Path(folder) / "report.json"
+    if not path.is_file():
+        raise ValueError(f"{folder}: no report.json there; give a folder that riqa evaluate or riqa quickstart wrote")
+    try:
+        stored = json.loads(path.read_text())
+        rows, models = stored["rows"], stored["models"]
+        if not (isinstance(rows, list) and isinstance(models, dict) and models):
+            raise TypeError
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a report of riqa evaluate or riqa quickstart") from error
+    for number, row in enumerate(rows, 1):
+        _check(row, "rows", f"{path}: row {number}")
+        if row["model"] not in models:
+            raise ValueError(f"{path}: row {number} is of {row['model']!r}, of which the file has no facts")
     for name, facts in models.items():
-        cells = [_number(facts[measure]) for measure in ("srocc", "plcc", "krocc", "rmse")]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "## Gain under attack",
-        "",
-        "AbsGain is the mean signed change of the score; 0 is a perfect defence. **Baseline range** (the headline)",
-        "divides it by the undefended model's range of clean scores, own range by the model's own; raw is in score",
-        "points. R-Score (MSU form) is higher for more robust models.",
-        "",
-        "| model | attack | eps | AbsGain, baseline range | AbsGain, own range | AbsGain, raw "
-        "| R-Score, baseline range | R-Score, own range | SROCC under attack |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        names = ("abs_gain_baseline_range", "abs_gain", "abs_gain_raw", "rscore_baseline_range", "rscore")
-        cells = [_number(row[name]) for name in (*names, "srocc_under_attack")]
-        lines.append(f"| {row['model']} | {row['attack']} | {eps_text(row['eps'])} | {' | '.join(cells)} |")
-    if any(facts.get("auc") for facts in models.values()):
-        lines += [
-            "",
-            "## Area over eps",
-            "",
-            "Trapezoids over the sizes above, eps in [0,1] pixels.",
-            "",
-            "| model | attack | AbsGain, baseline range | AbsGain, own range | AbsGain, raw | R-Score, own range |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for name, facts in models.items():
-            for attack, area in facts["auc"].items():
-                names = ("abs_gain_baseline_range", "abs_gain", "abs_gain_raw", "rscore")
-                lines.append(f"| {name} | {attack} | {' | '.join(_number(area[n], 5) for n in names)} |")
-    lines += ["", *range_sentences(models), "", "![robustness against accuracy](tradeoff.png)", ""]
-    return "\n".join(lines)
+        _check(facts, "models", f"{path}: model {name!r}")
+    table = path.with_name("per_image.csv")
+    return Report(rows, models, _per_image(table) if table.is_file() else []), stored.get("title", "Robustness report")
 
 
-def range_sentences(models: dict[str, Row]) -> list[str]:
-    """What each defended model's score range is of the baseline's, and what that does to its own-range gains."""
-    first, *others = models.items()
-    sentences = []
-    for name, facts in others:
-        share = facts["clean_range_of_baseline"]
-        effect = "larger" if share < 1 else "smaller"
-        sentences.append(
-            f"{name}: clean scores span {100 * share:.0f} % of the range of {first[0]}, so the same change in score "
-            f"points reads {1 / share:.2f} times as large on its own range ({effect} than on the baseline's)."
-        )
-    return sentences
+def _per_image(path: Path) -> list[Row]:
+    result: list[Row] = []
+    with path.open(newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            _check(row, "per_image", f"{path}: line {number}")
+            try:
+                row |= {name: float(row[name]) for name in ("clean", "attacked")}
+                row |= {name: float(row[name]) if row[name] else None for name in ("eps", "mos") if name in row}
+                result.append(row)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}: line {number} is not a row of per-image scores ({error})") from error
+    return result
 
 
-def eps_text(eps: float | None) -> str:
-    """ "4/255" where the size is a whole number of grey levels; "-" for an attack without a ball."""
-    if eps is None:
-        return "-"
-    levels = eps * 255
-    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-4 else f"{eps:.5f}"
+def _check(row: Any, kind: str, where: str) -> None:
+    missing = [name for name in NEEDED[kind] if not isinstance(row, dict) or name not in row]
+    if missing:
+        raise ValueError(f"{where} has no {missing[0]!r}; evaluate again with this version")
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+def findings(rows: Sequence[Row], models: Mapping[str, Row], made: Sequence[Table]) -> Row:
+    """What follows from the rows, for programs: range compression, Pareto fronts, and the other tables by column."""
+    fronts = {attack: pareto_front(tradeoff_points(rows, models, attack)) for attack in attack_names(rows)}
+    return {"pareto_fronts": fronts} | {
+        table.key: {"columns": [column.title for column in table.columns], "rows": table.rows}
+        for table in made
+        if table.key in ("compression", "worst") or table.key.startswith("published")
+    }
+
+
+def summary(rows: Sequence[Row], models: Mapping[str, Row]) -> str:
+    """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
+    lines = [*markdown(accuracy(models)), *markdown(gains(rows))]
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in verdicts(rows, models))])
+
+
+def page(
+    rows: Sequence[Row], models: dict[str, Row], made: Sequence[Table], title: str, notes: Sequence[str] = ()
+) -> str:
+    """The report as a Markdown page."""
+    lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]
+    lines += [f"- {sentence}" for sentence in verdicts(rows, models)]
+    lines += ["", *(line for table in made for line in markdown(table))]
+    return "\n".join([*lines, "![robustness against accuracy](tradeoff.png)", ""])
+
+
+def write_text(path: Path, text: str) -> None:
+    """A UTF-8 file that appears whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _finite(value: Any) -> Any:
@@ -121,9 +154,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -7,6 +7,12 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 
+def training_seconds(folder: Path) -> float | None:
+    """Seconds of all steps of a run, from its work folder's `metrics.jsonl`; None without such a file."""
+    path = folder / "metrics.jsonl"
+    return sum(json.loads(line)["seconds"] for line in path.read_text().splitlines()) if path.is_file() else None
+
+
 class MetricsLog:
     """Appends to `folder/metrics.jsonl` and `folder/tensorboard`; lines past `resume_step` are dropped first."""
 

@@ -1,0 +1,73 @@
+"""`riqa compare A B`: which of two evaluated models is more robust, and whether that survives another score range.
+Example: riqa compare runs/quickstart:base runs/quickstart:robust --out base_robust.png"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.evaluation.comparison import Contender, duels, paragraph
+from robust_iqa_jax.evaluation.plots import comparison, png
+from robust_iqa_jax.evaluation.report import read_report
+
+
+@dataclass(frozen=True)
+class CompareArgs:
+    """Compare two models by their report folders, in one paragraph and one figure."""
+
+    a: Annotated[str, tyro.conf.Positional]
+    """FOLDER:MODEL, or FOLDER where its report has one model. Ranges of its undefended baseline scale both."""
+    b: Annotated[str, tyro.conf.Positional]
+    """The other one, in the same way."""
+    json: bool = False
+    """Print the effects, intervals and the paragraph as JSON."""
+    out: Path = Path("runs/compare.png")
+    """The figure."""
+
+
+def main(args: list[str]) -> int:
+    """Run the command; its exit status."""
+    parsed = tyro.cli(CompareArgs, args=args, prog="riqa compare", description=__doc__)
+    try:
+        a, b = (_contender(text) for text in (parsed.a, parsed.b))
+        if a.name == b.name:
+            a, b = (dataclasses.replace(c, name=text) for c, text in ((a, parsed.a), (b, parsed.b)))
+        if a.name == b.name:
+            raise LookupError(f"{parsed.a} twice; give two models")
+    except LookupError as error:
+        err.print(f"riqa compare: {error.args[0]}", markup=False)
+        return 2
+    fought = duels(a, b)
+    parsed.out.parent.mkdir(parents=True, exist_ok=True)
+    png(comparison({duel.attack: (duel.own, duel.baseline) for duel in fought}, (a.name, b.name)), parsed.out)
+    text = paragraph(a, b, fought)
+    if parsed.json:
+        rows = [dataclasses.asdict(duel) for duel in fought]
+        print(json.dumps({"models": [a.name, b.name], "attacks": rows, "paragraph": text}, indent=2))
+    else:
+        out.print(text, markup=False)
+        err.print(str(parsed.out), markup=False)
+    return 0
+
+
+def _contender(text: str) -> Contender:
+    """The model that FOLDER or FOLDER:MODEL names.
+
+    Raises:
+      LookupError: the report has no such model, or several and none is named.
+      ValueError: no report there.
+    """
+    folder, colon, model = text.rpartition(":")
+    if not colon or Path(text).is_dir():
+        folder, model = text, ""
+    report, _ = read_report(folder)
+    known = list(report.models)
+    if not model and len(known) > 1:
+        raise LookupError(f"{folder} has several models; give {folder}:MODEL with one of {', '.join(known)}")
+    if model and model not in known:
+        raise LookupError(f"{folder} has no model {model!r}; it has {', '.join(known)}")
+    return Contender(report, model or known[0], model or known[0])

@@ -1,0 +1,122 @@
+"""What a report's rows say: how far scores move, on which range a defence holds, Pareto front, worst photos.
+Source: this project; the warning about narrowed score ranges is REFERENCE 5."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robust_iqa_jax.evaluation.range_compression import RangeCompression, Verdict
+
+Row = dict[str, Any]
+
+BOTH_WAYS = ("-opposite", "-change", "-invert")
+"""Ends of the names of attacks that raise some scores and lower others: their mean gain cancels out."""
+
+WHERE: dict[Verdict, str] = {
+    "survives": "on both ranges",
+    "range compression": "only on the baseline's range",
+    "range widening": "only on its own range",
+    "no reduction": "on neither range",
+}
+"""Where a defended model is more robust than the baseline."""
+
+
+def one_way(attack: str) -> bool:
+    """Whether an attack pushes all scores the same way, so that its mean gain says how far they move."""
+    return not attack.endswith(BOTH_WAYS)
+
+
+def effect(rows: Sequence[Row], model: str, attack: str, measure: str = "abs_gain_baseline_range") -> float | None:
+    """Mean of |AbsGain| over the attack sizes, 0 for a perfect defence; None without a finite row.
+
+    The absolute value is taken at every size: an attack may lower scores on purpose, and one that misses its aim at a
+    large size must not cancel what it did at a small one.
+    """
+    gains = [row.get(measure) for row in rows if (row["model"], row["attack"]) == (model, attack)]
+    known = [abs(gain) for gain in gains if gain is not None and math.isfinite(gain)]
+    return sum(known) / len(known) if known else None
+
+
+def attack_names(rows: Sequence[Row]) -> list[str]:
+    """Attacks that push scores one way, in the order of the rows."""
+    return [attack for attack in dict.fromkeys(row["attack"] for row in rows) if one_way(attack)]
+
+
+def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[str, str], RangeCompression]:
+    """(Model, attack) -> its effects beside the baseline's.
+
+    Of every model after the first, the undefended baseline, and every one-way attack that both have. The gains of the
+    result are effects: means of |AbsGain| over sizes.
+    """
+    found = {}
+    baseline, *defended = models
+    for name in defended:
+        for attack in attack_names(rows):
+            g = effect(rows, baseline, attack, "abs_gain")
+            o = effect(rows, name, attack, "abs_gain")
+            h = effect(rows, name, attack)
+            if g is not None and o is not None and h is not None:
+                found[name, attack] = RangeCompression(models[name]["clean_range_of_baseline"], g, o, h)
+    return found
+
+
+def verdicts(rows: Sequence[Row], models: Mapping[str, Row]) -> list[str]:
+    """What every defence is worth under every attack, a sentence each."""
+    sentences = []
+    for (model, attack), found in compressions(rows, models).items():
+        share = found.share_of_reduction
+        text = f"{model} under {attack}: the baseline's effect {found.baseline_gain:.3f} becomes {found.own_gain:.3f}"
+        text += f" on the model's own range and {found.baseline_range_gain:.3f} on the baseline's; its clean scores"
+        text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. More robust {WHERE[found.verdict]}"
+        if share is not None and share > 0:
+            text += f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range"
+        sentences.append(text + ".")
+    return sentences
+
+
+def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Names that no other point dominates, by rising accuracy.
+
+    Args:
+      points: name -> (accuracy, higher is better; effect, lower is better).
+    """
+
+    def dominated(a: float, e: float) -> bool:
+        return any(a2 >= a and e2 <= e and (a2, e2) != (a, e) for a2, e2 in points.values())
+
+    return sorted((name for name, point in points.items() if not dominated(*point)), key=lambda name: points[name])
+
+
+def tradeoff_points(rows: Sequence[Row], models: Mapping[str, Row], attack: str) -> dict[str, tuple[float, float]]:
+    """Model -> (SROCC, effect on the baseline's range), of the models that have both."""
+    points = {}
+    for name, facts in models.items():
+        moved = effect(rows, name, attack)
+        if facts.get("srocc") is not None and moved is not None:
+            points[name] = facts["srocc"], moved
+    return points
+
+
+def baseline_range(facts: Row) -> float:
+    """Width of the undefended baseline's range of clean scores, in score points."""
+    return (facts["clean_high"] - facts["clean_low"]) / facts["clean_range_of_baseline"]
+
+
+def worst_images(per_image: Sequence[Row], models: Mapping[str, Row], count: int = 5) -> list[Row]:
+    """The images of each model that an attack moved furthest, each once, with what moved it: `count` a model.
+
+    Returns:
+      per-image rows with "gain" (points) and "gain_baseline_range" added.
+    """
+    result = []
+    for name, facts in models.items():
+        furthest: dict[str, Row] = {}
+        for row in per_image:
+            if row["model"] != name or not math.isfinite(row["attacked"] - row["clean"]):
+                continue
+            gain = row["attacked"] - row["clean"]
+            if row["image"] not in furthest or abs(gain) > abs(furthest[row["image"]]["gain"]):
+                scaled = gain / baseline_range(facts)
+                furthest[row["image"]] = {**row, "gain": gain, "gain_baseline_range": scaled}
+        result += sorted(furthest.values(), key=lambda row: -abs(row["gain"]))[:count]
+    return result
