@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
@@ -120,7 +121,7 @@ def run(scorer: Scorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, ar
         index = np.minimum(np.arange(start, start + args.batch_size), len(images) - 1)
         used = min(args.batch_size, len(images) - start)
         batch = images[index]
-        adversarial = np.asarray(attack(scorer, jax.random.fold_in(jax.random.key(0), start), batch))
+        adversarial = np.asarray(attack(scorer, jax.random.fold_in(jax.random.key(0), start), jnp.asarray(batch)))
         scores = [np.asarray(scorer(x), np.float64)[:used] for x in (batch, adversarial)]
         clean += scores[0].tolist()
         gain += (scores[1] - scores[0]).tolist()

@@ -22,7 +22,8 @@ from robust_iqa_jax.benchmarks.measure import Row, measure, median_and_spread, s
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.benchmarks.twins import REFERENCES, check, score_of, twin
 from robust_iqa_jax.models.spec import ModelSpec
-from robust_iqa_jax.training.objectives import OBJECTIVES
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.objectives import objective
 
 TOLERANCE = 1e-3
 """Largest difference of scores from PyTorch's at which a comparison of times means something; float32."""
@@ -94,11 +95,11 @@ def _rows(name: str, args: Args) -> Iterator[Row]:
 
     if args.train_batch:
         x, mos = _images(spec, args.train_batch), jnp.arange(args.train_batch) * 10.0 + 40
-        objective, rngs = OBJECTIVES[spec.architecture], {"dropout": jax.random.key(0)}
+        task, rngs = objective(TrainConfig(model=spec)), {"dropout": jax.random.key(0)}
 
         def step(variables: Any, x: Array) -> Any:
             rest = {"batch_stats": variables["batch_stats"]}
-            loss = lambda p: objective(net, {"params": p, **rest}, x, mos, rngs)  # noqa: E731
+            loss = lambda p: task(net, {"params": p, **rest}, x, mos, rngs)  # noqa: E731
             return jax.grad(loss, has_aux=True)(variables["params"])
 
         yield timed_row(

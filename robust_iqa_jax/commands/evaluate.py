@@ -90,12 +90,12 @@ def main(args: list[str]) -> int:
 
 def _suite(parsed: EvaluateArgs) -> int:
     """Run what is missing of a suite and write the report of each of its data."""
-    if len(parsed.checkpoints) > 1:
-        raise ValueError(f"{parsed.checkpoints[0]}: a suite names its models itself; give no other checkpoint")
-    given = dataclasses.replace(parsed, checkpoints=(), out=EvaluateArgs.out)
-    if given != EvaluateArgs(()):
-        raise ValueError(f"{parsed.checkpoints[0]}: a suite is set in its file; --out is its only option")
-    suite = load_config(str(parsed.checkpoints[0]), SuiteConfig)
+    file, *others = parsed.checkpoints
+    if others:
+        raise ValueError(f"{file}: a suite names its models itself; give no other checkpoint")
+    if dataclasses.replace(parsed, checkpoints=(), out=EvaluateArgs.out) != EvaluateArgs(()):
+        raise ValueError(f"{file}: a suite is set in its file; --out is its only option")
+    suite = load_config(str(file), SuiteConfig)
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
     for name, line in suite.data.items():
         rest, test = split_photos(open_photos(line.data), line.test_group)
