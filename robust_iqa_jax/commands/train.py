@@ -1,9 +1,11 @@
 """`riqa train CONFIG`: trains what a configuration file describes and scores its held-out photos.
 Example: riqa train configs/clive_lite0.py --data clive/scores.csv --test-group 0 --workdir runs/fold0"""
 
+import os
 import time
 from pathlib import Path
 
+import jax
 import tyro
 
 from robust_iqa_jax.commands.config_file import load_config
@@ -16,6 +18,7 @@ from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
+from robust_iqa_jax.training.processes import join_processes
 
 
 def main(args: list[str]) -> int:
@@ -31,6 +34,7 @@ def main(args: list[str]) -> int:
         description=__doc__,
         config=(tyro.conf.AvoidSubcommands,),
     )
+    join_processes(os.environ)
     photos = open_photos(config.data)
     training, test = split_photos(photos, config.test_group)
     run(config, training, test)
@@ -38,7 +42,8 @@ def main(args: list[str]) -> int:
 
 
 def run(config: TrainConfig, training: PhotoSet, test: PhotoSet) -> tuple[Scorer, dict[str, float]]:
-    """Train one configuration with a progress bar, then print and store its accuracy on the test photos."""
+    """Train one configuration with a progress bar, then print and store its accuracy on the test photos (the first
+    process does; the others return no accuracy)."""
     workdir = config.workdir or Path("runs") / config.name
     began = time.perf_counter()
     with bar() as progress:
@@ -52,6 +57,8 @@ def run(config: TrainConfig, training: PhotoSet, test: PhotoSet) -> tuple[Scorer
 
         scorer = train(config, training, workdir, on_step, on_photos)
     seconds = time.perf_counter() - began
+    if jax.process_index() > 0:
+        return scorer, {}
     facts = accuracy.summary(predict(scorer, test), test.scores)
     out.print(
         f"{config.name}: SROCC {facts['srocc']:.4f}  PLCC {facts['plcc']:.4f}  KROCC {facts['krocc']:.4f}  "
