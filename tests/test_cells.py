@@ -22,6 +22,13 @@ def test_a_part_is_found_by_all_that_it_depends_on_and_keeps_every_bit(tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
 
 
+def test_another_version_has_parts_of_its_own(tmp_path, monkeypatch):
+    cells = Cells(tmp_path)
+    cells.write("base", np.ones(2), "photos")
+    monkeypatch.setattr("robust_iqa_jax.evaluation.cells.version", lambda name: "99")
+    assert cells.read("photos") is None
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

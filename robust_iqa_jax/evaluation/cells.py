@@ -1,10 +1,12 @@
 """Finished parts of an evaluation on disk: scores of one model under one attack on one set of images.
-A part is named by the content of all that it depends on, so a killed run goes on and nothing stale is ever read."""
+A part is named by the content of all that it depends on, versions of this library and of JAX included, so a killed run
+goes on and nothing stale is ever read."""
 
 import dataclasses
 import hashlib
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,17 @@ class Cells:
         """
         path = self._path(depends_on)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"label": label, "scores": np.asarray(scores, np.float64).tolist()}))
+        temporary.write_text(
+            json.dumps({"label": label, **_versions(), "scores": np.asarray(scores, np.float64).tolist()})
+        )
         os.replace(temporary, path)
 
     def _path(self, depends_on: tuple[Any, ...]) -> Path:
-        return self._folder / f"{digest(*depends_on)}.json"
+        return self._folder / f"{digest(_versions(), *depends_on)}.json"
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("robust_iqa_jax", "jax", "jaxlib")}
 
 
 def digest(*values: Any) -> str:
