@@ -122,7 +122,7 @@ def run(scorer: Scorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, ar
         used = min(args.batch_size, len(images) - start)
         batch = images[index]
         adversarial = np.asarray(attack(scorer, jax.random.fold_in(jax.random.key(0), start), jnp.asarray(batch)))
-        scores = [np.asarray(scorer(x), np.float64)[:used] for x in (batch, adversarial)]
+        scores = [np.asarray(scorer(jnp.asarray(x)), np.float64)[:used] for x in (batch, adversarial)]
         clean += scores[0].tolist()
         gain += (scores[1] - scores[0]).tolist()
         largest += np.abs(adversarial - batch).max((1, 2, 3))[:used].tolist()
