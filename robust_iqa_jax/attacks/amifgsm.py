@@ -2,14 +2,14 @@
 MSU's methods/amifgsm/run.py (REFERENCE 4.1)."""
 
 from dataclasses import KW_ONLY
-from typing import Any, get_args
+from typing import Any
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -43,13 +43,12 @@ class AMIFGSM(Attack):
         """Check the settings."""
         check_positive(eps=self.eps, steps=self.steps, momentum=self.momentum)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "amifgsm-10", "amifgsm-10-l2-lower" and the like."""
-        norm = "" if self.norm == "linf" else f"-{self.norm}"
-        return f"amifgsm-{int(self.steps)}{norm}" + direction_suffix(self.direction)
+        return f"amifgsm-{int(self.steps)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; draws nothing from the keys."""

@@ -3,14 +3,14 @@ Croce & Hein 2020 (arXiv 2003.01690, algorithm 1)."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Ball, Norm
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Ball, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.restarts import check_restarts, strongest
@@ -63,13 +63,12 @@ class APGD(Attack):
         check_positive(eps=self.eps, steps=self.steps, step_size=self.step_size)
         check_restarts(self.restarts, self.random_start)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "apgd-100", "apgd-100-l2-restarts5" and the like."""
-        parts = [f"apgd-{int(self.steps)}"]
-        parts += [self.norm] if self.norm != "linf" else []
+        parts = [f"apgd-{int(self.steps)}" + norm_suffix(self.norm)]
         parts += [f"restarts{self.restarts}"] if self.restarts > 1 else []
         return "-".join(parts) + direction_suffix(self.direction)
 

@@ -4,13 +4,13 @@ Lengths are in [0,1] pixel units; l2 is the Euclidean length over all pixels and
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.arguments import Images, check_choice
 
 Norm = Literal["linf", "l2"]
 Perturbation = Float[Array, "n h w c"]
@@ -34,6 +34,16 @@ class Ball:
     draw: Callable[[Array, Images, Array], Perturbation]
     steepest: Callable[[Perturbation], Perturbation]
     finish: Callable[[Images, Perturbation, Array], Images]
+
+
+def check_norm(norm: Any) -> None:
+    """Raise ValueError for an unknown norm."""
+    check_choice("norm", norm, get_args(Norm))
+
+
+def norm_suffix(norm: Norm) -> str:
+    """What a norm adds to an attack's name: nothing for linf."""
+    return "" if norm == "linf" else f"-{norm}"
 
 
 def length(perturbation: Perturbation) -> Float[Array, "n 1 1 1"]:

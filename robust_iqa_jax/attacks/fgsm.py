@@ -2,13 +2,13 @@
 Goodfellow et al. 2015 (arXiv 1412.6572) as in MSU's std-FGSM, methods/std-fgsm/run.py (REFERENCE 4.1)."""
 
 from dataclasses import KW_ONLY
-from typing import Any, get_args
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -37,12 +37,12 @@ class FGSM(Attack):
         """Check the settings."""
         check_positive(eps=self.eps)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "fgsm", "fgsm-l2-lower" and the like."""
-        return "fgsm" + ("" if self.norm == "linf" else f"-{self.norm}") + direction_suffix(self.direction)
+        return "fgsm" + norm_suffix(self.norm) + direction_suffix(self.direction)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; draws nothing from the keys."""

@@ -2,13 +2,13 @@
 Kurakin et al. 2017 (arXiv 1607.02533) as in MSU's methods/ifgsm/run.py and NT's FGSM_demo.py (REFERENCE 4.1)."""
 
 from dataclasses import KW_ONLY
-from typing import Any, get_args
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -43,13 +43,12 @@ class IFGSM(Attack):
         """Check the settings."""
         check_positive(eps=self.eps, steps=self.steps, step_size=self.step_size)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "ifgsm-10", "ifgsm-10-l2-lower" and the like."""
-        norm = "" if self.norm == "linf" else f"-{self.norm}"
-        return f"ifgsm-{int(self.steps)}{norm}" + direction_suffix(self.direction)
+        return f"ifgsm-{int(self.steps)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; draws nothing from the keys."""

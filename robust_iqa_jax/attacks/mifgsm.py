@@ -2,14 +2,14 @@
 Dong et al. 2018 (arXiv 1710.06081, algorithm 1); with raw gradients MSU's methods/mifgsm/run.py (REFERENCE 4.1)."""
 
 from dataclasses import KW_ONLY
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -50,13 +50,12 @@ class MIFGSM(Attack):
         """Check the settings."""
         check_positive(eps=self.eps, steps=self.steps, step_size=self.step_size, momentum=self.momentum)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "mifgsm-10", "mifgsm-10-raw-best-lower" and the like."""
-        parts = [f"mifgsm-{int(self.steps)}"]
-        parts += [self.norm] if self.norm != "linf" else []
+        parts = [f"mifgsm-{int(self.steps)}" + norm_suffix(self.norm)]
         parts += ["raw"] if not self.normalise else []
         parts += ["best"] if self.keep_best else []
         return "-".join(parts) + direction_suffix(self.direction)

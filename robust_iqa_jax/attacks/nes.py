@@ -2,14 +2,14 @@
 Ilyas et al. 2018, "Black-box adversarial attacks with limited queries and information" (arXiv 1804.08598)."""
 
 from dataclasses import KW_ONLY
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -48,7 +48,7 @@ class NES(Attack):
         """Check the settings."""
         check_positive(eps=self.eps, steps=self.steps, samples=self.samples, sigma=self.sigma, batch=self._batch)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
         if self._batch % 2 or self.samples % self._batch:
             raise ValueError(
                 f"attack: nes asks in pairs; samples {self.samples} in batches of {self._batch} must be even and divide"
@@ -57,8 +57,7 @@ class NES(Attack):
     @property
     def name(self) -> str:
         """ "nes-20x50" (steps x samples), "nes-20x50-l2" and the like."""
-        norm = "" if self.norm == "linf" else f"-{self.norm}"
-        return f"nes-{int(self.steps)}x{self.samples}{norm}" + direction_suffix(self.direction)
+        return f"nes-{int(self.steps)}x{self.samples}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; one key an image."""

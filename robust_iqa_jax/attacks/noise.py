@@ -2,14 +2,14 @@
 Random signs are the starts of Wong et al. 2020 (arXiv 2001.03994) without their step; the rest is elementary."""
 
 from dataclasses import KW_ONLY
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm, length
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, length, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
@@ -37,14 +37,14 @@ class UniformNoise(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_positive(eps=self.eps)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
         if self.signs and self.norm != "linf":
             raise ValueError(f"attack: an {self.norm} ball has no corners; drop signs=True")
 
     @property
     def name(self) -> str:
         """ "uniform-noise", "uniform-noise-signs", "uniform-noise-l2"."""
-        return "uniform-noise" + ("-signs" if self.signs else "") + ("" if self.norm == "linf" else f"-{self.norm}")
+        return "uniform-noise" + ("-signs" if self.signs else "") + norm_suffix(self.norm)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The noise as a pure function; the scorer is not asked."""
@@ -75,12 +75,12 @@ class GaussianNoise(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_positive(eps=self.eps)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "gaussian-noise", "gaussian-noise-l2"."""
-        return "gaussian-noise" + ("" if self.norm == "linf" else f"-{self.norm}")
+        return "gaussian-noise" + norm_suffix(self.norm)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The noise as a pure function; the scorer is not asked."""

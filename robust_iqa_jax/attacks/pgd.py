@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.restarts import check_restarts, strongest
@@ -57,7 +57,7 @@ class PGD(Attack):
         check_positive(eps=self.eps, steps=self.steps)
         check_restarts(self.restarts, self.random_start)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
         check_choice("variant", self.variant, get_args(Variant))
         plain = (self.norm, self.restarts, self.keep_best) == ("linf", 1, False)
         if self.variant != "a-kon" and not plain:
@@ -66,8 +66,7 @@ class PGD(Attack):
     @property
     def name(self) -> str:
         """ "pgd-8", "pgd-8-l2", "pgd-8-restarts5" and the like."""
-        parts = [f"pgd-{int(self.steps)}"]
-        parts += [self.norm] if self.norm != "linf" else []
+        parts = [f"pgd-{int(self.steps)}" + norm_suffix(self.norm)]
         parts += [f"restarts{self.restarts}"] if self.restarts > 1 else []
         parts += ["best"] if self.keep_best else []
         parts += [self.variant] if self.variant != "a-kon" else []

@@ -3,14 +3,14 @@ Andriushchenko et al. 2020, "Square Attack" (arXiv 1912.00049), algorithms 1 to 
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm
+from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -52,13 +52,12 @@ class Square(Attack):
         """Check the settings."""
         check_positive(eps=self.eps, queries=self.queries, share=self.share)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "square-1000", "square-1000-l2" and the like."""
-        norm = "" if self.norm == "linf" else f"-{self.norm}"
-        return f"square-{int(self.queries)}{norm}" + direction_suffix(self.direction)
+        return f"square-{int(self.queries)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; one key an image."""

@@ -2,14 +2,14 @@
 After AutoAttack (Croce and Hein 2020, arXiv 2003.01690), with score functions and gains in place of classes."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, get_args
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.apgd import APGD
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive, checked_images, example_keys
-from robust_iqa_jax.attacks.ball import Norm
+from robust_iqa_jax.attacks.arguments import Images, check_positive, checked_images, example_keys
+from robust_iqa_jax.attacks.ball import Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, stronger, traced
 from robust_iqa_jax.attacks.mifgsm import MIFGSM
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -48,13 +48,12 @@ class AttackSuite(Attack):
         """Check the settings."""
         check_positive(eps=self.eps, steps=self.steps, restarts=self.restarts, queries=self.queries)
         check_direction(self.direction)
-        check_choice("norm", self.norm, get_args(Norm))
+        check_norm(self.norm)
 
     @property
     def name(self) -> str:
         """ "suite-20", "suite-20-l2" and the like."""
-        norm = "" if self.norm == "linf" else f"-{self.norm}"
-        return f"suite-{int(self.steps)}{norm}" + direction_suffix(self.direction)
+        return f"suite-{int(self.steps)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
     @property
     def members(self) -> tuple[Attack, ...]:
