@@ -2,6 +2,7 @@
 MSU's methods/amifgsm/run.py (REFERENCE 4.1)."""
 
 from dataclasses import KW_ONLY
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import optax
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
+from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, in_range, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -55,6 +56,5 @@ class AMIFGSM(Attack):
         wanted = objective(scorer, images, self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         rule = optax.chain(optax.trace(self.momentum), along(ball.steepest, eps / self.steps))
-        in_range = lambda perturbation: jnp.clip(images + perturbation, 0, 1) - images  # noqa: E731
-        found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, in_range)
+        found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, partial(in_range, images))
         return ball.finish(images, found, eps)  # rounding only

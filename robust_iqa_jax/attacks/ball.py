@@ -46,6 +46,11 @@ def norm_suffix(norm: Norm) -> str:
     return "" if norm == "linf" else f"-{norm}"
 
 
+def in_range(images: Images, perturbation: Perturbation) -> Perturbation:
+    """What is left of a perturbation when the perturbed images are cut to [0,1]."""
+    return jnp.clip(images + perturbation, 0, 1) - images
+
+
 def length(perturbation: Perturbation) -> Float[Array, "n 1 1 1"]:
     """Euclidean length of each image's perturbation."""
     return jnp.sqrt(jnp.sum(perturbation**2, _IMAGE, keepdims=True))
@@ -88,7 +93,7 @@ def _unit(gradient: Perturbation) -> Perturbation:
 def _finish_l2(images: Images, perturbation: Perturbation, eps: Array) -> Images:
     # Clipping to [0,1] only shortens; the margin covers the rounding of the length.
     margin = 1 - 8 * jnp.finfo(images.dtype).eps
-    perturbation = _shrink(jnp.clip(images + perturbation, 0, 1) - images, eps * margin)
+    perturbation = _shrink(in_range(images, perturbation), eps * margin)
     moved = jnp.clip(images + perturbation, 0, 1)
     # A sum that was rounded away from the clean pixel goes back by one unit in the last place: over many pixels, such
     # roundings lengthen small perturbations beyond any fixed margin.

@@ -10,8 +10,9 @@ import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_positive
-from robust_iqa_jax.attacks.core import Attack, stronger, traced
+from robust_iqa_jax.attacks.core import Attack, adam_ascent, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.quantise import rounded
 
 Slopes = Float[Array, "n c pieces"]
 
@@ -62,14 +63,14 @@ class ColorCurves(Attack):
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
-        rule = optax.chain(optax.scale_by_adam(), optax.scale(self.learning_rate))
+        rule = adam_ascent(self.learning_rate)
         slopes = jnp.full((images.shape[0], images.shape[-1], self.pieces), 1 / self.pieces, images.dtype)
 
         def recolored(slopes: Slopes) -> Images:
             curved = color_curves(images, slopes)
             constant = jax.lax.stop_gradient(curved)
             shown = jnp.clip(constant, 0, 1)
-            shown = jnp.round(shown * 255) / 255 if self.eight_bit else shown
+            shown = rounded(shown) if self.eight_bit else shown
             # Gradients pass both: a curve leaves [0,1] by rounding errors only, which should not decide about them.
             return shown + (curved - constant)
 

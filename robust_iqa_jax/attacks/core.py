@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.attacks.arguments import Images, check_positive, checked_images, example_keys
 from robust_iqa_jax.attacks.ball import Perturbation
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.functional.pytree_function import as_pytree
 
 T = TypeVar("T")
 
@@ -68,9 +69,7 @@ class Attack:
             check_positive(chunk=chunk)
             if self.couples:
                 raise ValueError(f"attack: {self.name} looks at a batch as a whole and cannot run in chunks of {chunk}")
-        if jax.tree_util.all_leaves([scorer]):
-            return _run_function(scorer, chunk, self, keys, images)
-        return _run_pytree(scorer, chunk, self, keys, images)
+        return _run(as_pytree(scorer), chunk, self, keys, images)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed."""
@@ -93,16 +92,7 @@ def traced(*numbers: str) -> Callable[[type[T]], type[T]]:
     return register
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _run_function(scorer: ScoreFunction, chunk: int | None, attack: Attack, keys: Array, images: Array) -> Array:
-    return _run(scorer, chunk, attack, keys, images)
-
-
 @partial(jax.jit, static_argnums=1)
-def _run_pytree(scorer: ScoreFunction, chunk: int | None, attack: Attack, keys: Array, images: Array) -> Array:
-    return _run(scorer, chunk, attack, keys, images)
-
-
 def _run(scorer: ScoreFunction, chunk: int | None, attack: Attack, keys: Array, images: Array) -> Array:
     count = images.shape[0]
     if chunk is None or chunk >= count:
@@ -169,6 +159,11 @@ def stronger(
 
 def _summed(values: Array) -> tuple[Array, Array]:
     return values.sum(), values
+
+
+def adam_ascent(learning_rate: Any) -> optax.GradientTransformation:
+    """Step rule: Adam's direction, upwards."""
+    return optax.chain(optax.scale_by_adam(), optax.scale(learning_rate))
 
 
 def along(direction: Callable[[Array], Array], step_size: Any) -> optax.GradientTransformation:

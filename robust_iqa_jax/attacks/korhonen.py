@@ -10,8 +10,8 @@ import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Perturbation
-from robust_iqa_jax.attacks.core import Attack, ascend, traced
+from robust_iqa_jax.attacks.ball import BALLS, Perturbation, in_range
+from robust_iqa_jax.attacks.core import Attack, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
 Variant = Literal["masked-steps", "authors"]
@@ -53,9 +53,7 @@ class Korhonen(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if self.eps is not None:
-            check_positive(eps=self.eps)
-        check_positive(steps=self.steps, learning_rate=self.learning_rate)
+        check_positive(eps=self.eps, steps=self.steps, learning_rate=self.learning_rate)
         check_direction(self.direction)
         check_choice("variant", self.variant, get_args(Variant))
 
@@ -70,7 +68,7 @@ class Korhonen(Attack):
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
-        adam = optax.chain(optax.scale_by_adam(), optax.scale(self.learning_rate))
+        adam = adam_ascent(self.learning_rate)
         if self.variant == "authors":
             rule = optax.chain(_scaled_by(spatial_activity(images, signed=True) / 255), adam)
         else:
@@ -79,7 +77,7 @@ class Korhonen(Attack):
         def project(perturbation: Perturbation) -> Perturbation:
             if self.eps is not None:
                 perturbation = BALLS["linf"].project(perturbation, jnp.asarray(self.eps, images.dtype))
-            return jnp.clip(images + perturbation, 0, 1) - images
+            return in_range(images, perturbation)
 
         start = jnp.zeros_like(images)
         found = ascend(wanted, images, start, self.steps, rule, project, keep_best=self.keep_best)

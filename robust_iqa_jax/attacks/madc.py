@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_positive
-from robust_iqa_jax.attacks.ball import Perturbation
+from robust_iqa_jax.attacks.ball import Perturbation, in_range
 from robust_iqa_jax.attacks.core import Attack, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -64,7 +64,7 @@ class MADC(Attack):
             return self.step_size * jnp.sign(gradient - part * perturbation)
 
         def project(perturbation: Perturbation) -> Perturbation:
-            return self._restore(jnp.clip(images + perturbation, 0, 1) - images)
+            return self._restore(in_range(images, perturbation))
 
         rule: Any = optax.stateless(along_the_sphere)  # pyright: ignore[reportArgumentType]
         found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, project)

@@ -14,6 +14,7 @@ from robust_iqa_jax.attacks.noise import UniformNoise
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.pgd import PGD
 from robust_iqa_jax.attacks.square import Square
+from robust_iqa_jax.functional.pytree_function import as_program
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def gradient_masking(
         raise ValueError(f"attack: score_range as (lowest, highest) expected, got {score_range}")
     keys = example_keys(key, images.shape[0])
     sign, end = (1, high) if direction == "raise" else (-1, low)
-    scores = jax.jit(scorer) if jax.tree_util.all_leaves([scorer]) else scorer
+    scores = as_program(scorer)
     clean = scores(images)
 
     def gain(adversarial: Images) -> float:

@@ -12,6 +12,7 @@ from robust_iqa_jax.attacks.arguments import Images, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.pgd import step_size
 
 
 @traced("eps", "steps", "sigma")
@@ -64,7 +65,7 @@ class NES(Attack):
         # One objective value a query: directions that need clean scores get each image's as often as it is asked.
         wanted = objective(scorer, jnp.repeat(images, self._batch, 0), self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
-        size = jnp.where(self.steps == 1, 1.25 * eps, 2.5 * eps / self.steps)
+        size = step_size(eps, self.steps)
 
         def step(i: Array, perturbation: Perturbation) -> Perturbation:
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)

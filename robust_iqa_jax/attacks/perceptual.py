@@ -6,14 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_positive
-from robust_iqa_jax.attacks.ball import Perturbation
-from robust_iqa_jax.attacks.core import Attack, ascend, traced
+from robust_iqa_jax.attacks.ball import Perturbation, in_range
+from robust_iqa_jax.attacks.core import Attack, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.ssim import ssim
 
 BISECTIONS = 8
@@ -63,12 +62,10 @@ class Perceptual(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_positive(steps=self.steps, learning_rate=self.learning_rate)
-        check_positive(weight=self.weight, score_range=self.score_range)
-        if self.budget is not None:
-            check_positive(budget=self.budget)
+        check_positive(budget=self.budget, weight=self.weight, score_range=self.score_range)
         check_direction(self.direction)
-        if callable(self.distance) and jax.tree_util.all_leaves([self.distance]):
-            object.__setattr__(self, "distance", Partial(self.distance))  # a function as a pytree without leaves
+        if callable(self.distance):
+            object.__setattr__(self, "distance", as_pytree(self.distance))
 
     @property
     def name(self) -> str:
@@ -79,7 +76,7 @@ class Perceptual(Attack):
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
-        rule = optax.chain(optax.scale_by_adam(), optax.scale(self.learning_rate))
+        rule = adam_ascent(self.learning_rate)
         start = jnp.zeros_like(images)
 
         def lagrangian(x: Images) -> Array:
@@ -90,7 +87,7 @@ class Perceptual(Attack):
             return wanted(x) / self.score_range - self.weight * far
 
         def project(perturbation: Perturbation) -> Perturbation:
-            inside = jnp.clip(images + perturbation, 0, 1) - images
+            inside = in_range(images, perturbation)
             return inside if self.budget is None else self._retract(images, inside)
 
         keep = self.budget is not None

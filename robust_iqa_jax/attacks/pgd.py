@@ -78,8 +78,7 @@ class PGD(Attack):
         if self.variant == "authors-linearity":
             return self._authors_linearity(wanted, keys, images)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
-        size = jnp.where(self.steps == 1, 1.25 * eps, 2.5 * eps / self.steps)
-        rule = along(ball.steepest, size)
+        rule = along(ball.steepest, step_size(eps, self.steps))
 
         def attempt(keys: Array) -> Array:
             start = ball.draw(keys, images, eps) if self.random_start else jnp.zeros_like(images)
@@ -98,3 +97,8 @@ class PGD(Attack):
         inside = ascend(wanted, images, start, self.steps - 1, rule, project)
         last = ascend(wanted, images, inside, 1, rule, lambda perturbation: perturbation)
         return jnp.clip(images + last, 0, 1)
+
+
+def step_size(eps: Array, steps: Any) -> Array:
+    """1.25 eps for one iteration, else 2.5 eps / steps."""
+    return jnp.where(steps == 1, 1.25 * eps, 2.5 * eps / steps)

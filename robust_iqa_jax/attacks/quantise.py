@@ -20,4 +20,9 @@ class Quantise(Attack):
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
         """The rounding as a pure function; neither the scorer nor the keys are used."""
-        return jnp.round(images * 255) / 255
+        return rounded(images)
+
+
+def rounded(images: Images) -> Images:
+    """Images in [0,1] at the nearest of the 256 levels."""
+    return jnp.round(images * 255) / 255

@@ -69,9 +69,8 @@ class StAdv(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(steps=self.steps, learning_rate=self.learning_rate, score_range=self.score_range)
-        if self.tau is not None:
-            check_positive(tau=self.tau)
+        check_positive(steps=self.steps, tau=self.tau)
+        check_positive(learning_rate=self.learning_rate, score_range=self.score_range)
         check_direction(self.direction)
         check_choice("flow", self.flow, get_args(FlowTerm))
         check_choice("optimizer", self.optimizer, get_args(Optimizer))

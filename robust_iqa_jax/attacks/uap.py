@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 import optax
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive, checked_images
 from robust_iqa_jax.attacks.ball import BALLS
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, adam_ascent, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.functional.pytree_function import as_pytree
 
 Pattern = Float[Array, "h w c"]
 Update = Literal["adam", "gradient"]
@@ -123,8 +123,7 @@ class UniversalFit:
         """
         images = checked_images(images)
         begin, shuffle = jax.random.split(key)
-        if jax.tree_util.all_leaves([scorer]):
-            scorer = Partial(scorer)
+        scorer = as_pytree(scorer)
         parameters = self.start(begin, images.shape[1:])
         state = self.rule().init(parameters)
         for epoch in range(self.epochs):
@@ -188,8 +187,7 @@ class UAP(UniversalFit):
     def rule(self) -> optax.GradientTransformation:
         """Adam's or the gradient's step."""
         rate = LEARNING_RATES[self.update] if self.learning_rate is None else self.learning_rate
-        direction = optax.scale_by_adam() if self.update == "adam" else optax.identity()
-        return optax.chain(direction, optax.scale(rate))
+        return adam_ascent(rate) if self.update == "adam" else optax.scale(rate)
 
     def project(self, parameters: Pattern) -> Pattern:
         """Cut to +-eps."""

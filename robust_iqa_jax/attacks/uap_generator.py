@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import check_positive
-from robust_iqa_jax.attacks.core import traced
+from robust_iqa_jax.attacks.core import adam_ascent, traced
 from robust_iqa_jax.attacks.objective import Direction, check_direction, direction_suffix
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
 
@@ -82,7 +82,7 @@ class GenerativeUAP(UniversalFit):
 
     def rule(self) -> optax.GradientTransformation:
         """Adam."""
-        return optax.chain(optax.scale_by_adam(), optax.scale(self.learning_rate))
+        return adam_ascent(self.learning_rate)
 
     def project(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Nothing to do: tanh keeps the ball."""

@@ -20,6 +20,7 @@ from robust_iqa_jax.evaluation.on_scales import on_scales
 from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
 from robust_iqa_jax.evaluation.scores import Scores
+from robust_iqa_jax.functional.pytree_function import as_program
 
 Row = dict[str, Any]
 
@@ -94,7 +95,7 @@ def evaluate(
         if values is not None and len(values) != count:
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
     keys = example_keys(jax.random.key(0) if key is None else key, count)
-    score = scorer if not jax.tree_util.all_leaves([scorer]) else jax.jit(scorer)
+    score = as_program(scorer)
     batches = even_batches(count, batch_size)
     clean = _scores(score, images, batches)
     if callable(baseline):

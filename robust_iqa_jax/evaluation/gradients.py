@@ -4,13 +4,13 @@ Norm-regularised training (arXiv 2403.11397): |f(x + d) - f(x)| <= eps |grad f(x
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import checked_images
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.scores import Scores
+from robust_iqa_jax.functional.pytree_function import as_pytree
 
 
 def gradient_l1(
@@ -30,7 +30,7 @@ def gradient_l1(
       ValueError: bad images, a batch size below 1.
     """
     images = checked_images(images)
-    score = Partial(scorer) if jax.tree_util.all_leaves([scorer]) else scorer
+    score = as_pytree(scorer)
     norms = [_norms(score, images[index]) for index in even_batches(len(images), batch_size)]
     return np.concatenate([np.asarray(norm, np.float64) for norm in norms])[: len(images)]
 

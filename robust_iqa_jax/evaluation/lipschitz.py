@@ -9,12 +9,12 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, checked_images
 from robust_iqa_jax.functional.cayley import CayleyOperator
 from robust_iqa_jax.functional.feature_distance import Features
+from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.spectral import frequencies, tap_offsets
 
 
@@ -47,8 +47,8 @@ def layer_stretch(features: Features, layers: Sequence[str], images: Images, cha
     """
     if jnp.shape(images) != jnp.shape(changed):
         raise ValueError(f"layer_stretch: images of one shape expected, got {images.shape} and {changed.shape}")
-    network = Partial(features) if jax.tree_util.all_leaves([features]) else features
-    lengths = np.asarray(_lengths(network, tuple(layers), jnp.asarray(images), jnp.asarray(changed)), np.float64)
+    found = _lengths(as_pytree(features), tuple(layers), jnp.asarray(images), jnp.asarray(changed))
+    lengths = np.asarray(found, np.float64)
     if not lengths[0].all():
         raise ValueError(f"layer_stretch: image {int(np.argmin(lengths[0]))} did not change, its ratios are undefined")
     moved = np.where(lengths == 0, np.nan, lengths)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import checked_images
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.functional.feature_distance import Distance
+from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim
 
 Pixels = Float[np.ndarray, "n h w c"] | Float[Array, "n h w c"]
@@ -63,10 +63,9 @@ def perturbation_sizes(
         if name in _OF_PIXELS:
             sizes[name] = _OF_PIXELS[name](clean, attacked)
         else:
-            sizes[name] = _in_batches(Partial(_OF_BATCHES[name]), clean, attacked, batch_size)
+            sizes[name] = _in_batches(as_pytree(_OF_BATCHES[name]), clean, attacked, batch_size)
     if distance is not None:
-        wrapped = Partial(distance) if jax.tree_util.all_leaves([distance]) else distance
-        sizes["feature_distance"] = _in_batches(wrapped, clean, attacked, batch_size)
+        sizes["feature_distance"] = _in_batches(as_pytree(distance), clean, attacked, batch_size)
     return sizes
 
 

@@ -4,10 +4,11 @@ Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924), equation 1
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.pytree_function import as_pytree
 
 Features = Callable[[Float[Array, "n h w c"]], Mapping[str, Array] | Iterable[Array]]
 Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Array, " n"]]
@@ -29,7 +30,7 @@ def feature_distance(features: Features) -> Distance:
     Raises:
       ValueError: on use, features that are not maps (n, h, w, c).
     """
-    return Partial(_distance, Partial(features) if jax.tree_util.all_leaves([features]) else features)
+    return Partial(_distance, as_pytree(features))
 
 
 def _distance(features: Features, x: Array, y: Array) -> Array:
