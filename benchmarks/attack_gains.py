@@ -22,6 +22,8 @@ from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.images import read_image, resize_image, to_float
+from robust_iqa_jax.data.photo_set import evenly_spread
+from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 
@@ -83,8 +85,7 @@ class Args:
 def main(args: Args) -> None:
     """Run what is missing, print and store the table."""
     files = sorted(path for path in args.images.iterdir() if path.suffix.lower() in (".png", ".jpg", ".webp"))
-    if args.photos is not None:
-        files = [files[i] for i in np.linspace(0, len(files) - 1, args.photos).astype(int)]
+    files = [files[i] for i in evenly_spread(len(files), args.photos)]
     images = np.stack([to_float(resize_image(read_image(path), args.size)) for path in files])
     fitted_on = np.stack([to_float(_crop(read_image(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
@@ -117,16 +118,15 @@ def run(scorer: Scorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, ar
     if registry.entry(name).fitted:
         attack = attack.fit(scorer, jax.random.key(1), fitted_on)
     clean, gain, largest = [], [], []
-    for start in range(0, len(images), args.batch_size):
-        index = np.minimum(np.arange(start, start + args.batch_size), len(images) - 1)
-        used = min(args.batch_size, len(images) - start)
-        batch = images[index]
-        adversarial = np.asarray(attack(scorer, jax.random.fold_in(jax.random.key(0), start), jnp.asarray(batch)))
-        scores = [np.asarray(scorer(jnp.asarray(x)), np.float64)[:used] for x in (batch, adversarial)]
+    for index in even_batches(len(images), args.batch_size):
+        batch = images[np.asarray(index)]
+        adversarial = np.asarray(attack(scorer, jax.random.fold_in(jax.random.key(0), index[0]), jnp.asarray(batch)))
+        scores = [np.asarray(scorer(jnp.asarray(x)), np.float64) for x in (batch, adversarial)]
         clean += scores[0].tolist()
         gain += (scores[1] - scores[0]).tolist()
-        largest += np.abs(adversarial - batch).max((1, 2, 3))[:used].tolist()
-    return {"clean": clean, "gain": gain, "largest": largest, "seconds": time.perf_counter() - began}
+        largest += np.abs(adversarial - batch).max((1, 2, 3)).tolist()
+    found = {"clean": clean, "gain": gain, "largest": largest}
+    return {**{name: values[: len(images)] for name, values in found.items()}, "seconds": time.perf_counter() - began}
 
 
 def markdown(args: Args, cells: dict[tuple[str, str], dict[str, Any]], count: int) -> str:

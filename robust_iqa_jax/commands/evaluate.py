@@ -21,7 +21,7 @@ from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.progress import bar, out
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
-from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
@@ -99,7 +99,7 @@ def _suite(parsed: EvaluateArgs) -> int:
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
     for name, line in suite.data.items():
         rest, test = split_photos(open_photos(line.data), line.test_group)
-        fit = rest.subset(spread(len(rest), line.fit_photos)) if line.fit_photos else None
+        fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
 
         def grid(scorer: Scorer, fit: PhotoSet | None = fit) -> list[Attack]:
             photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
@@ -146,7 +146,7 @@ def evaluate_scorers(
       rows and per-image scores of all models; in the model facts also "parameters", and "test_seconds" for the
       "test_photos" of the accuracy, decoding and compilation included.
     """
-    attacked = test.subset(spread(len(test), attack_photos))
+    attacked = test.subset(evenly_spread(len(test), attack_photos))
     reports, baseline = [], None
     with bar() as progress:
         task = progress.add_task("attacking", total=None, note="")
@@ -182,11 +182,6 @@ def evaluate_scorers(
             report.models[name].update(facts)
             reports.append(report)
     return merge(reports)
-
-
-def spread(count: int, wanted: int | None) -> np.ndarray:
-    """Indices of `wanted` of `count` things, evenly spread; of all where None or more than there are."""
-    return np.linspace(0, count - 1, count if wanted is None else min(wanted, count)).astype(int)
 
 
 def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> dict[str, Any]:

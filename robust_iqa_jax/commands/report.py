@@ -14,9 +14,10 @@ from PIL import Image
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.images import ImageError, read_image
 from robust_iqa_jax.data.open import open_photos
+from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.evaluation.html_report import html_report
 from robust_iqa_jax.evaluation.latex import latex
-from robust_iqa_jax.evaluation.report import read_report, write_report, write_text
+from robust_iqa_jax.evaluation.report import read_report, write_report
 from robust_iqa_jax.evaluation.report_findings import worst_images
 from robust_iqa_jax.evaluation.report_tables import tables
 

@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 Load = Callable[[int], UInt8[np.ndarray, "h w 3"]]
+
+
+def evenly_spread(count: int, wanted: int | None) -> Int[np.ndarray, " wanted"]:
+    """Indices of `wanted` of `count` things from the first to the last; of all where None or more than there are."""
+    return np.linspace(0, count - 1, count if wanted is None else min(wanted, count)).astype(int)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.data.images import resize_image, to_float
-from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.defenses.masks import convolution_kernels
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool
 from robust_iqa_jax.models.backbone_table import backbone
@@ -75,7 +75,7 @@ def pooled_activations(spec: ModelSpec, variables: dict[str, Any], photos: Photo
     wanted = main_convolutions(spec, variables["params"])
     if not wanted:
         raise ValueError(f"pruning: {spec.architecture} has no convolutions under 'backbone' to look at; use l1 or l2")
-    chosen = photos.subset(np.linspace(0, len(photos) - 1, min(PHOTOS, len(photos))).astype(int))
+    chosen = photos.subset(evenly_spread(len(photos), PHOTOS))
     if len(chosen) < 3 or np.ptp(chosen.scores) == 0:
         raise ValueError("pruning: ranking filters by activations needs three photos and two different scores or more")
     compute, layers = _compute(spec, wanted)

@@ -28,11 +28,11 @@ Loss = Callable[[Float[Array, "n outputs"], Float[Array, " n"]], Float[Array, ""
 class AdversarialConfig:
     """The attack of each training step and what it does to the labels; the defaults are the published method's.
 
-    Attacks act on [0,1] pixels, inside the ball around the clean image. Defects of the
-    sources that are not repeated: metrics_at clamps
-    around its random start (up to 2 eps from the image), A-Lin steps 5/255 in a ball of 4/255 and never projects,
-    shows the attacked model pixels that are not normalised and lets them into its running averages, and takes SSIM of
-    normalised images with a range of 1; A-TReS clamps normalised images to [0,1] and counts eps in their units.
+    Attacks act on [0,1] pixels, inside the ball around the clean image. Defects of the sources that are not repeated:
+    metrics_at clamps around its random start (up to 2 eps from the image), A-Lin steps 5/255 in a ball of 4/255 and
+    never projects, shows the attacked model pixels that are not normalised and lets them into its running averages,
+    and takes SSIM of normalised images with a range of 1; A-TReS clamps normalised images to [0,1] and counts eps in
+    their units.
 
     Raises:
       ValueError: numbers that are not positive, unknown names, an empty range of labels.

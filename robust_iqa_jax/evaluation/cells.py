@@ -5,7 +5,6 @@ goes on and nothing stale is ever read."""
 import dataclasses
 import hashlib
 import json
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
+
+from robust_iqa_jax.data.whole_file import write_text
 
 Scores = Float[np.ndarray, " n"]
 
@@ -40,12 +41,8 @@ class Cells:
           scores: float64; JSON keeps every bit of them.
           depends_on: what `read` is asked with.
         """
-        path = self._path(depends_on)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(
-            json.dumps({"label": label, **_versions(), "scores": np.asarray(scores, np.float64).tolist()})
-        )
-        os.replace(temporary, path)
+        stored = {"label": label, **_versions(), "scores": np.asarray(scores, np.float64).tolist()}
+        write_text(self._path(depends_on), json.dumps(stored))
 
     def _path(self, depends_on: tuple[Any, ...]) -> Path:
         return self._folder / f"{digest(_versions(), *depends_on)}.json"

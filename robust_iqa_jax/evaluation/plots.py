@@ -1,7 +1,6 @@
 """Figures of a report: robustness against accuracy with its Pareto front, gain against size, scores under attack.
 Colours from Okabe & Ito's colour-blind-safe set; shapes repeat what colours say."""
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from robust_iqa_jax.data.whole_file import whole_file
 from robust_iqa_jax.evaluation.report_findings import pareto_front, tradeoff_points
 
 Row = dict[str, Any]
@@ -155,11 +155,9 @@ def comparison(effects: Mapping[str, tuple[tuple[float, float], tuple[float, flo
 
 def png(figure: Figure, path: Path) -> None:
     """Write a PNG file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with warnings.catch_warnings():
+    with whole_file(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         FigureCanvasAgg(figure).print_png(str(temporary))
-    os.replace(temporary, path)
 
 
 def label(name: str, longest: int = 40) -> str:

@@ -5,11 +5,11 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import (
@@ -138,13 +138,6 @@ def page(
     lines += [f"- {sentence}" for sentence in verdicts(rows, models)]
     lines += ["", *(line for table in made for line in markdown(table))]
     return "\n".join([*lines, "![robustness against accuracy](tradeoff.png)", ""])
-
-
-def write_text(path: Path, text: str) -> None:
-    """A UTF-8 file that appears whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _finite(value: Any) -> Any:

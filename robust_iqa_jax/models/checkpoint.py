@@ -13,6 +13,7 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from robust_iqa_jax.data.whole_file import whole_file
 from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
@@ -34,7 +35,6 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: scorer.variables[name] for name in COLLECTIONS}
     tensors = {name: np.asarray(leaf) for name, leaf in traverse_util.flatten_dict(weights, sep="/").items()}
-    save_file(tensors, folder / (WEIGHTS + ".tmp"))
     calibration = {name: float(value) for name, value in vars(scorer.calibration).items()}
     description = {
         "format": FORMAT,
@@ -43,9 +43,9 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
         "label": scorer.label,
         "facts": facts or {},
     }
-    (folder / (DESCRIPTION + ".tmp")).write_text(json.dumps(description, indent=2) + "\n")
-    for name in (WEIGHTS, DESCRIPTION):
-        os.replace(folder / (name + ".tmp"), folder / name)
+    with whole_file(folder / DESCRIPTION) as described, whole_file(folder / WEIGHTS) as weighed:
+        save_file(tensors, weighed)
+        described.write_text(json.dumps(description, indent=2) + "\n")
 
 
 def load(path: str | os.PathLike[str]) -> Scorer:

@@ -2,7 +2,6 @@
 With `train_from` set, the layers before it give a whole photo the same map at every epoch: this saves it."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float16
 
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.whole_file import whole_file
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
@@ -80,10 +80,8 @@ def frozen_maps(
     def flush() -> None:
         images = np.stack([image for _, image in waiting] + [waiting[-1][1]] * (BATCH - len(waiting)))
         for (path, _), maps in zip(waiting, np.asarray(compute(jnp.asarray(images))), strict=False):
-            temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-            with temporary.open("wb") as file:
+            with whole_file(path) as temporary, temporary.open("wb") as file:
                 np.save(file, maps)
-            os.replace(temporary, path)
         waiting.clear()
 
     for i in range(len(photos)):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_iqa_jax.data.images import to_float
-from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import (
     check_batch_size,
     crop_and_flip,
@@ -172,7 +172,7 @@ def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
     variables = init_pretrained(config.model, jax.random.key(config.seed))
     if config.model.block is None or config.block_start == "random":
         return variables
-    some = photos.subset(np.linspace(0, len(photos) - 1, min(PROJECTION_PHOTOS, len(photos))).astype(int))
+    some = photos.subset(evenly_spread(len(photos), PROJECTION_PHOTOS))
     size = config.model.input_size
     batches = (jnp.asarray(to_float(images[:count])) for images, count in evaluation_batches(some, size, 8))
     return project_block(config.model, variables, batches)

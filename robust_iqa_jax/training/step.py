@@ -1,4 +1,4 @@
-"""The training step: one pure function from state and batch to state and metrics, jitted once.
+"""The training step: one pure function from state and batch to state and metrics.
 Inside it act masks of a pruned model (arXiv 2506.04951), gradient-norm regularisation and adversarial training."""
 
 from collections.abc import Callable
