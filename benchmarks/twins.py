@@ -79,7 +79,7 @@ def twin(name: str, parity: Path) -> Twin:
 
     module, kind, arguments = REFERENCES[name]
     torch.manual_seed(0)
-    reference = getattr(importlib.import_module(f"{parity.name}.{module}"), kind)(*arguments).eval()
+    reference = getattr(importlib.import_module(f"{parity.name}.{module}"), kind)(*arguments).float().eval()
     tensors = {key: value.numpy() for key, value in reference.state_dict().items()}
     spec = preset(name)
     found, report, release = convert(tensors, spec)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.functional.pooling import avg_pool, max_pool
+from robust_iqa_jax.functional.relu_sum import relu_sum
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 
@@ -148,8 +149,8 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w c"]:
         """Apply the block."""
         y = _branched(self.kind.branches, x, train, self.bn_axis_name)
-        y = x + self.kind.scale * Conv(x.shape[-1], 1, use_bias=True, name="conv2d")(y)
-        return nn.relu(y) if self.kind.relu else y
+        y = self.kind.scale * Conv(x.shape[-1], 1, use_bias=True, name="conv2d")(y)
+        return relu_sum(x, y) if self.kind.relu else x + y
 
 
 def _branched(branches: Branches, x: Array, train: bool, bn_axis_name: str | None) -> Array:

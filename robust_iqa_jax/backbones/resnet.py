@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
 from robust_iqa_jax.functional.pooling import max_pool
+from robust_iqa_jax.functional.relu_sum import relu_sum
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 
@@ -98,7 +99,7 @@ class ResNetBlock(nn.Module):
             y = norm("bn2", Conv(features, 3, 1, 1, name="conv2")(y))
         if x.shape != y.shape:
             x = norm("downsample_bn", Conv(features, 1, self.stride, name="downsample_conv")(x))
-        return nn.relu(x + y)
+        return relu_sum(x, y)
 
 
 class ResNet(nn.Module):
