@@ -9,6 +9,7 @@ Every attack with a ball gets the same one. A killed run goes on: finished cells
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.images import read_image, resize_image, to_float
+from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.models import checkpoint
@@ -55,6 +57,9 @@ CELLS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Row of the table -> name in the registry, settings besides eps."""
 
+IN_BALL = ("FGSM", "I-FGSM", "MI-FGSM", "AMI-FGSM", "PGD-1", "PGD-8", "PGD-8, best of 3 starts", "APGD-20")
+"""Gradient attacks that share one linf ball, of which APGD is expected to be the strongest or nearly so."""
+
 ORDER = [("PGD-1", "PGD-8"), ("PGD-8", "PGD-8, best of 3 starts"), ("MI-FGSM", "suite"), ("APGD-20", "suite")]
 """Pairs of which the second is expected to gain at least as much."""
 
@@ -66,11 +71,13 @@ class Args:
     models: tuple[str, ...]
     """NAME=CHECKPOINT; the first is the baseline, whose range of clean scores scales all gains."""
     images: Path
-    """Folder of images."""
+    """Folder of images, or a label table (CSV), of whose photos those of `group` are attacked."""
     size: tuple[int, int]
     """Height and width at which they are scored and attacked."""
     fit_on: Path
     """Folder of other images, on which universal perturbations are fitted (centre crops of the size)."""
+    group: str | None = None
+    """Value of the table's split or fold column, such as the fold that the models were not trained on."""
     eps: float = 4 / 255
     photos: int | None = None
     """How many images, evenly spread; all where not given."""
@@ -84,9 +91,8 @@ class Args:
 
 def main(args: Args) -> None:
     """Run what is missing, print and store the table."""
-    files = sorted(path for path in args.images.iterdir() if path.suffix.lower() in (".png", ".jpg", ".webp"))
-    files = [files[i] for i in evenly_spread(len(files), args.photos)]
-    images = np.stack([to_float(resize_image(read_image(path), args.size)) for path in files])
+    count, load = source(args)
+    images = np.stack([to_float(resize_image(load(i), args.size)) for i in evenly_spread(count, args.photos)])
     fitted_on = np.stack([to_float(_crop(read_image(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in args.models:
@@ -101,11 +107,26 @@ def main(args: Args) -> None:
                 path.write_text(json.dumps(result))
                 err.print(f"{model}, {cell}: {np.mean(result['gain']):+.2f} points, {result['seconds']:.1f} s")
             cells[model, cell] = json.loads(path.read_text())
-    table = markdown(args, cells, len(files))
+    table = markdown(args, cells, len(images))
     out.print(table, markup=False, highlight=False)
     if args.results is not None:
         name = f"{time.strftime('%Y-%m-%d')}_attack_gains_{args.images.parent.name}.md"
         (args.results / name).write_text(table)
+
+
+def source(args: Args) -> tuple[int, Callable[[int], np.ndarray]]:
+    """How many images there are, and index -> uint8 (h, w, 3).
+
+    Raises:
+      ValueError: a table without a group.
+    """
+    if args.images.is_dir():
+        files = sorted(path for path in args.images.iterdir() if path.suffix.lower() in (".png", ".jpg", ".webp"))
+        return len(files), lambda i: read_image(files[i])
+    if args.group is None:
+        raise ValueError(f"attack_gains: {args.images} is a table; say which --group of it is attacked")
+    _, photos = split_photos(open_photos(str(args.images)), args.group)
+    return len(photos), photos.load
 
 
 def run(scorer: Scorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, args: Args) -> dict[str, Any]:
@@ -164,6 +185,13 @@ def markdown(args: Args, cells: dict[tuple[str, str], dict[str, Any]], count: in
                     f"{name}: {strong} against {weak}: {gains[1].mean():.3f} and {gains[0].mean():.3f} points on "
                     f"average, at least as strong on {np.mean(gains[1] >= gains[0] - 1e-4):.0%} of the images.  "
                 )
+        gains = {cell: np.mean(cells[name, cell]["gain"]) for cell in args.cells if cell in IN_BALL}
+        if "APGD-20" in gains:
+            best = max(gains, key=lambda cell: gains[cell])
+            lines.append(
+                f"{name}: the strongest single attack in the ball is {best}; APGD-20 gains "
+                f"{gains['APGD-20'] / gains[best]:.1%} of it.  "
+            )
     return "\n".join(lines) + "\n"
 
 

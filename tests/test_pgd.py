@@ -139,6 +139,7 @@ def test_bad_images_are_refused_with_what_was_expected(bad, message):
         ({"eps": 0}, "eps must be above 0, got 0"),
         ({"eps": -1}, "eps must be above 0"),
         ({"steps": 0}, "steps must be above 0"),
+        ({"steps": 8.0}, "steps must be a whole number, got 8.0"),
         ({"direction": "up"}, "unknown direction 'up'; choose one of raise, lower, opposite, change, invert"),
         ({"variant": "x"}, "unknown variant 'x'"),
     ],

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, in_range, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -42,7 +42,8 @@ class AMIFGSM(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps, momentum=self.momentum)
+        check_count(steps=self.steps)
+        check_positive(eps=self.eps, momentum=self.momentum)
         check_direction(self.direction)
         check_norm(self.norm)
 

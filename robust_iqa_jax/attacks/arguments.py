@@ -61,6 +61,14 @@ def check_positive(**settings: Any) -> None:
             raise ValueError(f"attack: {name} must be above 0, got {value}")
 
 
+def check_count(**settings: Any) -> None:
+    """Raise ValueError, with its name, for a setting that is not a whole number above zero, see `check_positive`."""
+    check_positive(**settings)
+    for name, value in settings.items():
+        if _known(value) and not np.issubdtype(np.asarray(value).dtype, np.integer):
+            raise ValueError(f"attack: {name} must be a whole number, got {value}")
+
+
 def check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Raise ValueError unless `value` is one of `allowed`."""
     if value not in allowed:

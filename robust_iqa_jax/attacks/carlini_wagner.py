@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.core import Attack, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -52,7 +52,8 @@ class CarliniWagner(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(gain=self.gain, steps=self.steps, searches=self.searches, step_size=self.step_size)
+        check_count(steps=self.steps, searches=self.searches)
+        check_positive(gain=self.gain, step_size=self.step_size)
         check_direction(self.direction)
         if self.direction == "invert":
             raise ValueError("attack: direction invert sets no gain for a single image; choose another one")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.core import Attack, adam_ascent, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.quantise import rounded
@@ -50,8 +50,9 @@ class ColorCurves(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(steps=self.steps, learning_rate=self.learning_rate, weight=self.weight)
-        check_positive(pieces=self.pieces, score_range=self.score_range)
+        check_count(steps=self.steps, pieces=self.pieces)
+        check_positive(learning_rate=self.learning_rate, weight=self.weight)
+        check_positive(score_range=self.score_range)
         check_direction(self.direction)
 
     @property

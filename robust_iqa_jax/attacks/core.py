@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive, checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import Images, check_count, checked_images, example_keys
 from robust_iqa_jax.attacks.ball import Perturbation
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.functional.pytree_function import as_pytree
@@ -66,7 +66,7 @@ class Attack:
         images = checked_images(images)
         keys = example_keys(key, images.shape[0])
         if chunk is not None:
-            check_positive(chunk=chunk)
+            check_count(chunk=chunk)
             if self.couples:
                 raise ValueError(f"attack: {self.name} looks at a batch as a whole and cannot run in chunks of {chunk}")
         return _run(as_pytree(scorer), chunk, self, keys, images)

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -41,7 +41,8 @@ class IFGSM(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps, step_size=self.step_size)
+        check_count(steps=self.steps)
+        check_positive(eps=self.eps, step_size=self.step_size)
         check_direction(self.direction)
         check_norm(self.norm)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Perturbation, in_range
 from robust_iqa_jax.attacks.core import Attack, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -53,7 +53,8 @@ class Korhonen(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps, learning_rate=self.learning_rate)
+        check_count(steps=self.steps)
+        check_positive(eps=self.eps, learning_rate=self.learning_rate)
         check_direction(self.direction)
         check_choice("variant", self.variant, get_args(Variant))
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
 from robust_iqa_jax.attacks.core import Attack, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -45,8 +45,8 @@ class MADC(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(steps=self.steps, step_size=self.step_size)
-        check_positive(rmse=self.rmse, restoring_step=self.restoring_step)
+        check_count(steps=self.steps)
+        check_positive(step_size=self.step_size, rmse=self.rmse, restoring_step=self.restoring_step)
         check_direction(self.direction)
 
     @property

@@ -9,7 +9,14 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive, checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import (
+    Images,
+    check_choice,
+    check_count,
+    check_positive,
+    checked_images,
+    example_keys,
+)
 from robust_iqa_jax.attacks.noise import UniformNoise
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.pgd import PGD
@@ -72,7 +79,8 @@ def gradient_masking(
       ValueError: what is wrong with the images, the keys or a setting, in one line.
     """
     images = checked_images(images)
-    check_positive(eps=eps, steps=steps, queries=queries)
+    check_count(steps=steps, queries=queries)
+    check_positive(eps=eps)
     check_choice("direction", direction, ("raise", "lower"))
     low, high = score_range
     if not low < high:

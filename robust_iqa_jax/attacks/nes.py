@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -47,7 +47,8 @@ class NES(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps, samples=self.samples, sigma=self.sigma, batch=self._batch)
+        check_count(steps=self.steps, samples=self.samples, batch=self._batch)
+        check_positive(eps=self.eps, sigma=self.sigma)
         check_direction(self.direction)
         check_norm(self.norm)
         if self._batch % 2 or self.samples % self._batch:

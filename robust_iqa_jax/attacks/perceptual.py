@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
 from robust_iqa_jax.attacks.core import Attack, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -61,7 +61,8 @@ class Perceptual(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(steps=self.steps, learning_rate=self.learning_rate)
+        check_count(steps=self.steps)
+        check_positive(learning_rate=self.learning_rate)
         check_positive(budget=self.budget, weight=self.weight, score_range=self.score_range)
         check_direction(self.direction)
         if callable(self.distance):

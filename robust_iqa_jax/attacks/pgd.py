@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -54,7 +54,8 @@ class PGD(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps)
+        check_count(steps=self.steps)
+        check_positive(eps=self.eps)
         check_restarts(self.restarts, self.random_start)
         check_direction(self.direction)
         check_norm(self.norm)

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_count
 from robust_iqa_jax.attacks.core import stronger
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 
 def check_restarts(restarts: int, random_start: bool) -> None:
     """Raise ValueError for a count below one, and for restarts that would all repeat the same start."""
-    check_positive(restarts=restarts)
+    check_count(restarts=restarts)
     if restarts > 1 and not random_start:
         raise ValueError(f"attack: {restarts} restarts need random starts; drop random_start=False")
 

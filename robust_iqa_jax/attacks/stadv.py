@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
 from robust_iqa_jax.attacks.core import Attack, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
@@ -69,8 +69,8 @@ class StAdv(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(steps=self.steps, tau=self.tau)
-        check_positive(learning_rate=self.learning_rate, score_range=self.score_range)
+        check_count(steps=self.steps)
+        check_positive(tau=self.tau, learning_rate=self.learning_rate, score_range=self.score_range)
         check_direction(self.direction)
         check_choice("flow", self.flow, get_args(FlowTerm))
         check_choice("optimizer", self.optimizer, get_args(Optimizer))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.apgd import APGD
-from robust_iqa_jax.attacks.arguments import Images, check_positive, checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive, checked_images, example_keys
 from robust_iqa_jax.attacks.ball import Norm, check_norm, norm_suffix
 from robust_iqa_jax.attacks.core import Attack, stronger, traced
 from robust_iqa_jax.attacks.mifgsm import MIFGSM
@@ -46,7 +46,8 @@ class AttackSuite(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, steps=self.steps, restarts=self.restarts, queries=self.queries)
+        check_count(steps=self.steps, restarts=self.restarts, queries=self.queries)
+        check_positive(eps=self.eps)
         check_direction(self.direction)
         check_norm(self.norm)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive, checked_images
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive, checked_images
 from robust_iqa_jax.attacks.ball import BALLS
 from robust_iqa_jax.attacks.core import Attack, adam_ascent, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
@@ -167,7 +167,7 @@ class UAP(UniversalFit):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_positive(eps=self.eps, learning_rate=self.learning_rate, score_range=self.score_range)
-        check_positive(epochs=self.epochs, batch_size=self.batch_size)
+        check_count(epochs=self.epochs, batch_size=self.batch_size)
         check_direction(self.direction)
         check_choice("update", self.update, get_args(Update))
 

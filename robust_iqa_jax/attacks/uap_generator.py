@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import check_positive
+from robust_iqa_jax.attacks.arguments import check_count, check_positive
 from robust_iqa_jax.attacks.core import adam_ascent, traced
 from robust_iqa_jax.attacks.objective import Direction, check_direction, direction_suffix
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
@@ -55,7 +55,7 @@ class GenerativeUAP(UniversalFit):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_positive(eps=self.eps, learning_rate=self.learning_rate, score_range=self.score_range)
-        check_positive(epochs=self.epochs, batch_size=self.batch_size, width=self.width)
+        check_count(epochs=self.epochs, batch_size=self.batch_size, width=self.width)
         check_direction(self.direction)
 
     @property

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS
 from robust_iqa_jax.attacks.core import along, ascend
 from robust_iqa_jax.attacks.objective import ScoreFunction
@@ -61,7 +61,8 @@ class AdversarialConfig:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, step_size=self.step_size, steps=self.steps, penalty=self.penalty)
+        check_count(steps=self.steps)
+        check_positive(eps=self.eps, step_size=self.step_size, penalty=self.penalty)
         for name, allowed in (("start", Start), ("aim", Aim), ("statistics", Statistics), ("label", Label)):
             check_choice(name, getattr(self, name), get_args(allowed))
         if self.label_range is not None and not self.label_range[0] < self.label_range[1]:
