@@ -120,3 +120,11 @@ def test_products_of_planes_are_complex_products():
     for product in (planes.product, planes.product_with_few):
         found = planes.join(product(*(planes.split(jnp.asarray(v, jnp.complex64)) for v in (a, b))))
         np.testing.assert_allclose(found, a @ b, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_transposed_products_are_those_of_the_plain_transpose(columns):
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(2, 7, n)) + 1j * rng.normal(size=(2, 7, n)) for n in (5, columns))
+    x, y = (planes.split(jnp.asarray(v, jnp.complex64)) for v in (a, b))
+    np.testing.assert_allclose(planes.join(planes.transposed_product_with_few(x, y)), a.swapaxes(1, 2) @ b, atol=1e-5)

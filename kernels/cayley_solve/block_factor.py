@@ -4,7 +4,13 @@ A factor is as large as the matrix and solves with it or its transpose at the pr
 from typing import NamedTuple, TypeAlias
 
 from robust_iqa_jax.kernels.cayley_solve.block_inverse import inverse_of_planes, quarters
-from robust_iqa_jax.kernels.cayley_solve.planes import Planes, product, product_with_few, stack
+from robust_iqa_jax.kernels.cayley_solve.planes import (
+    Planes,
+    product,
+    product_with_few,
+    stack,
+    transposed_product_with_few,
+)
 
 LEAF = 50
 """Largest side of the diagonal blocks that are inverted; smaller ones save arithmetic and lose it in small products."""
@@ -57,11 +63,11 @@ def solve_transposed(factor: Factor, columns: Planes) -> Planes:
     M^T = [[a^T, c^T], [b^T, d^T]]: x2 = S^-T (y2 - (a^-1 b)^T y1), x1 = a^-T (y1 - c^T x2).
     """
     if isinstance(factor, Planes):
-        return product_with_few(factor.mT, columns)
+        return transposed_product_with_few(factor, columns)
     half = factor.right.real.shape[-2]
     y1, y2 = columns.part(slice(0, half)), columns.part(slice(half, None))
-    x2 = solve_transposed(factor.schur, y2 - product_with_few(factor.right.mT, y1))
-    x1 = solve_transposed(factor.first, y1 - product_with_few(factor.lower.mT, x2))
+    x2 = solve_transposed(factor.schur, y2 - transposed_product_with_few(factor.right, y1))
+    x1 = solve_transposed(factor.first, y1 - transposed_product_with_few(factor.lower, x2))
     return stack([[x1], [x2]])
 
 
