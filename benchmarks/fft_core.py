@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from robust_iqa_jax.benchmarks.cases import CASES, Case, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
@@ -111,8 +112,10 @@ def _plot(swept: dict[int, list[Row]], xlabel: str, title: str, path: Path) -> N
         times = [next(row.median_s for row in rows if row.impl == impl) * 1e3 for rows in swept.values()]
         axes.plot(list(swept), times, marker="o", label=impl)
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="median time, ms", title=title)
-    axes.set_xticks(list(swept), [str(value) for value in swept])
+    axes.set_xticks(list(swept), [str(value) for value in swept], rotation=90)  # 29 and 32 lie side by side
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.legend()
     figure.savefig(path, dpi=150)
 
