@@ -1,5 +1,5 @@
 """Packages that only few files need, and how a reader asks for them.
-Source: pyproject.toml, optional dependencies: h5py reads HDF5 (MATLAB v7.3), openpyxl Excel's workbooks."""
+Source: pyproject.toml, optional dependencies: "archives" for label tables of other formats, "tfds" for records."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from robust_iqa_jax.data.photo_files import LabelTableError
 
 
 @contextmanager
-def needs_extra(file: Path, package: str) -> Iterator[None]:
+def needs_extra(file: Path, package: str, extra: str = "archives") -> Iterator[None]:
     """Around the import of a package of the extra: where it is not installed, one line says how to read the file.
 
     Raises:
@@ -19,5 +19,5 @@ def needs_extra(file: Path, package: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise LabelTableError(
-            f"{file}: needs the package {package}; install it with pip install 'robust_iqa_jax[archives]'"
+            f"{file}: needs the package {package}; install it with pip install 'robust_iqa_jax[{extra}]'"
         ) from error

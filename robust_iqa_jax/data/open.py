@@ -9,6 +9,7 @@ from robust_iqa_jax.data.distorted_photos import distorted_photos
 from robust_iqa_jax.data.info_mat import read_info_mat
 from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.prepared import MARK, read_prepared
 
 EMBEDDED = "distorted-photos"
 VALIDATION = ("val", "validation")
@@ -16,8 +17,8 @@ VALIDATION = ("val", "validation")
 
 
 def open_photos(data: str | os.PathLike[str]) -> PhotoSet:
-    """The embedded set `distorted-photos`; or by path a label table (CSV, or LinearityIQA's .mat) or the folder that a
-    published archive was unpacked to.
+    """The embedded set `distorted-photos`; or by path a label table (CSV, or LinearityIQA's .mat), the folder that a
+    published archive was unpacked to, or one that the builders of robust_iqa_jax.datasets have prepared.
 
     Raises:
       ValueError: none of them, or files that are missing or damaged.
@@ -26,7 +27,7 @@ def open_photos(data: str | os.PathLike[str]) -> PhotoSet:
         return distorted_photos()
     path = Path(data)
     if path.is_dir():
-        return read_archive(path)
+        return read_prepared(path) if (path / MARK).is_file() else read_archive(path)
     if not path.is_file():
         raise ValueError(f"{data}: no such label table; give a CSV file, an archive's folder or {EMBEDDED!r}")
     return read_info_mat(path) if path.suffix.lower() == ".mat" else read_label_table(path)
