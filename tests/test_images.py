@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from robust_iqa_jax.data.images import ImageError, read_image, resize_image, to_float
+from robust_iqa_jax.data.images import ImageError, decode_image, read_image, resize_image, to_float
 
 SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
 PHOTO = data.chelsea()[40:140, 60:190]
@@ -44,6 +44,15 @@ def save(path, image, **options):
 @pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True}), ("a.bmp", {})])
 def test_a_photo_decodes_to_the_same_pixels_from_every_lossless_format(tmp_path, name, options):
     np.testing.assert_array_equal(read_image(save(tmp_path / name, PHOTO, **options)), PHOTO)
+
+
+def test_a_file_s_bytes_decode_as_the_file_does(tmp_path):
+    deep = png(tmp_path / "deep.png", np.arange(60).reshape(4, 5, 3) * 1_000, 2)
+    for path in (deep, save(tmp_path / "a.webp", PHOTO)):
+        np.testing.assert_array_equal(decode_image(path.read_bytes(), "a record"), read_image(path))
+    for contents, message in ((b"", r"a record: the file is empty"), (b"text", "a record: not an image")):
+        with pytest.raises(ImageError, match=message):
+            decode_image(contents, "a record")
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.avif"])

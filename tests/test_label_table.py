@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robust_iqa_jax.data.label_table import LabelTableError, read_label_table
+from robust_iqa_jax.data.label_table import read_label_table
+from robust_iqa_jax.data.photo_files import LabelTableError
 from robust_iqa_jax.data.photo_set import PhotoSet
 
 SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
@@ -92,7 +93,10 @@ def test_the_name_as_written_wins_over_the_stem(tmp_path):
         ("name,mos\na.png,1\n\na.png,2\n", "line 4: 'a.png' was already given in line 2"),
         ("name,mos\na.png,1\na.bmp,2\n", "line 3: 'a.bmp' is .*a.png, as is line 2's 'a.png'"),
         ("name,mos\na.png,1,2\n", "line 2: 3 fields where the header has 2"),
-        ("name,mos\nx,1\na.png,2\ny,3\nz,4\nw,5\n", r"4 of 5 images are not in .*: x, y, z, \.\.\.; pass image_dir"),
+        (
+            "name,mos\nx,1\na.png,2\ny,3\nz,4\nw,5\n",
+            r"4 of 5 images are not in .*: x, y, z, \.\.\.; put them there, or pass image_dir",
+        ),
     ],
 )
 def test_every_mistake_is_one_line_that_names_the_culprit(tmp_path, text, message):

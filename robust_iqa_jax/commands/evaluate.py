@@ -42,7 +42,7 @@ class EvaluateArgs:
     """Checkpoints or work folders; the last folder name is the model's name. Or one .py file with a suite, of which
     only --out is an option."""
     data: str = "distorted-photos"
-    """Label table (CSV) or the embedded set."""
+    """Label table (CSV or .mat), folder of an unpacked archive, or the embedded set."""
     test_group: str = "test"
     """Value of the split or fold column that is evaluated on."""
     steps: tuple[int, ...] = (1, 8)

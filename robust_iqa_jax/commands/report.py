@@ -12,6 +12,7 @@ import tyro
 from PIL import Image
 
 from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.data.archives.table import archives_in
 from robust_iqa_jax.data.images import ImageError, read_image
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.whole_file import write_text
@@ -32,7 +33,7 @@ class ReportArgs:
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder with report.json and, for distributions and worst images, per_image.csv."""
     data: str | None = None
-    """Photos for thumbnails: the label table that was evaluated, "distorted-photos", or a folder of image files."""
+    """Photos for thumbnails: the data that was evaluated, or a folder of image files."""
     title: str | None = None
     """Of the page; the folder's own where not given."""
     out: Path | None = None
@@ -62,7 +63,7 @@ def main(args: list[str]) -> int:
 def _thumbnails(source: str, names: Iterable[str]) -> Iterable[tuple[str, str | None]]:
     """Image names with small JPEGs of them as data URIs, None for one that is not there or not readable."""
     folder = Path(source)
-    photos = None if folder.is_dir() else open_photos(source)
+    photos = None if folder.is_dir() and not archives_in(folder) else open_photos(source)
     for name in names:
         try:
             pixels = read_image(folder / name) if photos is None else photos.load(photos.names.index(name))

@@ -1,6 +1,7 @@
 """Decoding of image files to 8-bit sRGB, strict about damaged ones, and the resize that all models share.
 Sources: Pillow's decoders; W3C PNG (third edition) 13.12 for 16 to 8 bits; CIPA DC-008 (Exif) for orientation."""
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -61,11 +62,32 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
         raise ImageError(f"{path}: no such file")
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, not an image file")
+    return _read(path, path)
+
+
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """As `read_image` of a file with these bytes.
+
+    Args:
+      data: the file's contents.
+      name: what errors call it.
+
+    Raises:
+      ImageError: as `read_image`.
+    """
+    return _read(data, name)
+
+
+def _open(source: Path | bytes) -> ImageFile.ImageFile:
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _read(source: Path | bytes, path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        if path.stat().st_size == 0:
+        if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
             raise ImageError(f"{path}: the file is empty (0 bytes); copy or download it again")
-        with Image.open(path) as image:
-            return _decode(image, path)
+        with _open(source) as image:
+            return _decode(image, source, path)
     except ImageError:
         raise
     except PermissionError as error:
@@ -87,14 +109,14 @@ _TOO_LARGE = (
 )
 
 
-def _decode(image: ImageFile.ImageFile, path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def _decode(image: ImageFile.ImageFile, source: Path | bytes, path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     if min(image.size) == 0:
         raise ImageError(f"{path}: the picture has no pixels ({image.width} x {image.height})")
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise ImageError(f"{path}: {_TOO_LARGE}")
     if image.mode in ("F", "I"):
         raise ImageError(f"{path}: pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits a channel")
-    deep = _deep_png(image)  # before Exif: reading that of a PNG loads the picture and empties its tile list
+    deep = _deep_png(image, source)  # before Exif: reading that of a PNG loads the picture and empties its tile list
     orientation = _orientation(image)
     if deep is not None:
         pixels = _flatten(deep.astype(np.float64) / 65535)
@@ -117,7 +139,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _deep_png(image: ImageFile.ImageFile) -> np.ndarray | None:
+def _deep_png(image: ImageFile.ImageFile, source: Path | bytes) -> np.ndarray | None:
     """All 16 bits of a colour or grey-alpha PNG as (h, w, 2 | 3 | 4); None for any other picture."""
     if image.format != "PNG" or not image.tile or image.tile[0].args not in _DEEP_PNG:
         return None
@@ -125,7 +147,7 @@ def _deep_png(image: ImageFile.ImageFile) -> np.ndarray | None:
     key = image.info.get("transparency")
     parts = []
     for raw_mode in raw_modes:
-        with Image.open(str(image.filename)) as part:
+        with _open(source) as part:
             part._mode = mode  # pyright: ignore[reportAttributeAccessIssue]
             part.tile = [part.tile[0]._replace(args=raw_mode)]
             part.load()

@@ -1,12 +1,15 @@
-"""Opens a photo set by what a user types: the name of the embedded set, or the path of a label table.
+"""Opens a photo set by what a user types: the embedded set's name, a label table, the folder of an unpacked archive.
 The split between training and test photos is by the set's groups."""
 
 import os
 from pathlib import Path
 
+from robust_iqa_jax.data.archives.table import read_archive
 from robust_iqa_jax.data.distorted_photos import distorted_photos
+from robust_iqa_jax.data.info_mat import read_info_mat
 from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.prepared import MARK, read_prepared
 
 EMBEDDED = "distorted-photos"
 VALIDATION = ("val", "validation")
@@ -14,16 +17,20 @@ VALIDATION = ("val", "validation")
 
 
 def open_photos(data: str | os.PathLike[str]) -> PhotoSet:
-    """The embedded set `distorted-photos`, or the label table at a path.
+    """The embedded set `distorted-photos`; or by path a label table (CSV, or LinearityIQA's .mat), the folder that a
+    published archive was unpacked to, or one that the builders of robust_iqa_jax.datasets have prepared.
 
     Raises:
-      ValueError: neither.
+      ValueError: none of them, or files that are missing or damaged.
     """
     if str(data) == EMBEDDED:
         return distorted_photos()
-    if not Path(data).is_file():
-        raise ValueError(f"{data}: no such label table; give a CSV file or {EMBEDDED!r}")
-    return read_label_table(data)
+    path = Path(data)
+    if path.is_dir():
+        return read_prepared(path) if (path / MARK).is_file() else read_archive(path)
+    if not path.is_file():
+        raise ValueError(f"{data}: no such label table; give a CSV file, an archive's folder or {EMBEDDED!r}")
+    return read_info_mat(path) if path.suffix.lower() == ".mat" else read_label_table(path)
 
 
 def split_photos(photos: PhotoSet, test_group: str) -> tuple[PhotoSet, PhotoSet]:

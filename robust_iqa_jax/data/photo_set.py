@@ -2,7 +2,7 @@
 Source: this project (the fields follow the tables of KonIQ-10k, LIVE In the Wild and KADID-10k)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -13,6 +13,9 @@ Load = Callable[[int], UInt8[np.ndarray, "h w 3"]]
 def evenly_spread(count: int, wanted: int | None) -> Int[np.ndarray, " wanted"]:
     """Indices of `wanted` of `count` things from the first to the last; of all where None or more than there are."""
     return np.linspace(0, count - 1, count if wanted is None else min(wanted, count)).astype(int)
+
+
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ class PhotoSet:
             shown = ", ".join(repr(group) for group in sorted(known)[:8]) or "none"
             raise ValueError(f"PhotoSet: no photo in group {unknown[0]!r}; the groups of this set are {shown}")
         return self.subset([i for i, group in enumerate(self.groups) if group in wanted])
+
+    def in_folds(self) -> "PhotoSet":
+        """The photos with a fold "0".."4" in place of each group, for sets without an official split: the groups, in
+        alphabetical order, are dealt out in turn, so that no photo of a trained reference is tested on."""
+        folds = {group: str(i % FOLDS) for i, group in enumerate(sorted(set(self.groups)))}
+        return replace(self, groups=tuple(folds[group] for group in self.groups))
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,15 @@ POSITIONS = PublishedTable(
         PublishedRow("base", ("base", "linearity-resnet101"), (0.926, 0.936, 0.409, 0.012, 100.7, 31.7)),
         PublishedRow("AT", ("at", "linearity-resnet101-at"), (0.855, 0.877, 0.209, 0.025, 183.7, 32.2)),
         PublishedRow("NT", ("nt", "linearity-resnet101-nt"), (0.904, 0.921, 0.265, 0.026, 229.6, 33.0)),
-        PublishedRow("RobustBlock 1", ("robust-1",), (0.766, 0.794, 0.415, 0.018, 131.2, 36.8)),
-        PublishedRow("RobustBlock 2", ("robust-2",), (0.793, 0.823, 0.508, 0.006, 129.3, 63.9)),
-        PublishedRow("RobustBlock 4", ("robust-4",), (0.854, 0.876, 0.402, 0.016, 199.6, 103.7)),
+        PublishedRow(
+            "RobustBlock 1", ("robust-1", "linearity-resnet101-robust-1"), (0.766, 0.794, 0.415, 0.018, 131.2, 36.8)
+        ),
+        PublishedRow(
+            "RobustBlock 2", ("robust-2", "linearity-resnet101-robust-2"), (0.793, 0.823, 0.508, 0.006, 129.3, 63.9)
+        ),
+        PublishedRow(
+            "RobustBlock 4", ("robust-4", "linearity-resnet101-robust-4"), (0.854, 0.876, 0.402, 0.016, 199.6, 103.7)
+        ),
         PublishedRow(
             "RobustBlock 6",
             ("robust", "robust-6", "linearity-resnet101-robust"),
@@ -112,7 +118,7 @@ DEFENCES = PublishedTable(
         PublishedRow("TReS + AT", ("tres-at",), (0.886, 0.904, 0.357, 0.026, 0.426, 0.188, 0.117, 0.846)),
         PublishedRow(
             "TReS + RobustBlock, pruned",
-            ("tres-robust-pruned",),
+            ("tres-robust-pruned", "tres-robust"),
             (0.919, 0.929, 0.314, 0.029, 0.503, 0.178, 0.051, 0.903),
         ),
     ),

@@ -60,7 +60,7 @@ class SuiteData:
     """Photos to evaluate on.
 
     Attributes:
-      data: label table (CSV) or the embedded set "distorted-photos".
+      data: label table (CSV or .mat), folder of an unpacked archive, or the embedded set "distorted-photos".
       test_group: value of its split or fold column.
       attack_photos: photos attacked, evenly spread over the group; all where None. Accuracy is over the whole group.
       fit_photos: photos of the other groups that universal perturbations are fitted on.

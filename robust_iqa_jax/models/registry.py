@@ -59,18 +59,29 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
     if spec.inner_widths:
         raise ValueError("a compact model has no ImageNet weights: start from its checkpoint")
     pretrained = backbone(spec.backbone).pretrained()
+    return with_fresh_parts(
+        spec, key, {name: {"backbone": jax.tree.map(jnp.asarray, pretrained[name])} for name in COLLECTIONS}
+    )
+
+
+def with_fresh_parts(spec: ModelSpec, key: Array, variables: dict[str, Any]) -> dict[str, Any]:
+    """These variables, and freshly drawn ones for the parts of the model ("head", "block", ...) that they lack.
+
+    Args:
+      spec: the model.
+      key: PRNG key of the fresh parts.
+      variables: {"params", "batch_stats"} of some parts.
+    """
 
     @jax.jit
     def fresh(key: Array) -> dict[str, Any]:
         # what is not returned is not compiled either: drawing a backbone takes XLA longer than training it a little
         return {
-            name: {part: v for part, v in drawn.items() if part != "backbone"}
+            name: {part: v for part, v in drawn.items() if part not in variables[name]}
             for name, drawn in init(spec, key).items()
         }
 
-    return {
-        name: {**parts, "backbone": jax.tree.map(jnp.asarray, pretrained[name])} for name, parts in fresh(key).items()
-    }
+    return {name: {**parts, **variables[name]} for name, parts in fresh(key).items()}
 
 
 def init(spec: ModelSpec, key: Array) -> dict[str, Any]:

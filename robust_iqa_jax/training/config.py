@@ -22,7 +22,7 @@ class TrainConfig:
     """Name in tables and of the default work folder."""
     model: ModelSpec = field(default_factory=ModelSpec)
     data: str = "distorted-photos"
-    """Label table (CSV) or the embedded set "distorted-photos"."""
+    """Label table (CSV, or LinearityIQA's .mat), folder of an unpacked published archive, or "distorted-photos"."""
     test_group: str = "test"
     """Value of the table's split or fold column that is held out; every other group but validation is trained on."""
     workdir: Path | None = None
@@ -68,7 +68,8 @@ class TrainConfig:
     flip: bool = True
     """Mirror half of the photos left to right."""
     start_from: Path | None = None
-    """Checkpoint whose weights the run starts from, in place of ImageNet's."""
+    """Checkpoint whose weights the run starts from, in place of ImageNet's: of the same model, or of the same without
+    its RobustBlock, which is then started as block_start says."""
     prune: float = 0.0
     """Share of filters to prune before training; masks stay during it."""
     prune_method: PruneMethod = "l2"

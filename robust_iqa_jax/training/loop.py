@@ -25,7 +25,7 @@ from robust_iqa_jax.data.pipeline import (
 from robust_iqa_jax.defenses.masks import apply_masks
 from robust_iqa_jax.defenses.pruning import check_pruning, prune
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.registry import build, init_pretrained
+from robust_iqa_jax.models.registry import COLLECTIONS, build, init_pretrained, with_fresh_parts
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import calibrate, predict
@@ -159,17 +159,23 @@ def check(config: TrainConfig, photos: int) -> None:
 
 
 def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
-    """Weights that the run starts from: a checkpoint's, or ImageNet's with fresh head and block.
+    """Weights that the run starts from: a checkpoint's, or ImageNet's with a fresh head; with a fresh block where the
+    model has one and the checkpoint none.
 
     Raises:
       ValueError: the checkpoint holds another model.
     """
-    if config.start_from is not None:
+    key = jax.random.key(config.seed)
+    if config.start_from is None:
+        variables = init_pretrained(config.model, key)
+    else:
         scorer = checkpoint.load(config.start_from)
-        if scorer.spec != config.model:
+        if scorer.spec not in (config.model, dataclasses.replace(config.model, block=None)):
             raise ValueError(f"--start-from {config.start_from}: holds another model than the configuration's")
-        return {name: scorer.variables[name] for name in ("params", "batch_stats")}
-    variables = init_pretrained(config.model, jax.random.key(config.seed))
+        variables = {name: scorer.variables[name] for name in COLLECTIONS}
+        if scorer.spec == config.model:
+            return variables
+        variables = with_fresh_parts(config.model, key, variables)
     if config.model.block is None or config.block_start == "random":
         return variables
     some = photos.subset(evenly_spread(len(photos), PROJECTION_PHOTOS))

@@ -1,0 +1,102 @@
+"""TFDS builders without TensorFlow: prepared once from an unpacked archive, read at random, fed to the pipeline."""
+
+import dataclasses
+import pickle
+import sys
+
+import archive_folders
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from robust_iqa_jax.data.archives.table import ARCHIVES
+from robust_iqa_jax.data.open import open_photos
+from robust_iqa_jax.data.photo_files import LabelTableError
+from robust_iqa_jax.data.pipeline import crop_and_flip, resized, training_batches
+
+tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed (extra 'tfds')")
+
+NAMES = [f"{i}.jpg" for i in range(9)]
+SETS = ["training"] * 4 + ["test"] * 3 + ["validation"] * 2
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A KonIQ-10k of nine photos: the unpacked archive, TFDS's data_dir, the data source of its training photos."""
+    import robust_iqa_jax.datasets
+
+    folder, data_dir = tmp_path_factory.mktemp("koniq"), tmp_path_factory.mktemp("tfds")
+    archive_folders.koniq10k(folder, NAMES, SETS)
+    for i, name in enumerate(NAMES):
+        Image.fromarray(data.astronaut()[40 * i : 40 * i + 96, :128]).save(folder / "512x384" / name)
+    small = dataclasses.replace(ARCHIVES["koniq10k"], count=9, splits={"training": 4, "validation": 2, "test": 3})
+    config = tfds.download.DownloadConfig(manual_dir=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHIVES, "koniq10k", small)
+        source = tfds.data_source(
+            "koniq10k", split="train", data_dir=data_dir, download_and_prepare_kwargs={"download_config": config}
+        )
+        assert robust_iqa_jax.datasets.Koniq10k.name == "koniq10k"
+        yield folder, data_dir, source, open_photos(folder)
+
+
+def test_examples_are_read_at_random_and_without_tensorflow(prepared):
+    _, _, source, photos = prepared
+    assert len(source) == 4
+    assert [example["name"].decode() for example in (source[2], source[0])] == ["2.jpg", "0.jpg"]
+    np.testing.assert_array_equal(source[3]["image"], photos.load(3))
+    np.testing.assert_allclose([source[i]["mos"] for i in range(4)], photos.scores[:4], rtol=1e-6)
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_prepared_folder_is_the_photo_set_of_the_archive(prepared):
+    _, data_dir, _, photos = prepared
+    found = open_photos(data_dir / "koniq10k/1.0.0")
+    order = [found.names.index(name) for name in photos.names]
+    same = found.subset(order)
+    assert (same.names, same.groups, same.label) == (photos.names, photos.groups, "mos")
+    np.testing.assert_array_equal(same.scores, photos.scores)
+    copy = pickle.loads(pickle.dumps(same))
+    for i in range(9):
+        np.testing.assert_array_equal(copy.load(i), photos.load(i))
+
+
+def test_batches_are_those_of_the_archive(prepared):
+    _, data_dir, _, photos = prepared
+    batches = [
+        next(training_batches(resized(some, (24, 32)), some.scores, 3, 0, crop_and_flip((24, 32), 16, True)))
+        for some in (photos.select("training"), open_photos(data_dir / "koniq10k/1.0.0").select("training"))
+    ]
+    np.testing.assert_array_equal(batches[0]["inputs"], batches[1]["inputs"])
+    np.testing.assert_array_equal(batches[0]["scores"], batches[1]["scores"])
+
+
+def test_every_archive_but_another_layout_of_one_has_a_builder():
+    import robust_iqa_jax.datasets as datasets
+
+    names = {getattr(datasets, name).name for name in datasets.__all__}
+    assert names == set(ARCHIVES) - {"koniq10k_folders"}
+
+
+def test_folds_become_splits_that_add_up(tmp_path, monkeypatch):
+    folder = tmp_path / "tid2013"
+    archive_folders.tid2013(folder, references=6)
+    monkeypatch.setitem(ARCHIVES, "tid2013", dataclasses.replace(ARCHIVES["tid2013"], count=720))
+    import robust_iqa_jax.datasets  # noqa: F401
+
+    builder = tfds.builder("tid2013", data_dir=tmp_path)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=folder))
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
+        "fold0": 240, "fold1": 120, "fold2": 120, "fold3": 120, "fold4": 120
+    }  # fmt: skip
+    assert len(builder.as_data_source("fold0+fold1")) == 360
+
+
+def test_a_folder_of_another_builder_is_named(tmp_path, prepared, monkeypatch):
+    (tmp_path / "dataset_info.json").write_text("{}")
+    with pytest.raises(LabelTableError, match=r"not prepared by robust_iqa_jax\.datasets, or damaged"):
+        open_photos(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(LabelTableError, match=r"pip install 'robust_iqa_jax\[tfds\]'"):
+        open_photos(prepared[1] / "koniq10k/1.0.0")
