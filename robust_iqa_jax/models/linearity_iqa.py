@@ -47,7 +47,7 @@ class LinearityIQA(nn.Module):
           train_backbone_stats: False keeps the backbone on its running statistics in training too.
           start: name of the map that x is, where the layers before it were run elsewhere; None: x is images.
         """
-        return self.head(self.features(x, train=train and train_backbone_stats, start=start), train=train)
+        return self.regress(self.features(x, train=train and train_backbone_stats, start=start), train=train)
 
     def features(
         self, x: Float[Array, "n h w c"], *, train: bool = False, start: str | None = None
@@ -59,3 +59,7 @@ class LinearityIQA(nn.Module):
         if self.block is not None and on_taps:
             maps = {name: self.tap_blocks[name](maps[name]) for name in self.taps}
         return [spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps]
+
+    def regress(self, features: list[Float[Array, "n f"]], *, train: bool) -> Float[Array, "n taps+1"]:
+        """What the head makes of `features`; see `__call__`."""
+        return self.head(features, train=train)

@@ -33,6 +33,10 @@ class TrainConfig:
     steps: int | None = None
     """Length in steps; overrides epochs."""
     batch_size: int = 8
+    """Photos a step, of all devices together."""
+    accumulate: int = 1
+    """Parts that a batch goes through the network in, one after the other: the memory of one of them, for a third more
+    time. Losses and gradients are still the whole batch's; only batch statistics and dropout are a part's own."""
     learning_rate: float = 1e-4
     """Adam's rate of head and block."""
     backbone_factor: float = 0.1

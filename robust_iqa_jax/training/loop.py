@@ -148,7 +148,11 @@ def check(config: TrainConfig, photos: int) -> None:
     part_labels(config, {})
     check_pruning(config.prune_method, config.prune)
     check_batch_size(photos, config.batch_size)
-    parallel(config.parallel, config.batch_size)
+    share = config.batch_size // parallel(config.parallel, config.batch_size).devices
+    if config.accumulate < 1 or share % config.accumulate:
+        raise ValueError(
+            f"--accumulate {config.accumulate}: must divide the {share} photos that a device has of a batch"
+        )
     if config.cache_frozen:
         for option in ("gradient_norm", "adversarial"):
             if getattr(config, option) is not None:

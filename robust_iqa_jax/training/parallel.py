@@ -34,6 +34,11 @@ class Parallel:
         """Axis that the step averages over; None on one device."""
         return None if self.mode == "none" else AXIS
 
+    @property
+    def devices(self) -> int:
+        """Devices that share a batch."""
+        return 1 if self.mode == "none" else jax.device_count()
+
     def compile(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """The step (state, inputs, scores) -> (state, metrics) as a program that gives its state's memory away.
 

@@ -19,6 +19,7 @@ from robust_iqa_jax.functional.axis import averaged, first_row
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.frozen_maps import frozen_map
+from robust_iqa_jax.training.micro_batches import apply_in_parts
 from robust_iqa_jax.training.objectives import objective, output_loss
 from robust_iqa_jax.training.optimizer import stop_frozen
 
@@ -70,7 +71,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
       config.gradient_norm "gradient_penalty", a part of the loss once it is weighed; with config.adversarial
       "label_penalty", the mean amount by which labels of attacked images were lowered.
     """
-    module = build(config.model, axis_name)
+    apply = apply_in_parts(build(config.model, axis_name), config.accumulate)
     run_key = jax.random.key(config.seed)
     dropout_key, attack_key = (jax.random.fold_in(run_key, i) for i in (2, 3))  # 1 is the head's
     task, scores_loss, options = objective(config, axis_name), output_loss(config, axis_name), {}
@@ -90,7 +91,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
     def outputs_of(variables: Any, x: Array, statistics: str, state: TrainState) -> Array:
         """Outputs of a pass that leaves the running averages alone."""
         train = statistics == "batch"
-        return cast(Array, module.apply(variables, x, train=train, rngs=rngs(state) if train else None, **options))
+        return cast(Array, apply(variables, x, train=train, rngs=rngs(state) if train else None, **options))
 
     def attacked(state: TrainState, pixels: Array, mos: Array) -> tuple[Array, Array, dict[str, Array]]:
         """The batch to train on, and what it reports: the one given, or an attacked one."""
@@ -118,7 +119,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
     def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, mos: Array) -> tuple[Array, Any]:
         used = apply_masks(stop_frozen(config, params), state.masks)
         variables = {"params": used, "batch_stats": state.batch_stats}
-        loss, moved = task(module, variables, seen(inputs), mos, rngs(state), **options)
+        loss, moved = task(apply, variables, seen(inputs), mos, rngs(state), **options)
         metrics = {}
         if penalised is not None:
             metrics = {"gradient_penalty": penalty(penalised, variables, inputs, state)}
