@@ -155,6 +155,19 @@ def test_running_averages_move_with_each_part_of_a_batch(variables):
     )
 
 
+def test_the_average_weighs_every_step_by_its_age(variables):
+    config, decay, seen = dataclasses.replace(CONFIG, ema=0.9), 0.9, []
+    optimizer = make_optimizer(config, 4)
+    state, step = init_state(variables, optimizer, {}, averages=True), quick_jit(make_step(config, optimizer))
+    for _ in range(4):
+        state, _ = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        seen.append({"params": state.params, "batch_stats": state.batch_stats})
+    weights = np.array([decay**age for age in (3, 2, 1, 0)]) * (1 - decay) / (1 - decay**4)
+    expected = jax.tree.map(lambda *leaves: np.tensordot(weights, np.stack(leaves), 1), *seen)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.trained, expected)
+    assert weights.sum() == pytest.approx(1)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
@@ -182,6 +195,7 @@ def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(p
         ({"cache_frozen": True, "gradient_norm": NT}, "--cache-frozen: cached maps have no pixels for gradient_norm"),
         ({"cache_frozen": True, "adversarial": AT}, "--cache-frozen: cached maps have no pixels for adversarial"),
         ({"accumulate": 3}, "--accumulate 3: must divide the 8 photos that a device has of a batch"),
+        ({"ema": 1.0}, "--ema 1.0: a decay lies between 0 and 1"),
         ({"loss": "cross-entropy"}, "--loss cross-entropy: not a loss; choose one of norm-in-norm, "),
         (
             {"loss": "absolute", "model": ModelSpec("tres", "resnet50", ())},

@@ -43,6 +43,8 @@ class TrainConfig:
     """Backbone's rate as a share of learning_rate."""
     decay: Literal["steps", "cosine"] = "steps"
     """The rates fall tenfold at each third of the run (the papers), or to zero along half a cosine."""
+    ema: float | None = None
+    """Decay of a running average of the weights, such as 0.999, which becomes the model; None: the last weights do."""
     loss: LossName | None = None
     """Loss of the scores; the one that the architecture was published with where not given."""
     monotonicity: float = 0.0

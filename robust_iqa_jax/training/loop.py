@@ -88,7 +88,7 @@ def train(
         variables = {**variables, "params": apply_masks(variables["params"], masks)}
         variables = reestimate_batch_stats(config, variables, load, len(photos))
     optimizer = make_optimizer(config, total)
-    state = init_state(variables, optimizer, masks)
+    state = init_state(variables, optimizer, masks, config.ema is not None)
     if config.cache_frozen:
         folder = config.cache_dir or workdir / "frozen_maps"
         load = frozen_maps(config, variables, photos, folder, on_photos)
@@ -105,7 +105,7 @@ def train(
             features = pooled_features(config, variables, load, len(photos))
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
             variables = fit_head(variables, features, photos.scores, config.head_epochs, key, output_loss(config))
-            state = init_state(variables, optimizer, masks)
+            state = init_state(variables, optimizer, masks, config.ema is not None)
         start, state = int(state.step), placed.put_state(state)
         with MetricsLog(workdir, start) if writes else nullcontext() as log:
             for done in range(start + 1, total + 1):
@@ -122,8 +122,7 @@ def train(
                 if done == total or checkpoints.due(done):
                     checkpoints.save(placed.get(state), batches.get_state(), force=done == total)
                 on_step(done, total, values)
-    state = jax.tree.map(jnp.asarray, placed.get(state))
-    trained = {"params": state.params, "batch_stats": state.batch_stats}
+    trained = jax.tree.map(jnp.asarray, placed.get(state)).trained
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     if config.model.architecture == "linearity":
         outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
@@ -153,6 +152,8 @@ def check(config: TrainConfig, photos: int) -> None:
         raise ValueError(
             f"--accumulate {config.accumulate}: must divide the {share} photos that a device has of a batch"
         )
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
     if config.cache_frozen:
         for option in ("gradient_norm", "adversarial"):
             if getattr(config, option) is not None:

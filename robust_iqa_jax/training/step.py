@@ -1,6 +1,7 @@
 """The training step: one pure function from state and batch to state and metrics.
 Inside it act masks of a pruned model (arXiv 2506.04951), gradient-norm regularisation and adversarial training."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from robust_iqa_jax.training.optimizer import stop_frozen
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["step", "params", "batch_stats", "opt_state", "masks"],
+    data_fields=["step", "params", "batch_stats", "opt_state", "masks", "average"],
     meta_fields=[],
 )
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class TrainState:
       params, batch_stats: of the model.
       opt_state: of the optimiser.
       masks: of a pruned model, empty otherwise.
+      average: running average of {"params", "batch_stats"}, empty in a run without one.
     """
 
     step: Int[Array, ""]
@@ -45,15 +47,39 @@ class TrainState:
     batch_stats: dict[str, Any]
     opt_state: Any
     masks: Masks
+    average: dict[str, Any]
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """Variables of the model as it stands: the average where there is one."""
+        return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 Step = Callable[[TrainState, Array, Array], tuple[TrainState, dict[str, Array]]]
 
 
-def init_state(variables: dict[str, Any], optimizer: optax.GradientTransformation, masks: Masks) -> TrainState:
-    """State before the first step, of variables whose masked filters are already zero."""
-    params = dict(variables["params"])
-    return TrainState(jnp.int32(0), params, dict(variables["batch_stats"]), optimizer.init(params), masks)
+def init_state(
+    variables: dict[str, Any], optimizer: optax.GradientTransformation, masks: Masks, averages: bool = False
+) -> TrainState:
+    """State before the first step, of variables whose masked filters are already zero; `averages`: for ema."""
+    params, batch_stats = dict(variables["params"]), dict(variables["batch_stats"])
+    average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if averages else {}
+    return TrainState(jnp.int32(0), params, batch_stats, optimizer.init(params), masks, average)
+
+
+def moved_average(average: dict[str, Any], latest: dict[str, Any], decay: float, earlier: Int[Array, ""]) -> Any:
+    """Exponential average of the values of all steps, free of what it started from as Adam's averages are.
+
+    After step t the values of step i have the weight (1 - decay) decay^(t - i) / (1 - decay^t).
+
+    Args:
+      average: of the `earlier` steps before; anything where there are none.
+      latest: values after this step.
+      decay: in (0, 1).
+      earlier: how many.
+    """
+    weight = (decay - 1) / jnp.expm1((earlier + 1) * math.log(decay))
+    return jax.tree.map(lambda mean, new: mean + weight.astype(mean.dtype) * (new - mean), average, latest)
 
 
 def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis_name: str | None = None) -> Step:
@@ -137,6 +163,9 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
         updated = cast(dict[str, Any], optax.apply_updates(state.params, updates))
         params = apply_masks(updated, state.masks)
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), **reported, **more}
-        return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks), metrics
+        average = state.average
+        if config.ema is not None:
+            average = moved_average(average, {"params": params, "batch_stats": batch_stats}, config.ema, state.step)
+        return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks, average), metrics
 
     return step
