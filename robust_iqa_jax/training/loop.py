@@ -40,6 +40,7 @@ from robust_iqa_jax.training.parallel import parallel
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.termination import Terminated, told_to_end
 
 PROJECTION_PHOTOS = 64
 
@@ -73,6 +74,7 @@ def train(
     Raises:
       ValueError: the folder holds another configuration's run, or the configuration does not fit the photos.
       FloatingPointError: the loss is not finite.
+      Terminated: SIGTERM came; the step that it came in is finished and saved.
     """
     check(config, len(photos))
     placed = parallel(config.parallel, config.batch_size)
@@ -96,7 +98,8 @@ def train(
     augment = crop_and_flip(size, _crop(config), config.flip)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment, part=placed.part)
     step = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
-    with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
+    checkpointing = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
+    with checkpointing as checkpoints, told_to_end(checkpoints.all_told_to_end) as ends:
         restored = checkpoints.restore(state)
         if restored is not None:
             state, data_state = restored
@@ -119,9 +122,12 @@ def train(
                     raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
                 if log is not None:
                     log.write(done, values)
-                if done == total or checkpoints.due(done):
-                    checkpoints.save(placed.get(state), batches.get_state(), force=done == total)
+                told = ends(done)
+                if done == total or told or checkpoints.due(done):
+                    checkpoints.save(placed.get(state), batches.get_state())
                 on_step(done, total, values)
+                if told and done < total:
+                    raise Terminated(f"ended by SIGTERM after step {done} of {total}; the same command goes on from it")
     trained = jax.tree.map(jnp.asarray, placed.get(state)).trained
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     if config.model.architecture == "linearity":

@@ -22,11 +22,15 @@ class RunCheckpoints:
         """Whether the interval says that a state after this step is to be saved."""
         return self._manager.should_save(step)
 
-    def save(self, state: TrainState, data_state: dict[str, Any], *, force: bool = False) -> None:
-        """Save, whatever the interval says with force."""
+    def all_told_to_end(self, step: int) -> bool:
+        """Whether one of several processes got SIGTERM and this is the step that all of them are to end with."""
+        return self._manager.reached_preemption(step)
+
+    def save(self, state: TrainState, data_state: dict[str, Any]) -> None:
+        """Save, whatever the interval says."""
         step = int(state.step)
         args = ocp.args.Composite(state=ocp.args.StandardSave(vars(state)), data=ocp.args.JsonSave(data_state))
-        self._manager.save(step, args=args, force=force)
+        self._manager.save(step, args=args, force=True)
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """The newest state and data position, None where there is none."""

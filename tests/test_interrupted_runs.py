@@ -1,0 +1,116 @@
+"""Runs that end early: by SIGTERM, by a loss that is not finite, by early stopping; and what is left then."""
+
+import json
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import photo_tables
+import pytest
+import tiny_backbone
+from safetensors.numpy import load_file
+
+from robust_iqa_jax.cli import main
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.loop import train
+from robust_iqa_jax.training.termination import Terminated, told_to_end
+
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
+CONFIG = TrainConfig(
+    model=SPEC, batch_size=4, steps=6, learning_rate=1e-3, checkpoint_every=100, ema=0.5, accumulate=2, seed=1
+)
+
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with tiny_backbone.registered():
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return open_photos(photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40))
+
+
+@pytest.fixture(scope="module")
+def training(photos):
+    return split_photos(photos, "test")[0]
+
+
+@pytest.fixture(scope="module")
+def whole(training, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(CONFIG, training, folder)
+    return folder
+
+
+def steps_of(folder):
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, training, tmp_path):
+    def end_at_three(step, total, metrics):
+        if step == 2:  # noted here, between two steps: the third is the one that ends
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated, match="ended by SIGTERM after step 3 of 6; the same command goes on from it"):
+        train(CONFIG, training, tmp_path, end_at_three)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert steps_of(tmp_path) == [1, 2, 3]
+    resumed = []
+    train(CONFIG, training, tmp_path, lambda step, total, metrics: resumed.append(step))
+    assert resumed == [4, 5, 6]
+    assert steps_of(tmp_path) == [1, 2, 3, 4, 5, 6]
+    uninterrupted, found = (load_file(folder / "model" / "model.safetensors") for folder in (whole, tmp_path))
+    assert uninterrupted.keys() == found.keys()
+    for name, tensor in uninterrupted.items():
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+def test_a_second_sigterm_acts_as_before():
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda *_: received.append("before"))
+    try:
+        with told_to_end(lambda step: False) as ends:
+            assert not ends(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert ends(2)
+            assert not received
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert received == ["before"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_several_processes_ask_jax_and_other_threads_leave_signals_alone(monkeypatch):
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def in_thread():
+        with told_to_end(lambda step: True) as ends:
+            seen.append((ends(1), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with told_to_end(lambda step: step == 7) as ends:
+        seen += [(ends(step), signal.getsignal(signal.SIGTERM) is before) for step in (6, 7)]
+    assert seen == [(False, True), (False, True), (True, True)]
+
+
+def test_the_command_says_so_in_one_line_and_ends_with_143(monkeypatch, capsys):
+    def ended(args):
+        raise Terminated("ended by SIGTERM after step 3 of 6; the same command goes on from it")
+
+    monkeypatch.setattr("robust_iqa_jax.commands.train.main", ended)
+    assert main(["train", "x"]) == 143
+    assert capsys.readouterr().err == (
+        "riqa train: ended by SIGTERM after step 3 of 6; the same command goes on from it\n"
+    )
