@@ -1,5 +1,6 @@
 """Runs that end early: by SIGTERM, by a loss that is not finite, by early stopping; and what is left then."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,13 +11,18 @@ import numpy as np
 import photo_tables
 import pytest
 import tiny_backbone
+from quick_models import quick_jit
 from safetensors.numpy import load_file
 
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
+from robust_iqa_jax.training.optimizer import make_optimizer
+from robust_iqa_jax.training.resume import RunCheckpoints
+from robust_iqa_jax.training.step import init_state, make_step
 from robust_iqa_jax.training.termination import Terminated, told_to_end
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
@@ -114,3 +120,33 @@ def test_the_command_says_so_in_one_line_and_ends_with_143(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "riqa train: ended by SIGTERM after step 3 of 6; the same command goes on from it\n"
     )
+
+
+def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(training, tmp_path):
+    scores = training.scores.copy()
+    scores[3] = np.nan
+    broken, config = dataclasses.replace(training, scores=scores), dataclasses.replace(CONFIG, steps=30)
+    seen, message = [], r"step \d+: the loss is nan, .*failed_batch_0.npz has the batch and the same command repeats"
+    with pytest.raises(FloatingPointError, match=message):
+        train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+    failed = dict(np.load(tmp_path / "failed_batch_0.npz"))
+    assert failed["step"] == len(seen) + 1
+    assert failed["inputs"].dtype == np.uint8
+    assert np.isnan(failed["scores"]).any()
+    with pytest.raises(FloatingPointError, match=f"step {len(seen) + 1}: "):
+        train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+    assert len(seen) == failed["step"] - 1  # no step before it was repeated
+    again = dict(np.load(tmp_path / "failed_batch_0.npz"))
+    for name, array in failed.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+    optimizer = make_optimizer(config, 30)
+    masks, variables = {}, quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    with RunCheckpoints(tmp_path / "checkpoints", 100) as checkpoints:
+        state, _ = checkpoints.restore(init_state(variables, optimizer, masks, averages=True))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert state.step == failed["step"] - 1
+    same, metrics = jax.jit(make_step(config, optimizer))(state, failed["inputs"], failed["scores"])
+    assert np.isnan(metrics["loss"])
+    jax.tree.map(np.testing.assert_array_equal, same, state)
+    np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(config.seed)))

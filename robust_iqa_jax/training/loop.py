@@ -30,6 +30,7 @@ from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import calibrate, predict
 from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.failed_batch import save_failed_batch
 from robust_iqa_jax.training.features import outputs_from, pooled_features
 from robust_iqa_jax.training.frozen_maps import frozen_map, frozen_maps
 from robust_iqa_jax.training.head import fit_head
@@ -73,7 +74,7 @@ def train(
 
     Raises:
       ValueError: the folder holds another configuration's run, or the configuration does not fit the photos.
-      FloatingPointError: the loss is not finite.
+      FloatingPointError: the loss or its gradient is not finite; the state before that step and its batch are saved.
       Terminated: SIGTERM came; the step that it came in is finished and saved.
     """
     check(config, len(photos))
@@ -112,14 +113,19 @@ def train(
         start, state = int(state.step), placed.put_state(state)
         with MetricsLog(workdir, start) if writes else nullcontext() as log:
             for done in range(start + 1, total + 1):
-                began = time.perf_counter()
+                position, began = batches.get_state(), time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - began
                 state, metrics = step(state, *placed.put_batch(batch["inputs"], batch["scores"]))
                 values = {name: float(value) for name, value in placed.get(metrics).items()}
                 values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
-                if not np.isfinite(values["loss"]):
-                    raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
+                if not np.isfinite([values["loss"], values["gradient_norm"]]).all():
+                    checkpoints.save(placed.get(state), position)
+                    path = save_failed_batch(workdir, batch, done, config.seed)
+                    raise FloatingPointError(
+                        f"step {done}: the loss is {values['loss']}, its gradient's norm {values['gradient_norm']}; "
+                        f"{path} has the batch and the same command repeats the step; lower --learning-rate"
+                    )
                 if log is not None:
                     log.write(done, values)
                 told = ends(done)

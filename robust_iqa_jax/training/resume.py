@@ -27,8 +27,10 @@ class RunCheckpoints:
         return self._manager.reached_preemption(step)
 
     def save(self, state: TrainState, data_state: dict[str, Any]) -> None:
-        """Save, whatever the interval says."""
+        """Save, whatever the interval says, unless a checkpoint of this step is there."""
         step = int(state.step)
+        if step == self._manager.latest_step():
+            return
         args = ocp.args.Composite(state=ocp.args.StandardSave(vars(state)), data=ocp.args.JsonSave(data_state))
         self._manager.save(step, args=args, force=True)
 

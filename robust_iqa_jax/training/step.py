@@ -95,7 +95,8 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
       (state, inputs, scores float32 (b,)) -> (state, metrics); inputs are uint8 photos (b, h, w, 3), or float16 maps of
       the frozen part (b, h, w, c) with config.cache_frozen. Metrics: "loss", "gradient_norm" (of the parameters); with
       config.gradient_norm "gradient_penalty", a part of the loss once it is weighed; with config.adversarial
-      "label_penalty", the mean amount by which labels of attacked images were lowered.
+      "label_penalty", the mean amount by which labels of attacked images were lowered. Where loss or gradient_norm is
+      not finite the state stays as it was.
     """
     apply = apply_in_parts(build(config.model, axis_name), config.accumulate)
     run_key = jax.random.key(config.seed)
@@ -166,6 +167,8 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
         average = state.average
         if config.ema is not None:
             average = moved_average(average, {"params": params, "batch_stats": batch_stats}, config.ema, state.step)
-        return TrainState(state.step + 1, params, batch_stats, opt_state, state.masks, average), metrics
+        after = TrainState(state.step + 1, params, batch_stats, opt_state, state.masks, average)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
+        return jax.tree.map(partial(jnp.where, finite), after, state), metrics
 
     return step
