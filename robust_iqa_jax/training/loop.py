@@ -39,6 +39,7 @@ from robust_iqa_jax.training.objectives import output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.parallel import parallel
 from robust_iqa_jax.training.projection import project_block
+from robust_iqa_jax.training.recompilation import compiled_once
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
 from robust_iqa_jax.training.termination import Terminated, told_to_end
@@ -98,7 +99,7 @@ def train(
         size = load(0).shape[1:3]
     augment = crop_and_flip(size, _crop(config), config.flip)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment, part=placed.part)
-    step = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
+    compiled = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
     checkpointing = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
     with checkpointing as checkpoints, told_to_end(checkpoints.all_told_to_end) as ends:
         restored = checkpoints.restore(state)
@@ -111,7 +112,7 @@ def train(
             variables = fit_head(variables, features, photos.scores, config.head_epochs, key, output_loss(config))
             state = init_state(variables, optimizer, masks, config.ema is not None)
         start, state = int(state.step), placed.put_state(state)
-        with MetricsLog(workdir, start) if writes else nullcontext() as log:
+        with MetricsLog(workdir, start) if writes else nullcontext() as log, compiled_once(compiled) as step:
             for done in range(start + 1, total + 1):
                 position, began = batches.get_state(), time.perf_counter()
                 batch = next(batches)
