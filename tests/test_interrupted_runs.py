@@ -13,17 +13,21 @@ import pytest
 import tiny_backbone
 from quick_models import quick_jit
 from safetensors.numpy import load_file
+from scipy import stats
 
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.models.registry import init
+from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.resume import RunCheckpoints
 from robust_iqa_jax.training.step import init_state, make_step
 from robust_iqa_jax.training.termination import Terminated, told_to_end
+from robust_iqa_jax.training.validation import Validation
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
 CONFIG = TrainConfig(
@@ -143,10 +147,76 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(trai
     optimizer = make_optimizer(config, 30)
     masks, variables = {}, quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
     with RunCheckpoints(tmp_path / "checkpoints", 100) as checkpoints:
-        state, _ = checkpoints.restore(init_state(variables, optimizer, masks, averages=True))
+        state = checkpoints.restore(init_state(variables, optimizer, masks, averages=True)).state
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     assert state.step == failed["step"] - 1
     same, metrics = jax.jit(make_step(config, optimizer))(state, failed["inputs"], failed["scores"])
     assert np.isnan(metrics["loss"])
     jax.tree.map(np.testing.assert_array_equal, same, state)
     np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(config.seed)))
+
+
+def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(training, tmp_path, monkeypatch):
+    # after steps 2, 4, ... the second of two equal ones is no better
+    monkeypatch.setattr("robust_iqa_jax.training.validation.srocc", lambda scores, mos: found.pop(0))
+    found = [0.1, 0.5, 0.3, 0.5, 0.2]
+    config = dataclasses.replace(
+        CONFIG, steps=30, validate_every=2, patience=3, validation_group="v", checkpoint_every=3
+    )
+
+    def end_at_five(step, total, metrics):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated):  # what it has seen survives an interruption
+        train(config, training, tmp_path, end_at_five, validation=training)
+    scorer = train(config, training, tmp_path, validation=training)
+    assert found == []
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 11))
+    assert [line.get("validation_srocc") for line in lines] == [None, 0.1, None, 0.5, None, 0.3, None, 0.5, None, 0.2]
+    with RunCheckpoints(tmp_path / "checkpoints", 3) as checkpoints:
+        like = init_state(
+            quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0)), make_optimizer(config, 30), {}, True
+        )
+        kept = {step: checkpoints.restore(like, step) for step in (4, 9, 10)}
+    assert len(list((tmp_path / "checkpoints").glob("[0-9]*"))) == 3
+    assert kept[10].evaluations == [(2, 0.1), (4, 0.5), (6, 0.3), (8, 0.5), (10, 0.2)]
+    jax.tree.map(np.testing.assert_array_equal, dict(scorer.variables), kept[4].state.trained)
+    again = train(
+        config, training, tmp_path, lambda *_: pytest.fail("a run that has ended goes on"), validation=training
+    )
+    jax.tree.map(np.testing.assert_array_equal, again.variables, scorer.variables)
+
+
+def test_validation_measures_the_srocc_of_the_model_as_it_stands(photos):
+    validation = Validation(dataclasses.replace(CONFIG, validation_group="test"), photos, 10)
+    variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    found = validation.evaluate(3, variables)
+    scores = predict(Scorer(variables, Calibration.identity(), SPEC), photos)
+    assert found == stats.spearmanr(scores, photos.scores).statistic
+    assert validation.evaluations == [(3, found)]
+    assert [step for step in range(1, 8) if validation.due(step, total=7)] == [2, 4, 6, 7]  # 10 photos, batches of 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patience": 3}, "--patience 3: needs --validation-group"),
+        ({"validate_every": 10}, "--validate-every 10: needs --validation-group"),
+    ],
+)
+def test_evaluations_without_photos_are_refused(changes, message, training, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(dataclasses.replace(CONFIG, **changes), training, tmp_path)
+
+
+def test_the_validation_group_is_neither_trained_nor_tested_on(photos):
+    folds = dataclasses.replace(photos, groups=tuple("abcd"[i % 4] for i in range(len(photos))))
+    training, test = split_photos(folds, "b", "d")
+    assert set(training.groups) == {"a", "c"}
+    assert set(test.groups) == {"b"}
+    with pytest.raises(ValueError, match="--validation-group e: not in the data; its groups are a, b, c, d"):
+        split_photos(folds, "b", "e")
+    with pytest.raises(ValueError, match="--validation-group b: is the test group; choose another one"):
+        split_photos(folds, "b", "b")

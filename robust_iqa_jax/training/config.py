@@ -25,6 +25,13 @@ class TrainConfig:
     """Label table (CSV) or the embedded set "distorted-photos"."""
     test_group: str = "test"
     """Value of the table's split or fold column that is held out; every other group but validation is trained on."""
+    validation_group: str | None = None
+    """Value of that column whose photos are evaluated during training instead, for the SROCC; the weights that were
+    best become the model. Neither trained nor tested on."""
+    validate_every: int | None = None
+    """Steps between these evaluations; one epoch where not given."""
+    patience: int | None = None
+    """Evaluations without a better SROCC after which the run ends early."""
     workdir: Path | None = None
     """Where everything is written; runs/NAME where not given. An interrupted run found there goes on."""
     epochs: float = 10

@@ -40,9 +40,10 @@ from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.parallel import parallel
 from robust_iqa_jax.training.projection import project_block
 from robust_iqa_jax.training.recompilation import compiled_once
-from robust_iqa_jax.training.resume import RunCheckpoints
+from robust_iqa_jax.training.resume import RunCheckpoints, best_step
 from robust_iqa_jax.training.step import init_state, make_step
 from robust_iqa_jax.training.termination import Terminated, told_to_end
+from robust_iqa_jax.training.validation import Validation
 
 PROJECTION_PHOTOS = 64
 
@@ -58,6 +59,7 @@ def train(
     workdir: Path,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None,
     on_photos: Callable[[int, int], None] = lambda done, total: None,
+    validation: PhotoSet | None = None,
 ) -> Scorer:
     """Train, prune or fine-tune one model as `config` says.
 
@@ -69,6 +71,7 @@ def train(
       workdir: created where missing; a run found there is continued, a finished one is returned as it is.
       on_step: called after each step with (step, total steps, metrics), for a progress bar.
       on_photos: called with (done, total) while maps of the frozen part are made, where the run keeps them.
+      validation: photos whose SROCC is measured during training; the weights that were best on them become the model.
 
     Returns:
       the trained scorer, calibrated on `photos`.
@@ -79,6 +82,7 @@ def train(
       Terminated: SIGTERM came; the step that it came in is finished and saved.
     """
     check(config, len(photos))
+    evaluating = Validation(config, validation, len(photos))
     placed = parallel(config.parallel, config.batch_size)
     writes = jax.process_index() == 0
     if writes:
@@ -104,8 +108,8 @@ def train(
     with checkpointing as checkpoints, told_to_end(checkpoints.all_told_to_end) as ends:
         restored = checkpoints.restore(state)
         if restored is not None:
-            state, data_state = restored
-            batches.set_state(data_state)
+            state, position, evaluating.evaluations = restored
+            batches.set_state(position)
         elif config.head_epochs:
             features = pooled_features(config, variables, load, len(photos))
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
@@ -114,6 +118,8 @@ def train(
         start, state = int(state.step), placed.put_state(state)
         with MetricsLog(workdir, start) if writes else nullcontext() as log, compiled_once(compiled) as step:
             for done in range(start + 1, total + 1):
+                if evaluating.converged:
+                    break
                 position, began = batches.get_state(), time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - began
@@ -121,21 +127,27 @@ def train(
                 values = {name: float(value) for name, value in placed.get(metrics).items()}
                 values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
                 if not np.isfinite([values["loss"], values["gradient_norm"]]).all():
-                    checkpoints.save(placed.get(state), position)
+                    checkpoints.save(placed.get(state), position, evaluating.evaluations)
                     path = save_failed_batch(workdir, batch, done, config.seed)
                     raise FloatingPointError(
                         f"step {done}: the loss is {values['loss']}, its gradient's norm {values['gradient_norm']}; "
                         f"{path} has the batch and the same command repeats the step; lower --learning-rate"
                     )
+                evaluates = evaluating.due(done, total)
+                if evaluates:
+                    values["validation_srocc"] = evaluating.evaluate(done, placed.get(state).trained)
                 if log is not None:
                     log.write(done, values)
-                told = ends(done)
-                if done == total or told or checkpoints.due(done):
-                    checkpoints.save(placed.get(state), batches.get_state())
+                told, ended = ends(done), done == total or evaluating.converged
+                if ended or told or evaluates or checkpoints.due(done):
+                    checkpoints.save(placed.get(state), batches.get_state(), evaluating.evaluations)
                 on_step(done, total, values)
-                if told and done < total:
+                if told and not ended:
                     raise Terminated(f"ended by SIGTERM after step {done} of {total}; the same command goes on from it")
-    trained = jax.tree.map(jnp.asarray, placed.get(state)).trained
+        state = jax.tree.map(jnp.asarray, placed.get(state))
+        best = checkpoints.restore(state, best_step(evaluating.evaluations)) if evaluating.evaluations else None
+    state = state if best is None else best.state
+    trained = state.trained
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     if config.model.architecture == "linearity":
         outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
@@ -143,7 +155,9 @@ def train(
         outputs = predict(scorer, photos)
     scorer = calibrate(scorer, outputs, photos.scores)
     if writes:
-        checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
+        checkpoint.save(
+            workdir / "model", scorer, {"config": config.to_json(), "steps": int(state.step), "photos": len(photos)}
+        )
     return scorer
 
 
