@@ -36,8 +36,9 @@ def main(args: list[str]) -> int:
     )
     join_processes(os.environ)
     photos = open_photos(config.data)
-    training, test = split_photos(photos, config.test_group, config.validation_group)
-    run(config, training, test, config.validation_group and photos.select([config.validation_group]))
+    group = config.validation_group
+    training, test = split_photos(photos, config.test_group, group)
+    run(config, training, test, None if group is None else photos.select([group]))
     return 0
 
 

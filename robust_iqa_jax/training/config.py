@@ -87,6 +87,9 @@ class TrainConfig:
     prune_method: PruneMethod = "l2"
     """l2: filters of each convolution by norm; l1: single weights of all convolutions; pls, displs, hsic: filters by
     what their activations say about the scores."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """"bfloat16" runs the backbone's convolutions in it, for accelerators. Weights, batch statistics, the spectral part
+    of the block, the head, losses and the passes of gradient_norm, a difference of near scores, stay float32."""
     parallel: Mode = "none"
     """"pmap" or "sharded": the batch is shared by all devices of all processes; "none" runs on one."""
     checkpoint_every: int = 100

@@ -165,8 +165,8 @@ def check(config: TrainConfig, photos: int) -> None:
     """Raise ValueError for settings that do not fit the model or the number of photos, before anything is done."""
     build(config.model)
     if config.model.architecture != "linearity":
-        for option in ("head_epochs", "cache_frozen", "train_from"):
-            if getattr(config, option):
+        for option in ("head_epochs", "cache_frozen", "train_from", "compute_dtype"):
+            if getattr(config, option) != getattr(TrainConfig, option):
                 raise ValueError(
                     f"--{option.replace('_', '-')}: only LinearityIQA has it, not {config.model.architecture}"
                 )

@@ -111,6 +111,11 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
         """What the network reads, of [0,1] pixels or of maps."""
         return normalise(config.model, inputs) if start is None else inputs
 
+    def computed(inputs: Array) -> Array:
+        """The same in the type that the network computes in."""
+        x = seen(inputs)
+        return x.astype(jnp.bfloat16) if config.compute_dtype == "bfloat16" else x
+
     def rngs(state: TrainState) -> dict[str, Array]:
         key = jax.random.fold_in(dropout_key, state.step)
         return {"dropout": key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))}
@@ -126,7 +131,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
             return pixels, mos, {}
         variables = {"params": apply_masks(state.params, state.masks), "batch_stats": state.batch_stats}
         statistics = adversarial.statistics
-        outputs = lambda images: outputs_of(variables, seen(images), statistics, state)  # noqa: E731
+        outputs = lambda images: outputs_of(variables, computed(images), statistics, state)  # noqa: E731
         keys = example_keys(
             jax.random.fold_in(attack_key, state.step), pixels.shape[0], first_row(pixels.shape[0], axis_name)
         )
@@ -146,7 +151,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
     def loss_of(params: dict[str, Any], state: TrainState, inputs: Array, mos: Array) -> tuple[Array, Any]:
         used = apply_masks(stop_frozen(config, params), state.masks)
         variables = {"params": used, "batch_stats": state.batch_stats}
-        loss, moved = task(apply, variables, seen(inputs), mos, rngs(state), **options)
+        loss, moved = task(apply, variables, computed(inputs), mos, rngs(state), **options)
         metrics = {}
         if penalised is not None:
             metrics = {"gradient_penalty": penalty(penalised, variables, inputs, state)}
