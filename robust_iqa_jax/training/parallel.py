@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -60,7 +59,10 @@ class Parallel:
         if self.mode == "none":
             return jax.device_put(state)
         if self.mode == "pmap":
-            return jax.tree.map(lambda leaf: jnp.stack([leaf] * jax.local_device_count()), state)
+            # where pmap leaves its results: from any other place it would compile the step a second time
+            local = NamedSharding(Mesh(np.asarray(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))
+            copies = jax.local_device_count()
+            return jax.tree.map(lambda leaf: jax.device_put(np.stack([leaf] * copies), local), state)
         assert self.mesh is not None
         return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()))
 
