@@ -16,7 +16,7 @@ def compiled_once(step: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
     """The same function, which warns (RuntimeWarning, once) when a call after the first one compiles anything."""
     compiled, calls, warned = 0, 0, False
 
-    def count(event: str, duration: float, **_: Any) -> None:
+    def count(event: str, duration_secs: float, **kwargs: str | int) -> None:
         nonlocal compiled
         compiled += event == COMPILED
 
