@@ -34,7 +34,7 @@ VARIANTS = {
     "plain": PLAIN,
     "NT": dataclasses.replace(PLAIN, gradient_norm=NT),
     "AT": dataclasses.replace(PLAIN, adversarial=AT),
-    "norm-in-norm in parts": dataclasses.replace(PLAIN, loss="norm-in-norm", accumulate=2),
+    "norm-in-norm": dataclasses.replace(PLAIN, loss="norm-in-norm"),
 }
 
 

@@ -195,6 +195,10 @@ def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(p
         ({"cache_frozen": True, "gradient_norm": NT}, "--cache-frozen: cached maps have no pixels for gradient_norm"),
         ({"cache_frozen": True, "adversarial": AT}, "--cache-frozen: cached maps have no pixels for adversarial"),
         ({"accumulate": 3}, "--accumulate 3: must divide the 8 photos that a device has of a batch"),
+        (
+            {"accumulate": 2, "model": dataclasses.replace(SPEC, block=BlockSpec(at="first"))},
+            "--accumulate: a RobustBlock",
+        ),
         ({"ema": 1.0}, "--ema 1.0: a decay lies between 0 and 1"),
         ({"loss": "cross-entropy"}, "--loss cross-entropy: not a loss; choose one of norm-in-norm, "),
         (

@@ -43,7 +43,8 @@ class TrainConfig:
     """Photos a step, of all devices together."""
     accumulate: int = 1
     """Parts that a batch goes through the network in, one after the other: the memory of one of them, for a third more
-    time. Losses and gradients are still the whole batch's; only batch statistics and dropout are a part's own."""
+    time. Losses and gradients are still the whole batch's; only batch statistics and dropout are a part's own. Not for
+    models with a RobustBlock."""
     learning_rate: float = 1e-4
     """Adam's rate of head and block."""
     backbone_factor: float = 0.1

@@ -179,6 +179,10 @@ def check(config: TrainConfig, photos: int) -> None:
         raise ValueError(
             f"--accumulate {config.accumulate}: must divide the {share} photos that a device has of a batch"
         )
+    if config.accumulate > 1 and config.model.block is not None:
+        raise ValueError(
+            "--accumulate: a RobustBlock's solve cannot run again in the backward pass; leave one of them out"
+        )
     if config.ema is not None and not 0 < config.ema < 1:
         raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
     if config.cache_frozen:
