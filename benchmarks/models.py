@@ -99,7 +99,7 @@ def _rows(name: str, args: Args) -> Iterator[Row]:
 
         def step(variables: Any, x: Array) -> Any:
             rest = {"batch_stats": variables["batch_stats"]}
-            loss = lambda p: task(net, {"params": p, **rest}, x, mos, rngs)  # noqa: E731
+            loss = lambda p: task(net.apply, {"params": p, **rest}, x, mos, rngs)  # noqa: E731
             return jax.grad(loss, has_aux=True)(variables["params"])
 
         yield timed_row(

@@ -1,9 +1,11 @@
 """The command `riqa`: finds the command's file and turns a user's mistake into one line and an exit status.
-0 it worked, 1 it failed, 2 bad arguments. RIQA_TRACEBACK=1 shows where an error came from."""
+0 it worked, 1 it failed, 2 bad arguments, 130 and 143 Ctrl-C and SIGTERM. RIQA_TRACEBACK=1 shows an error's origin."""
 
 import importlib
 import os
 import sys
+
+from robust_iqa_jax.training.termination import Terminated
 
 COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
@@ -47,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"riqa {args[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
+    except Terminated as end:
+        print(f"riqa {args[0]}: {end}", file=sys.stderr)
+        return 143
 
 
 if __name__ == "__main__":

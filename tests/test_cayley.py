@@ -144,6 +144,22 @@ def test_blocks_of_frequencies_give_value_and_gradient_of_all_at_once(channels, 
         np.testing.assert_allclose(blocked, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
+def test_the_gradient_is_the_same_where_parts_of_a_batch_are_recomputed(monkeypatch):
+    monkeypatch.setattr(cayley_system, "CACHE_BYTES", 1 << 12)  # several blocks
+    rng = np.random.default_rng(0)
+    kernel, x = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((3, 3, 6, 9), (4, 5, 6, 6)))
+
+    def convolve(kernel, x):
+        return cayley.cayley_conv(x, kernel, jnp.float32(2.0), jnp.zeros(9))
+
+    def in_parts(kernel):
+        body = jax.checkpoint(lambda carry, part: (carry, convolve(kernel, part)), prevent_cse=False)
+        return (jax.lax.scan(body, 0, x.reshape(2, 2, *x.shape[1:]))[1] ** 3).sum()
+
+    expected = quick_jit(jax.grad(lambda kernel: (convolve(kernel, x) ** 3).sum()))(kernel)
+    np.testing.assert_allclose(quick_jit(jax.grad(in_parts))(kernel), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_warm_start_saves_steps_and_gives_value_and_gradient_of_the_plain_convolution():
     x, kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in drawn((5, 6, 4, 9, 3)))
     start = jnp.zeros((5 * 4, 4, 4), jnp.complex64)

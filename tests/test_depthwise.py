@@ -143,6 +143,12 @@ def test_the_result_and_the_gradient_keep_the_type_of_the_input(dtype):
     np.testing.assert_allclose(y.astype(np.float32), depthwise_conv(x, kernel), atol=0.1)
 
 
+def test_gradients_of_kernels_are_summed_in_more_than_eight_bits():
+    ones = jnp.ones((1, 64, 64, 1), jnp.bfloat16)
+    _, vjp = jax.vjp(lambda kernel: depthwise_conv(ones, kernel), jnp.ones((3, 3, 1)))
+    assert float(vjp(ones)[0][1, 1, 0]) == 64 * 64  # a sum of ones in bfloat16 ends at 256
+
+
 def test_float64_is_computed_in_float64():
     x, kernel = draw((7, 8), 5, dtype=np.float64)
     with jax.enable_x64(True):

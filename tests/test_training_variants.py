@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import photo_tables
 import pytest
 import tiny_backbone
@@ -111,6 +112,62 @@ def test_both_go_together_with_the_block_and_with_masks():
     assert any((np.asarray(mask) == 0).any() for mask in state.masks.values())
 
 
+def one_step(config, variables, prune=0.0):
+    """Losses and variables after a step of gradient descent, in float64, where only the order of sums tells runs apart;
+    not Adam's, which blows the rounding of gradients that are zero up to whole steps."""
+    with jax.enable_x64(True):
+        masks = l2_filter_masks(variables["params"], prune) if prune else {}
+        wide = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), variables)
+        optimizer = optax.sgd(1e-2)
+        state = init_state({**wide, "params": apply_masks(wide["params"], masks)}, optimizer, masks)
+        state, metrics = quick_jit(make_step(config, optimizer))(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        return jax.tree.map(np.asarray, (metrics, state.params, state.batch_stats))
+
+
+@pytest.mark.parametrize(
+    ("changes", "prune", "tolerance"),
+    [
+        ({}, 0.0, 1e-10),
+        ({"gradient_norm": NT, "adversarial": AT, "monotonicity": 0.1}, 0.25, 1e-6),  # NT divides rounding by its h
+    ],
+    ids=["norm-in-norm", "NT, AT and masks"],
+)
+def test_a_batch_in_parts_gives_the_step_of_the_whole_where_no_batch_statistics_are_between(
+    changes, prune, tolerance, variables
+):
+    config = dataclasses.replace(CONFIG, backbone_stats="frozen", **changes)
+    whole, parts = (one_step(dataclasses.replace(config, accumulate=k), variables, prune) for k in (1, 4))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), parts, whole)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), whole[1]["head"], variables["params"]["head"])
+    assert max(jax.tree.leaves(moved)) > 100 * tolerance
+
+
+def test_running_averages_move_with_each_part_of_a_batch(variables):
+    _, _, found = one_step(dataclasses.replace(CONFIG, accumulate=2), variables)
+    x, expected = normalise(SPEC, jnp.asarray(PHOTOS, jnp.float32) / 255), variables
+    for rows in (x[0::2], x[1::2]):
+        _, moved = build(SPEC).apply(expected, rows, train=True, mutable=["batch_stats"], method="features")
+        expected = {**expected, **moved}
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        found["backbone"],
+        expected["batch_stats"]["backbone"],
+    )
+
+
+def test_the_average_weighs_every_step_by_its_age(variables):
+    config, decay, seen = dataclasses.replace(CONFIG, ema=0.9), 0.9, []
+    optimizer = make_optimizer(config, 4)
+    state, step = init_state(variables, optimizer, {}, averages=True), quick_jit(make_step(config, optimizer))
+    for _ in range(4):
+        state, _ = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        seen.append({"params": state.params, "batch_stats": state.batch_stats})
+    weights = np.array([decay**age for age in (3, 2, 1, 0)]) * (1 - decay) / (1 - decay**4)
+    expected = jax.tree.map(lambda *leaves: np.tensordot(weights, np.stack(leaves), 1), *seen)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.trained, expected)
+    assert weights.sum() == pytest.approx(1)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
@@ -137,6 +194,8 @@ def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(p
     [
         ({"cache_frozen": True, "gradient_norm": NT}, "--cache-frozen: cached maps have no pixels for gradient_norm"),
         ({"cache_frozen": True, "adversarial": AT}, "--cache-frozen: cached maps have no pixels for adversarial"),
+        ({"accumulate": 3}, "--accumulate 3: must divide the 8 photos that a device has of a batch"),
+        ({"ema": 1.0}, "--ema 1.0: a decay lies between 0 and 1"),
         ({"loss": "cross-entropy"}, "--loss cross-entropy: not a loss; choose one of norm-in-norm, "),
         (
             {"loss": "absolute", "model": ModelSpec("tres", "resnet50", ())},

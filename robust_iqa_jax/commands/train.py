@@ -36,12 +36,15 @@ def main(args: list[str]) -> int:
     )
     join_processes(os.environ)
     photos = open_photos(config.data)
-    training, test = split_photos(photos, config.test_group)
-    run(config, training, test)
+    group = config.validation_group
+    training, test = split_photos(photos, config.test_group, group)
+    run(config, training, test, None if group is None else photos.select([group]))
     return 0
 
 
-def run(config: TrainConfig, training: PhotoSet, test: PhotoSet) -> tuple[Scorer, dict[str, float]]:
+def run(
+    config: TrainConfig, training: PhotoSet, test: PhotoSet, validation: PhotoSet | None = None
+) -> tuple[Scorer, dict[str, float]]:
     """Train one configuration with a progress bar, then print and store its accuracy on the test photos (the first
     process does; the others return no accuracy)."""
     workdir = config.workdir or Path("runs") / config.name
@@ -55,7 +58,7 @@ def run(config: TrainConfig, training: PhotoSet, test: PhotoSet) -> tuple[Scorer
         def on_photos(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, note="frozen maps")
 
-        scorer = train(config, training, workdir, on_step, on_photos)
+        scorer = train(config, training, workdir, on_step, on_photos, validation)
     seconds = time.perf_counter() - began
     if jax.process_index() > 0:
         return scorer, {}

@@ -33,16 +33,24 @@ def open_photos(data: str | os.PathLike[str]) -> PhotoSet:
     return read_info_mat(path) if path.suffix.lower() == ".mat" else read_label_table(path)
 
 
-def split_photos(photos: PhotoSet, test_group: str) -> tuple[PhotoSet, PhotoSet]:
-    """(training, test): the test group against every other group but the validation one.
+def split_photos(photos: PhotoSet, test_group: str, validation_group: str | None = None) -> tuple[PhotoSet, PhotoSet]:
+    """(training, test): the test group against every other group but the validation ones.
+
+    Args:
+      photos: all of them.
+      test_group: held out.
+      validation_group: held out too, as are groups that are named so.
 
     Raises:
-      ValueError: no photo in the group, or none outside of it.
+      ValueError: no photo in a group, one group for both, or no photo outside of them.
     """
     groups = sorted(set(photos.groups))
-    if test_group not in groups:
-        raise ValueError(f"--test-group {test_group}: not in the data; its groups are {', '.join(groups) or 'none'}")
-    rest = [g for g in groups if g != test_group and g.lower() not in VALIDATION]
+    for option, group in (("--test-group", test_group), ("--validation-group", validation_group)):
+        if group is not None and group not in groups:
+            raise ValueError(f"{option} {group}: not in the data; its groups are {', '.join(groups) or 'none'}")
+    if validation_group == test_group:
+        raise ValueError(f"--validation-group {validation_group}: is the test group; choose another one")
+    rest = [g for g in groups if g not in (test_group, validation_group) and g.lower() not in VALIDATION]
     if not rest:
-        raise ValueError(f"--test-group {test_group}: holds every photo, none is left to train on")
+        raise ValueError(f"--test-group {test_group}: leaves no photo to train on")
     return photos.select(rest), photos.select([test_group])

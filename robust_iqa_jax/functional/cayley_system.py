@@ -159,7 +159,7 @@ def product(matrices: Planes, spectrum: Complex[Array, "n f j"]) -> Complex[Arra
     return join(y).transpose(2, 0, 1)
 
 
-def _lags_of_outer(blocks: "_Blocks", phases: tuple[Array, Array], left: Planes, right: Planes) -> tuple[Array, Array]:
+def _lags_of_outer(blocks: "_Blocks", phases: tuple[Any, Any], left: Planes, right: Planes) -> tuple[Array, Array]:
     """Cotangents of the lag matrices, flattened, for systems whose cotangent is conj(sum_n left_n right_n^T).
 
     Of few maps one product over all frequencies is less work than the cotangents of the systems themselves.
@@ -205,8 +205,9 @@ class _Blocks:
     def padded(self, arrays: Any) -> Any:
         """Arrays of frequencies with rows of zeros behind."""
 
-        def pad(a: Array) -> Array:
-            return jnp.pad(a, [(0, self.count * self.size - len(a))] + [(0, 0)] * (a.ndim - 1))
+        def pad(a: Any) -> Any:
+            where = np if isinstance(a, np.ndarray) else jnp
+            return where.pad(a, [(0, self.count * self.size - len(a))] + [(0, 0)] * (a.ndim - 1))
 
         return jax.tree.map(pad, arrays)
 
@@ -248,10 +249,11 @@ def _systems(lags: LagMatrices, cos: Array, sin: Array) -> Planes:
     return Planes(real + jnp.eye(side, dtype=real.dtype), imag)
 
 
-def _phases(lags: LagMatrices, angles: np.ndarray) -> tuple[Array, Array]:
+def _phases(lags: LagMatrices, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Constants, not traced arrays: under jax.checkpoint the backward pass is another trace than the forward one."""
     angle = angles @ half_lags(lags.kernel_size).T
     dtype = lags.cosine.dtype
-    return jnp.asarray(np.cos(angle), dtype), jnp.asarray(np.sin(angle[:, 1:]), dtype)
+    return np.cos(angle).astype(dtype), np.sin(angle[:, 1:]).astype(dtype)
 
 
 def _matmul(x: Array, y: Array) -> Array:

@@ -139,6 +139,6 @@ def _tap_kernel_grad(x: Array, ct: Array, shape: tuple[int, ...], stride: int, p
         taps = ((i, slice(j, j + (columns - 1) * stride + 1, stride)) for i in range(size) for j in range(size))
         return [s + window[i, columns] * out for s, (i, columns) in zip(sums, taps, strict=True)], None
 
-    zero = jnp.zeros((columns, channels), ct.dtype)
+    zero = jnp.zeros((columns, channels), jnp.promote_types(ct.dtype, jnp.float32))
     sums, _ = lax.scan(add_row, [zero] * size**2, jnp.arange(n * rows))
-    return jnp.stack([s.sum(0) for s in sums]).reshape(shape)
+    return jnp.stack([s.sum(0) for s in sums]).reshape(shape).astype(ct.dtype)

@@ -2,6 +2,7 @@
 Sources: arXiv 2008.03889 (model), arXiv 2506.04951 (block)."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.pooling import SpspKind, spsp_pool
@@ -47,15 +48,23 @@ class LinearityIQA(nn.Module):
           train_backbone_stats: False keeps the backbone on its running statistics in training too.
           start: name of the map that x is, where the layers before it were run elsewhere; None: x is images.
         """
-        return self.head(self.features(x, train=train and train_backbone_stats, start=start), train=train)
+        return self.regress(self.features(x, train=train and train_backbone_stats, start=start), train=train)
 
     def features(
         self, x: Float[Array, "n h w c"], *, train: bool = False, start: str | None = None
     ) -> list[Float[Array, "n f"]]:
-        """Pooled features of each tap, what the head reads; arguments as in `__call__`, train of the backbone."""
+        """Pooled features of each tap, what the head reads; arguments as in `__call__`, train of the backbone.
+
+        The backbone runs in the type of x; what is pooled, and with it the head, is float32 or wider.
+        """
         on_taps = self.block_at == "taps"
         insert = {} if self.block is None or on_taps else {self.block_at: self.block}
         maps = self.backbone(x, train=train, insert=insert, start=start)
         if self.block is not None and on_taps:
             maps = {name: self.tap_blocks[name](maps[name]) for name in self.taps}
-        return [spsp_pool(maps[name], self.pool_levels, self.pool_kind) for name in self.taps]
+        wide = (maps[name].astype(jnp.promote_types(maps[name].dtype, jnp.float32)) for name in self.taps)
+        return [spsp_pool(x, self.pool_levels, self.pool_kind) for x in wide]
+
+    def regress(self, features: list[Float[Array, "n f"]], *, train: bool) -> Float[Array, "n taps+1"]:
+        """What the head makes of `features`; see `__call__`."""
+        return self.head(features, train=train)

@@ -25,6 +25,13 @@ class TrainConfig:
     """Label table (CSV, or LinearityIQA's .mat), folder of an unpacked published archive, or "distorted-photos"."""
     test_group: str = "test"
     """Value of the table's split or fold column that is held out; every other group but validation is trained on."""
+    validation_group: str | None = None
+    """Value of that column whose photos are evaluated during training instead, for the SROCC; the weights that were
+    best become the model. Neither trained nor tested on."""
+    validate_every: int | None = None
+    """Steps between these evaluations; one epoch where not given."""
+    patience: int | None = None
+    """Evaluations without a better SROCC after which the run ends early."""
     workdir: Path | None = None
     """Where everything is written; runs/NAME where not given. An interrupted run found there goes on."""
     epochs: float = 10
@@ -33,12 +40,18 @@ class TrainConfig:
     steps: int | None = None
     """Length in steps; overrides epochs."""
     batch_size: int = 8
+    """Photos a step, of all devices together."""
+    accumulate: int = 1
+    """Parts that a batch goes through the network in, one after the other: the memory of one of them, for a third more
+    time. Losses and gradients are still the whole batch's; only batch statistics and dropout are a part's own."""
     learning_rate: float = 1e-4
     """Adam's rate of head and block."""
     backbone_factor: float = 0.1
     """Backbone's rate as a share of learning_rate."""
     decay: Literal["steps", "cosine"] = "steps"
     """The rates fall tenfold at each third of the run (the papers), or to zero along half a cosine."""
+    ema: float | None = None
+    """Decay of a running average of the weights, such as 0.999, which becomes the model; None: the last weights do."""
     loss: LossName | None = None
     """Loss of the scores; the one that the architecture was published with where not given."""
     monotonicity: float = 0.0
@@ -75,6 +88,9 @@ class TrainConfig:
     prune_method: PruneMethod = "l2"
     """l2: filters of each convolution by norm; l1: single weights of all convolutions; pls, displs, hsic: filters by
     what their activations say about the scores."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """"bfloat16" runs the backbone's convolutions in it, for accelerators. Weights, batch statistics, the spectral part
+    of the block, the head, losses and the passes of gradient_norm, a difference of near scores, stay float32."""
     parallel: Mode = "none"
     """"pmap" or "sharded": the batch is shared by all devices of all processes; "none" runs on one."""
     checkpoint_every: int = 100

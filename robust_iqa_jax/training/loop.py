@@ -30,6 +30,7 @@ from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import calibrate, predict
 from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.failed_batch import save_failed_batch
 from robust_iqa_jax.training.features import outputs_from, pooled_features
 from robust_iqa_jax.training.frozen_maps import frozen_map, frozen_maps
 from robust_iqa_jax.training.head import fit_head
@@ -38,8 +39,11 @@ from robust_iqa_jax.training.objectives import output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.parallel import parallel
 from robust_iqa_jax.training.projection import project_block
-from robust_iqa_jax.training.resume import RunCheckpoints
+from robust_iqa_jax.training.recompilation import compiled_once
+from robust_iqa_jax.training.resume import RunCheckpoints, best_step
 from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.termination import Terminated, told_to_end
+from robust_iqa_jax.training.validation import Validation
 
 PROJECTION_PHOTOS = 64
 
@@ -55,6 +59,7 @@ def train(
     workdir: Path,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, metrics: None,
     on_photos: Callable[[int, int], None] = lambda done, total: None,
+    validation: PhotoSet | None = None,
 ) -> Scorer:
     """Train, prune or fine-tune one model as `config` says.
 
@@ -66,15 +71,18 @@ def train(
       workdir: created where missing; a run found there is continued, a finished one is returned as it is.
       on_step: called after each step with (step, total steps, metrics), for a progress bar.
       on_photos: called with (done, total) while maps of the frozen part are made, where the run keeps them.
+      validation: photos whose SROCC is measured during training; the weights that were best on them become the model.
 
     Returns:
       the trained scorer, calibrated on `photos`.
 
     Raises:
       ValueError: the folder holds another configuration's run, or the configuration does not fit the photos.
-      FloatingPointError: the loss is not finite.
+      FloatingPointError: the loss or its gradient is not finite; the state before that step and its batch are saved.
+      Terminated: SIGTERM came; the step that it came in is finished and saved.
     """
     check(config, len(photos))
+    evaluating = Validation(config, validation, len(photos))
     placed = parallel(config.parallel, config.batch_size)
     writes = jax.process_index() == 0
     if writes:
@@ -88,42 +96,58 @@ def train(
         variables = {**variables, "params": apply_masks(variables["params"], masks)}
         variables = reestimate_batch_stats(config, variables, load, len(photos))
     optimizer = make_optimizer(config, total)
-    state = init_state(variables, optimizer, masks)
+    state = init_state(variables, optimizer, masks, config.ema is not None)
     if config.cache_frozen:
         folder = config.cache_dir or workdir / "frozen_maps"
         load = frozen_maps(config, variables, photos, folder, on_photos)
         size = load(0).shape[1:3]
     augment = crop_and_flip(size, _crop(config), config.flip)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment, part=placed.part)
-    step = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
-    with RunCheckpoints(workdir / "checkpoints", config.checkpoint_every) as checkpoints:
+    compiled = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
+    checkpointing = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
+    with checkpointing as checkpoints, told_to_end(checkpoints.all_told_to_end) as ends:
         restored = checkpoints.restore(state)
         if restored is not None:
-            state, data_state = restored
-            batches.set_state(data_state)
+            state, position, evaluating.evaluations = restored
+            batches.set_state(position)
         elif config.head_epochs:
             features = pooled_features(config, variables, load, len(photos))
             key = jax.random.fold_in(jax.random.key(config.seed), 1)
             variables = fit_head(variables, features, photos.scores, config.head_epochs, key, output_loss(config))
-            state = init_state(variables, optimizer, masks)
+            state = init_state(variables, optimizer, masks, config.ema is not None)
         start, state = int(state.step), placed.put_state(state)
-        with MetricsLog(workdir, start) if writes else nullcontext() as log:
+        with MetricsLog(workdir, start) if writes else nullcontext() as log, compiled_once(compiled) as step:
             for done in range(start + 1, total + 1):
-                began = time.perf_counter()
+                if evaluating.converged:
+                    break
+                position, began = batches.get_state(), time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - began
                 state, metrics = step(state, *placed.put_batch(batch["inputs"], batch["scores"]))
                 values = {name: float(value) for name, value in placed.get(metrics).items()}
                 values |= {"seconds": time.perf_counter() - began, "input_seconds": waited}
-                if not np.isfinite(values["loss"]):
-                    raise FloatingPointError(f"step {done}: the loss is {values['loss']}; lower --learning-rate")
+                if not np.isfinite([values["loss"], values["gradient_norm"]]).all():
+                    checkpoints.save(placed.get(state), position, evaluating.evaluations)
+                    path = save_failed_batch(workdir, batch, done, config.seed)
+                    raise FloatingPointError(
+                        f"step {done}: the loss is {values['loss']}, its gradient's norm {values['gradient_norm']}; "
+                        f"{path} has the batch and the same command repeats the step; lower --learning-rate"
+                    )
+                evaluates = evaluating.due(done, total)
+                if evaluates:
+                    values["validation_srocc"] = evaluating.evaluate(done, placed.get(state).trained)
                 if log is not None:
                     log.write(done, values)
-                if done == total or checkpoints.due(done):
-                    checkpoints.save(placed.get(state), batches.get_state(), force=done == total)
+                told, ended = ends(done), done == total or evaluating.converged
+                if ended or told or evaluates or checkpoints.due(done):
+                    checkpoints.save(placed.get(state), batches.get_state(), evaluating.evaluations)
                 on_step(done, total, values)
-    state = jax.tree.map(jnp.asarray, placed.get(state))
-    trained = {"params": state.params, "batch_stats": state.batch_stats}
+                if told and not ended:
+                    raise Terminated(f"ended by SIGTERM after step {done} of {total}; the same command goes on from it")
+        state = jax.tree.map(jnp.asarray, placed.get(state))
+        best = checkpoints.restore(state, best_step(evaluating.evaluations)) if evaluating.evaluations else None
+    state = state if best is None else best.state
+    trained = state.trained
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
     if config.model.architecture == "linearity":
         outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
@@ -131,7 +155,9 @@ def train(
         outputs = predict(scorer, photos)
     scorer = calibrate(scorer, outputs, photos.scores)
     if writes:
-        checkpoint.save(workdir / "model", scorer, {"config": config.to_json(), "steps": total, "photos": len(photos)})
+        checkpoint.save(
+            workdir / "model", scorer, {"config": config.to_json(), "steps": int(state.step), "photos": len(photos)}
+        )
     return scorer
 
 
@@ -139,8 +165,8 @@ def check(config: TrainConfig, photos: int) -> None:
     """Raise ValueError for settings that do not fit the model or the number of photos, before anything is done."""
     build(config.model)
     if config.model.architecture != "linearity":
-        for option in ("head_epochs", "cache_frozen", "train_from"):
-            if getattr(config, option):
+        for option in ("head_epochs", "cache_frozen", "train_from", "compute_dtype"):
+            if getattr(config, option) != getattr(TrainConfig, option):
                 raise ValueError(
                     f"--{option.replace('_', '-')}: only LinearityIQA has it, not {config.model.architecture}"
                 )
@@ -148,7 +174,13 @@ def check(config: TrainConfig, photos: int) -> None:
     part_labels(config, {})
     check_pruning(config.prune_method, config.prune)
     check_batch_size(photos, config.batch_size)
-    parallel(config.parallel, config.batch_size)
+    share = config.batch_size // parallel(config.parallel, config.batch_size).devices
+    if config.accumulate < 1 or share % config.accumulate:
+        raise ValueError(
+            f"--accumulate {config.accumulate}: must divide the {share} photos that a device has of a batch"
+        )
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
     if config.cache_frozen:
         for option in ("gradient_norm", "adversarial"):
             if getattr(config, option) is not None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.functional.axis import averaged, gathered
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.losses import LOSSES, LossName, monotonicity, total_loss
+from robust_iqa_jax.training.micro_batches import Apply
 from robust_iqa_jax.training.tres_loss import self_consistency, tres_loss
 
 OutputLoss = Callable[[Float[Array, "n outputs"], Float[Array, " n"]], Float[Array, ""]]
@@ -23,7 +23,7 @@ class Objective(Protocol):
 
     def __call__(
         self,
-        module: nn.Module,
+        apply: Apply,
         variables: dict[str, Any],
         x: Float[Array, "n h w c"],
         mos: Float[Array, " n"],
@@ -31,7 +31,8 @@ class Objective(Protocol):
         **options: Any,
     ) -> tuple[Float[Array, ""], dict[str, Any]]:
         """Args:
-          module, variables: of the model.
+          apply: of the model's module, or the same in parts (micro_batches.py).
+          variables: of the model.
           x: normalised images (or the map that options name).
           mos: (n,) labels.
           rngs: keys of dropout.
@@ -45,16 +46,16 @@ class Objective(Protocol):
 
 def _of_outputs(loss: OutputLoss) -> Objective:
     def of_batch(
-        module: nn.Module, variables: dict[str, Any], x: Array, mos: Array, rngs: dict[str, Array], **options: Any
+        apply: Apply, variables: dict[str, Any], x: Array, mos: Array, rngs: dict[str, Array], **options: Any
     ) -> tuple[Array, dict[str, Any]]:
-        outputs, moved = module.apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"], **options)
+        outputs, moved = apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"], **options)
         return loss(outputs, mos), dict(moved)
 
     return of_batch
 
 
 def _tres(
-    module: nn.Module,
+    apply: Apply,
     variables: dict[str, Any],
     x: Array,
     mos: Array,
@@ -67,7 +68,7 @@ def _tres(
     consistencies: list[Array] = []
     for i, images in enumerate((x, jnp.flip(x, 2))):
         rngs = {name: jax.random.fold_in(key, i) for name, key in rngs.items()}
-        (view, other), moved = module.apply(
+        (view, other), moved = apply(
             variables, images, train=True, rngs=rngs, mutable=["batch_stats"], method="both_views", **options
         )
         variables = {**variables, **moved}

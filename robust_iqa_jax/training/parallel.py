@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -34,6 +33,11 @@ class Parallel:
         """Axis that the step averages over; None on one device."""
         return None if self.mode == "none" else AXIS
 
+    @property
+    def devices(self) -> int:
+        """Devices that share a batch."""
+        return 1 if self.mode == "none" else jax.device_count()
+
     def compile(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """The step (state, inputs, scores) -> (state, metrics) as a program that gives its state's memory away.
 
@@ -55,7 +59,10 @@ class Parallel:
         if self.mode == "none":
             return jax.device_put(state)
         if self.mode == "pmap":
-            return jax.tree.map(lambda leaf: jnp.stack([leaf] * jax.local_device_count()), state)
+            # where pmap leaves its results: from any other place it would compile the step a second time
+            local = NamedSharding(Mesh(np.asarray(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))
+            copies = jax.local_device_count()
+            return jax.tree.map(lambda leaf: jax.device_put(np.stack([leaf] * copies), local), state)
         assert self.mesh is not None
         return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()))
 

@@ -1,13 +1,42 @@
-"""Resumable checkpoints of a run: state and data position by orbax, the last two kept, half-written ones never read.
+"""Resumable checkpoints of a run by orbax: the last two and the best one are kept, half-written ones never read.
 A run killed at any moment goes on from the last one and ends bit-identical on CPU."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
 from robust_iqa_jax.training.step import TrainState
+
+Evaluations = list[tuple[int, float]]
+"""(step, SROCC after it), in order."""
+
+
+def best_step(evaluations: Evaluations) -> int | None:
+    """Step of the highest SROCC, the first one among equals; None before any evaluation."""
+    return max(evaluations, key=lambda found: (found[1], -found[0]))[0] if evaluations else None
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds: the run's state, the position of its data, its evaluations up to there."""
+
+    state: TrainState
+    position: dict[str, Any]
+    evaluations: Evaluations
+
+
+@dataclass
+class _LastTwoAndBest:
+    """Preservation policy of orbax."""
+
+    best: int | None = None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        last = len(checkpoints) - 2
+        return [i >= last or checkpoint.step == self.best for i, checkpoint in enumerate(checkpoints)]
 
 
 class RunCheckpoints:
@@ -15,28 +44,41 @@ class RunCheckpoints:
 
     def __init__(self, folder: Path, every: int) -> None:
         """Open or create."""
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, save_interval_steps=every)
+        self._kept = _LastTwoAndBest()
+        options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, save_interval_steps=every)
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def due(self, step: int) -> bool:
         """Whether the interval says that a state after this step is to be saved."""
         return self._manager.should_save(step)
 
-    def save(self, state: TrainState, data_state: dict[str, Any], *, force: bool = False) -> None:
-        """Save, whatever the interval says with force."""
-        step = int(state.step)
-        args = ocp.args.Composite(state=ocp.args.StandardSave(vars(state)), data=ocp.args.JsonSave(data_state))
-        self._manager.save(step, args=args, force=force)
+    def all_told_to_end(self, step: int) -> bool:
+        """Whether one of several processes got SIGTERM and this is the step that all of them are to end with."""
+        return self._manager.reached_preemption(step)
 
-    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
-        """The newest state and data position, None where there is none."""
-        step = self._manager.latest_step()
+    def save(self, state: TrainState, position: dict[str, Any], evaluations: Evaluations) -> None:
+        """Save, whatever the interval says, unless a checkpoint of this step is there."""
+        step = int(state.step)
+        if step == self._manager.latest_step():
+            return
+        self._kept.best = best_step(evaluations)
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(vars(state)),
+            data=ocp.args.JsonSave({"position": position, "evaluations": evaluations}),
+        )
+        self._manager.save(step, args=args, force=True)
+
+    def restore(self, like: TrainState, step: int | None = None) -> Restored | None:
+        """The checkpoint of a step, the newest where not given; None where there is none."""
+        self._manager.wait_until_finished()
+        step = self._manager.latest_step() if step is None else step
         if step is None:
             return None
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, vars(like))
         args = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
-        restored = self._manager.restore(step, args=args)
-        return TrainState(**restored["state"]), restored["data"]
+        found = self._manager.restore(step, args=args)
+        evaluations = [(int(at), float(srocc)) for at, srocc in found["data"]["evaluations"]]
+        return Restored(TrainState(**found["state"]), found["data"]["position"], evaluations)
 
     def __enter__(self) -> "RunCheckpoints":
         """Itself; leaving the block finishes pending writes."""

@@ -1,0 +1,222 @@
+"""Runs that end early: by SIGTERM, by a loss that is not finite, by early stopping; and what is left then."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import photo_tables
+import pytest
+import tiny_backbone
+from quick_models import quick_jit
+from safetensors.numpy import load_file
+from scipy import stats
+
+from robust_iqa_jax.cli import main
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.models.registry import init
+from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.training.calibration import predict
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.loop import train
+from robust_iqa_jax.training.optimizer import make_optimizer
+from robust_iqa_jax.training.resume import RunCheckpoints
+from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.termination import Terminated, told_to_end
+from robust_iqa_jax.training.validation import Validation
+
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
+CONFIG = TrainConfig(
+    model=SPEC, batch_size=4, steps=6, learning_rate=1e-3, checkpoint_every=100, ema=0.5, accumulate=2, seed=1
+)
+
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with tiny_backbone.registered():
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return open_photos(photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40))
+
+
+@pytest.fixture(scope="module")
+def training(photos):
+    return split_photos(photos, "test")[0]
+
+
+@pytest.fixture(scope="module")
+def whole(training, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(CONFIG, training, folder)
+    return folder
+
+
+def steps_of(folder):
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, training, tmp_path):
+    def end_at_three(step, total, metrics):
+        if step == 2:  # noted here, between two steps: the third is the one that ends
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated, match="ended by SIGTERM after step 3 of 6; the same command goes on from it"):
+        train(CONFIG, training, tmp_path, end_at_three)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert steps_of(tmp_path) == [1, 2, 3]
+    resumed = []
+    train(CONFIG, training, tmp_path, lambda step, total, metrics: resumed.append(step))
+    assert resumed == [4, 5, 6]
+    assert steps_of(tmp_path) == [1, 2, 3, 4, 5, 6]
+    uninterrupted, found = (load_file(folder / "model" / "model.safetensors") for folder in (whole, tmp_path))
+    assert uninterrupted.keys() == found.keys()
+    for name, tensor in uninterrupted.items():
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+def test_a_second_sigterm_acts_as_before():
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda *_: received.append("before"))
+    try:
+        with told_to_end(lambda step: False) as ends:
+            assert not ends(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert ends(2)
+            assert not received
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert received == ["before"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_several_processes_ask_jax_and_other_threads_leave_signals_alone(monkeypatch):
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def in_thread():
+        with told_to_end(lambda step: True) as ends:
+            seen.append((ends(1), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with told_to_end(lambda step: step == 7) as ends:
+        seen += [(ends(step), signal.getsignal(signal.SIGTERM) is before) for step in (6, 7)]
+    assert seen == [(False, True), (False, True), (True, True)]
+
+
+def test_the_command_says_so_in_one_line_and_ends_with_143(monkeypatch, capsys):
+    def ended(args):
+        raise Terminated("ended by SIGTERM after step 3 of 6; the same command goes on from it")
+
+    monkeypatch.setattr("robust_iqa_jax.commands.train.main", ended)
+    assert main(["train", "x"]) == 143
+    assert capsys.readouterr().err == (
+        "riqa train: ended by SIGTERM after step 3 of 6; the same command goes on from it\n"
+    )
+
+
+def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(training, tmp_path):
+    scores = training.scores.copy()
+    scores[3] = np.nan
+    broken, config = dataclasses.replace(training, scores=scores), dataclasses.replace(CONFIG, steps=30)
+    seen, message = [], r"step \d+: the loss is nan, .*failed_batch_0.npz has the batch and the same command repeats"
+    with pytest.raises(FloatingPointError, match=message):
+        train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+    failed = dict(np.load(tmp_path / "failed_batch_0.npz"))
+    assert failed["step"] == len(seen) + 1
+    assert failed["inputs"].dtype == np.uint8
+    assert np.isnan(failed["scores"]).any()
+    with pytest.raises(FloatingPointError, match=f"step {len(seen) + 1}: "):
+        train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+    assert len(seen) == failed["step"] - 1  # no step before it was repeated
+    again = dict(np.load(tmp_path / "failed_batch_0.npz"))
+    for name, array in failed.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+    optimizer = make_optimizer(config, 30)
+    masks, variables = {}, quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    with RunCheckpoints(tmp_path / "checkpoints", 100) as checkpoints:
+        state = checkpoints.restore(init_state(variables, optimizer, masks, averages=True)).state
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert state.step == failed["step"] - 1
+    same, metrics = jax.jit(make_step(config, optimizer))(state, failed["inputs"], failed["scores"])
+    assert np.isnan(metrics["loss"])
+    jax.tree.map(np.testing.assert_array_equal, same, state)
+    np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(config.seed)))
+
+
+def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(training, tmp_path, monkeypatch):
+    # after steps 2, 4, ... the second of two equal ones is no better
+    monkeypatch.setattr("robust_iqa_jax.training.validation.srocc", lambda scores, mos: found.pop(0))
+    found = [0.1, 0.5, 0.3, 0.5, 0.2]
+    config = dataclasses.replace(
+        CONFIG, steps=30, validate_every=2, patience=3, validation_group="v", checkpoint_every=3
+    )
+
+    def end_at_five(step, total, metrics):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated):  # what it has seen survives an interruption
+        train(config, training, tmp_path, end_at_five, validation=training)
+    scorer = train(config, training, tmp_path, validation=training)
+    assert found == []
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 11))
+    assert [line.get("validation_srocc") for line in lines] == [None, 0.1, None, 0.5, None, 0.3, None, 0.5, None, 0.2]
+    with RunCheckpoints(tmp_path / "checkpoints", 3) as checkpoints:
+        like = init_state(
+            quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0)), make_optimizer(config, 30), {}, True
+        )
+        kept = {step: checkpoints.restore(like, step) for step in (4, 9, 10)}
+    assert len(list((tmp_path / "checkpoints").glob("[0-9]*"))) == 3
+    assert kept[10].evaluations == [(2, 0.1), (4, 0.5), (6, 0.3), (8, 0.5), (10, 0.2)]
+    jax.tree.map(np.testing.assert_array_equal, dict(scorer.variables), kept[4].state.trained)
+    again = train(
+        config, training, tmp_path, lambda *_: pytest.fail("a run that has ended goes on"), validation=training
+    )
+    jax.tree.map(np.testing.assert_array_equal, again.variables, scorer.variables)
+
+
+def test_validation_measures_the_srocc_of_the_model_as_it_stands(photos):
+    validation = Validation(dataclasses.replace(CONFIG, validation_group="test"), photos, 10)
+    variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    found = validation.evaluate(3, variables)
+    scores = predict(Scorer(variables, Calibration.identity(), SPEC), photos)
+    assert found == stats.spearmanr(scores, photos.scores).statistic
+    assert validation.evaluations == [(3, found)]
+    assert [step for step in range(1, 8) if validation.due(step, total=7)] == [2, 4, 6, 7]  # 10 photos, batches of 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patience": 3}, "--patience 3: needs --validation-group"),
+        ({"validate_every": 10}, "--validate-every 10: needs --validation-group"),
+    ],
+)
+def test_evaluations_without_photos_are_refused(changes, message, training, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(dataclasses.replace(CONFIG, **changes), training, tmp_path)
+
+
+def test_the_validation_group_is_neither_trained_nor_tested_on(photos):
+    folds = dataclasses.replace(photos, groups=tuple("abcd"[i % 4] for i in range(len(photos))))
+    training, test = split_photos(folds, "b", "d")
+    assert set(training.groups) == {"a", "c"}
+    assert set(test.groups) == {"b"}
+    with pytest.raises(ValueError, match="--validation-group e: not in the data; its groups are a, b, c, d"):
+        split_photos(folds, "b", "e")
+    with pytest.raises(ValueError, match="--validation-group b: is the test group; choose another one"):
+        split_photos(folds, "b", "b")

@@ -1,0 +1,37 @@
+"""A step whose program is compiled again is warned of, once."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from robust_iqa_jax.training.parallel import parallel
+from robust_iqa_jax.training.recompilation import compiled_once
+
+
+def doubled(state, inputs, scores):
+    return state + 1, {"loss": 2 * inputs.sum() + scores.sum()}
+
+
+@pytest.mark.parametrize("mode", ["none", "pmap", "sharded"])
+def test_the_step_of_every_mode_is_compiled_once(mode):
+    placed = parallel(mode, 4)
+    state = placed.put_state(jnp.int32(0))
+    with compiled_once(placed.compile(doubled)) as step, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            state, metrics = step(state, *placed.put_batch(np.ones((4, 2), np.float32), np.ones(4, np.float32)))
+        jax.jit(lambda x: x + 3)(jnp.ones(5))  # what others compile between steps does not count
+        state, _ = step(state, *placed.put_batch(np.ones((4, 2), np.float32), np.ones(4, np.float32)))
+    assert float(placed.get(metrics)["loss"]) == 20
+    assert int(placed.get(state)) == 4
+
+
+def test_a_new_shape_is_warned_of_once():
+    with compiled_once(jax.jit(doubled)) as step:
+        step(0, jnp.ones((4, 2)), jnp.ones(4))
+        with pytest.warns(RuntimeWarning, match="training step: compiled again at call 2; do shapes"):
+            step(0, jnp.ones((4, 3)), jnp.ones(4))
+        step(0, jnp.ones((4, 4)), jnp.ones(4))  # a second warning would be an error here
