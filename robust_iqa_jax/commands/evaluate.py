@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jaxtyping import Array
 
 from robust_iqa_jax import attacks
 from robust_iqa_jax.attacks.core import Attack
@@ -23,7 +24,7 @@ from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import resized
-from robust_iqa_jax.evaluation.cells import Cells
+from robust_iqa_jax.evaluation.cells import Cells, digest, kept
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
 from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import SuiteConfig
@@ -57,8 +58,8 @@ class EvaluateArgs:
     """Photos attacked, evenly spaced over the group; all where not given. Accuracy is over all photos."""
     seed: int = 0
     out: Path = Path("runs/report")
-    """Folder for report.json, report.md, per_image.csv, tradeoff.png, and cells/ with the finished parts; a suite has
-    such a folder for each of its data."""
+    """Folder for report.json, report.md, per_image.csv, tradeoff.png, timings.json, and cells/ with the finished parts;
+    a suite has such a folder for each of its data."""
 
 
 def main(args: list[str]) -> int:
@@ -101,14 +102,16 @@ def _suite(parsed: EvaluateArgs) -> int:
         rest, test = split_photos(open_photos(line.data), line.test_group)
         fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
 
-        def grid(scorer: Scorer, fit: PhotoSet | None = fit) -> list[Attack]:
+        folder = parsed.out / name
+        cells = Cells(folder / "cells")
+
+        def grid(scorer: Scorer, fit: PhotoSet | None = fit, cells: Cells = cells) -> list[Attack]:
             photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
             key = jax.random.fold_in(jax.random.key(suite.seed), 1)
-            return [attack for row in suite.attacks for attack in row.on(scorer, key, photos)]
+            return [attack for row in suite.attacks for attack in row.on(scorer, key, photos, cells)]
 
-        folder = parsed.out / name
         report = evaluate_scorers(
-            scorers, test, grid, line.attack_photos, suite.seed, cells=Cells(folder / "cells"), batch=suite.batch_size
+            scorers, test, grid, line.attack_photos, suite.seed, cells=cells, batch=suite.batch_size
         )
         _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, name)
     return 0
@@ -147,6 +150,7 @@ def evaluate_scorers(
       "test_photos" of the accuracy, decoding and compilation included.
     """
     attacked = test.subset(evenly_spread(len(test), attack_photos))
+    content = "" if cells is None else _content(test)
     reports, baseline = [], None
     with bar() as progress:
         task = progress.add_task("attacking", total=None, note="")
@@ -154,7 +158,7 @@ def evaluate_scorers(
             grid = attacks_on(scorer)
             progress.update(task, total=len(scorers) * len(grid) * len(attacked))
             images = _pixels(attacked, scorer.spec.input_size)
-            predictions, seconds = _predictions(name, scorer, test, cells)
+            predictions, seconds = _predictions(name, scorer, test, cells, content)
             facts: dict[str, Any] = {
                 "parameters": sum(leaf.size for leaf in jax.tree.leaves(scorer.variables["params"])),
                 "test_seconds": seconds,
@@ -176,9 +180,7 @@ def evaluate_scorers(
                 on_batch=lambda done, name=name: progress.update(task, advance=done, note=name),
             )
             if masking:
-                ends = float(scorer.calibration.low), float(scorer.calibration.high)
-                found = gradient_masking(scorer, jax.random.key(seed), images, score_range=ends)
-                facts["masking"] = {check: dataclasses.asdict(finding) for check, finding in found.items()}
+                facts["masking"] = _masking(name, scorer, images, jax.random.key(seed), cells)
             report.models[name].update(facts)
             reports.append(report)
     return merge(reports)
@@ -201,13 +203,33 @@ def _pixels(photos: PhotoSet, size: tuple[int, int]) -> np.ndarray:
     return np.stack([to_float(load(i)) for i in range(len(photos))])
 
 
-def _predictions(model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None) -> tuple[np.ndarray, float]:
+def _predictions(
+    model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None, content: str
+) -> tuple[np.ndarray, float]:
     """Scores of all test photos and the seconds that they took, from the finished parts where they are there."""
-    depends_on = ("clean", scorer, test.names, test.scores)
-    kept = None if cells is None else cells.read(*depends_on)
-    if kept is None:
+
+    def compute() -> dict[str, Any]:
         began = time.perf_counter()
-        kept = np.append(predict(scorer, test), time.perf_counter() - began)
-        if cells is not None:
-            cells.write(f"{model}, clean; the last number is the seconds that they took", kept, *depends_on)
-    return kept[:-1], float(kept[-1])
+        scores = predict(scorer, test).tolist()
+        return {"scores": scores, "seconds": time.perf_counter() - began}
+
+    found = kept(cells, f"{model}, all photos", compute, "all photos", scorer, content)
+    return np.asarray(found["scores"], np.float64), found["seconds"]
+
+
+def _masking(
+    model: str, scorer: Scorer, images: np.ndarray, key: Array, cells: Cells | None
+) -> dict[str, dict[str, Any]]:
+    """Findings of the checks for masked gradients by name."""
+
+    def compute() -> dict[str, dict[str, Any]]:
+        ends = float(scorer.calibration.low), float(scorer.calibration.high)
+        found = gradient_masking(scorer, key, images, score_range=ends)
+        return {check: dataclasses.asdict(finding) for check, finding in found.items()}
+
+    return kept(cells, f"{model}, masking", compute, "masking", scorer, images, key)
+
+
+def _content(photos: PhotoSet) -> str:
+    """A name that changes with any pixel."""
+    return digest(*(digest(photos.load(i)) for i in range(len(photos))))

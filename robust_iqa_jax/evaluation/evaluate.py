@@ -3,6 +3,7 @@ Every gain is given on the model's own range, on the undefended baseline's range
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.cells import Cells, digest
+from robust_iqa_jax.evaluation.cells import Cells, digest, kept
 from robust_iqa_jax.evaluation.on_scales import on_scales
 from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
@@ -79,7 +80,7 @@ def evaluate(
       model: name in the rows.
       accuracy_pair: (predictions, mos) of all clean photos where only some are attacked: accuracy and the model's own
         range come from them, and `baseline` should hold the baseline's predictions of the same photos.
-      cells: where finished parts are kept and found again; a part is one attack on all images.
+      cells: where finished parts are kept and found again; a part is one attack on all images, or their clean scores.
       on_batch: called with the number of images after each attacked batch.
 
     Returns:
@@ -95,30 +96,38 @@ def evaluate(
         if values is not None and len(values) != count:
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
     keys = example_keys(jax.random.key(0) if key is None else key, count)
-    score = as_program(scorer)
     batches = even_batches(count, batch_size)
-    clean = _scores(score, images, batches)
-    if callable(baseline):
-        baseline = _scores(baseline, images, batches)
+    score = as_program(scorer)
 
-    def under(attack: Attack) -> Scores:
-        scores = []
-        for done, index in enumerate(batches):
-            scores.append(np.asarray(score(attack(scorer, keys[index], images[index])), np.float64))
-            on_batch(min(len(index), count - done * len(index)))
-        return np.concatenate(scores)[:count]
+    def content(scorer: ScoreFunction) -> str:
+        return "" if cells is None else digest(scorer, images, len(batches[0]))
 
-    attacked: dict[tuple[str, float | None], Scores] = {}
-    rest = "" if cells is None else digest(scorer, images, keys, len(batches[0]))
-    for attack in attacks:
-        scores = None if cells is None else cells.read(attack, rest)
-        if scores is None:
-            scores = under(attack)
-            if cells is not None:
-                cells.write(f"{model}, {attack.name}, eps {attack.eps}", scores, attack, rest)
-        else:
+    def over_batches(scores_of: Callable[[Array], Array]) -> list[float]:
+        return np.concatenate([np.asarray(scores_of(index), np.float64) for index in batches])[:count].tolist()
+
+    def clean_scores(name: str, score: ScoreFunction, content: str) -> Scores:
+        compute = partial(over_batches, lambda index: score(images[index]))
+        return np.asarray(kept(cells, f"{name}, clean", compute, "clean", content), np.float64)
+
+    def attacked_scores(attack: Attack, content: str) -> Scores:
+        def of_batch(index: Array) -> Array:
+            scores = jax.block_until_ready(score(attack(scorer, keys[index], images[index])))
+            on_batch(min(len(index), count - int(index[0])))
+            return scores
+
+        if cells is not None and cells.has(attack, keys, content):
             on_batch(count)
-        attacked[attack.name, None if attack.eps is None else float(attack.eps)] = scores
+        label = f"{model}, {attack.name}, eps {attack.eps}"
+        return np.asarray(kept(cells, label, partial(over_batches, of_batch), attack, keys, content), np.float64)
+
+    own = content(scorer)
+    clean = clean_scores(model, score, own)
+    if callable(baseline):
+        baseline = clean_scores("baseline", as_program(baseline), content(baseline))
+    attacked = {
+        (attack.name, None if attack.eps is None else float(attack.eps)): attacked_scores(attack, own)
+        for attack in attacks
+    }
     return summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
 
 
@@ -202,7 +211,3 @@ def merge(reports: Sequence[Report]) -> Report:
 
 def _grid(area: AreaOverEps) -> Row:
     return {"eps": list(area.eps), "spacing": area.spacing}
-
-
-def _scores(score: ScoreFunction, images: Array, batches: Sequence[Array]) -> Scores:
-    return np.concatenate([np.asarray(score(images[index]), np.float64) for index in batches])[: len(images)]

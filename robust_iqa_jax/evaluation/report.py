@@ -1,5 +1,6 @@
 """Writes an evaluation as report.json, report.md, per_image.csv and tradeoff.png, and reads such a folder again.
-Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables)."""
+Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables). What a clock
+said is in timings.json alone, so that the same evaluation gives the other files again byte by byte."""
 
 import csv
 import io
@@ -30,6 +31,9 @@ NEEDED = {
 }
 """What every report has; it may have more."""
 
+TIMED = ("test_seconds",)
+"""Facts of a model that the evaluation measures with a clock."""
+
 
 def write_report(
     folder: Path | str,
@@ -52,6 +56,8 @@ def write_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in models.items()}
+    models = {name: {fact: facts[fact] for fact in facts if fact not in TIMED} for name, facts in models.items()}
     made = tables(rows, models, per_image)
     stored = {"title": title, "rows": list(rows), "models": models, "findings": findings(rows, models, made)}
     write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
@@ -62,6 +68,8 @@ def write_report(
         writer.writeheader()
         writer.writerows(per_image)
         write_text(folder / "per_image.csv", text.getvalue())
+    if any(timings.values()):
+        write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
     png(tradeoff(rows, models, attack_names(rows)), folder / "tradeoff.png")
 
 
@@ -69,7 +77,7 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
     """The report in a folder, and its title.
 
     Args:
-      folder: with report.json, and per_image.csv where there are per-image scores.
+      folder: with report.json, per_image.csv where there are per-image scores, timings.json where any were measured.
 
     Raises:
       ValueError: no such file, or not one of `write_report`, of any version.
@@ -90,8 +98,20 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
             raise ValueError(f"{path}: row {number} is of {row['model']!r}, of which the file has no facts")
     for name, facts in models.items():
         _check(facts, "models", f"{path}: model {name!r}")
+    timings = _timings(path.with_name("timings.json"))
+    models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
     table = path.with_name("per_image.csv")
     return Report(rows, models, _per_image(table) if table.is_file() else []), stored.get("title", "Robustness report")
+
+
+def _timings(path: Path) -> dict[str, Row]:
+    if not path.is_file():
+        return {}
+    try:
+        stored = json.loads(path.read_text())
+        return {name: dict(facts) for name, facts in stored.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not the seconds of a report; remove it") from error
 
 
 def _per_image(path: Path) -> list[Row]:
