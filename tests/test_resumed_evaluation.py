@@ -90,8 +90,8 @@ SUITE = """
 import tiny_backbone
 from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
 
-registered = tiny_backbone.registered()
-registered.__enter__()
+tiny_backbone.kept = tiny_backbone.registered()  # the file's own names do not outlive the reading of it
+tiny_backbone.kept.__enter__()
 
 def get_config():
     attacks = (
@@ -106,6 +106,7 @@ def get_config():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_suite_killed_at_several_moments_ends_as_an_uninterrupted_one(tmp_path):
     with tiny_backbone.registered():
         for name, block in (("base", None), ("robust", BlockSpec("first", 4))):
