@@ -7,6 +7,7 @@ import sys
 
 COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
+    "study": "train models with and without the block, attack them, report: one command",
     "train": "train a model from a configuration file",
     "evaluate": "accuracy and robustness of checkpoints on labelled photos",
     "report": "a report folder as web page, LaTeX and Markdown, beside the published numbers",

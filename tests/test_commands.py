@@ -92,12 +92,14 @@ def test_table_names_the_scale(folder, capsys):
     ("args", "status", "message"),
     [
         (["score", "cat.png", "--checkpoint", "nowhere"], 1, "nowhere: no model.json there; give a folder that"),
-        (["paint"], 2, "unknown command 'paint'; choose one of quickstart, train"),
+        (["paint"], 2, "unknown command 'paint'; choose one of quickstart, study"),
         (["train", "absent.py"], 1, "absent.py: no such configuration file"),
         (["train", "absent"], 1, "neither a .py file nor a shipped configuration (clive_lite0, "),
         (["train"], 2, "give a configuration first"),
         (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
+        (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig"),
+        (["study", "clive_reduced"], 1, "clive/scores.csv: no such label table"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "four"], 2, "--eps four: give a number or a fraction"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "-1"], 2, "riqa attack: eps must be above 0, got -1"),
         (["attack", "cat.png", "--checkpoint", "base", "--steps", "2.5"], 2, "--steps 2.5: give a whole number"),
@@ -325,7 +327,7 @@ def test_evaluate_with_suite_and_masking_feeds_the_comparison(folder, capsys, tm
 
 
 @pytest.mark.parametrize(
-    "command", ["quickstart", "train clive_lite0", "evaluate", "prune", "attack", "score", "report", "compare"]
+    "command", ["quickstart", "study", "train clive_lite0", "evaluate", "prune", "attack", "score", "report", "compare"]
 )
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -4,7 +4,7 @@ Example: riqa evaluate runs/base runs/robust --data clive/scores.csv --test-grou
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,10 +27,9 @@ from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
 from robust_iqa_jax.evaluation.report import summary, write_report
-from robust_iqa_jax.evaluation.suite import SuiteConfig
+from robust_iqa_jax.evaluation.suite import DEFAULT_EPS, SuiteConfig, SuiteData
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
-from robust_iqa_jax.study import EPS
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.metrics_log import training_seconds
 
@@ -48,7 +47,7 @@ class EvaluateArgs:
     """Value of the split or fold column that is evaluated on."""
     steps: tuple[int, ...] = (1, 8)
     """PGD iterations, one attack for each."""
-    eps: tuple[float, ...] = EPS
+    eps: tuple[float, ...] = DEFAULT_EPS
     """Attack sizes in [0,1] pixels."""
     suite: bool = False
     """Also attack with the strongest of several attacks, image by image, at every size; takes far longer."""
@@ -74,7 +73,7 @@ def main(args: list[str]) -> int:
     if len(scorers) < len(parsed.checkpoints):
         raise ValueError("two checkpoints have the same folder name; the names tell the models apart in the report")
     _, test = split_photos(open_photos(parsed.data), parsed.test_group)
-    grid = pgd_grid(parsed.steps, parsed.eps)
+    grid: list[Attack] = [attacks.pgd(eps=eps, steps=steps) for steps in parsed.steps for eps in parsed.eps]
     grid += [attacks.suite(eps=eps) for eps in parsed.eps] if parsed.suite else []
     report = evaluate_scorers(
         scorers,
@@ -100,26 +99,48 @@ def _suite(parsed: EvaluateArgs) -> int:
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
     for name, line in suite.data.items():
         rest, test = split_photos(open_photos(line.data), line.test_group)
-        fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
-
-        folder = parsed.out / name
-        cells = Cells(folder / "cells")
-
-        def grid(scorer: Scorer, fit: PhotoSet | None = fit, cells: Cells = cells) -> list[Attack]:
-            photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
-            key = jax.random.fold_in(jax.random.key(suite.seed), 1)
-            return [attack for row in suite.attacks for attack in row.on(scorer, key, photos, cells)]
-
-        report = evaluate_scorers(
-            scorers, test, grid, line.attack_photos, suite.seed, cells=cells, batch=suite.batch_size
-        )
-        _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, name)
+        evaluate_suite(suite, scorers, line, rest, test, parsed.out / name, name)
     return 0
 
 
-def pgd_grid(steps: tuple[int, ...], eps: tuple[float, ...]) -> list[Attack]:
-    """PGD for every number of iterations and every size."""
-    return [attacks.pgd(eps=e, steps=n) for n in steps for e in eps]
+def evaluate_suite(
+    suite: SuiteConfig,
+    scorers: dict[str, Scorer],
+    line: SuiteData,
+    rest: PhotoSet,
+    test: PhotoSet,
+    folder: Path,
+    title: str,
+) -> None:
+    """Run what is missing of a suite on one of its data, and write the report.
+
+    Args:
+      suite: models, attacks, seed.
+      scorers: the suite's models, by name.
+      line: of the suite's data.
+      rest, test: its photos; universal attacks are fitted on some of the first, the second are evaluated on.
+      folder: of the report; finished parts lie in cells/ there.
+      title: of the report.
+    """
+    fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
+    cells = Cells(folder / "cells")
+
+    def grid(scorer: Scorer) -> list[Attack]:
+        photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
+        key = jax.random.fold_in(jax.random.key(suite.seed), 1)
+        return [attack for row in suite.attacks for attack in row.on(scorer, key, photos, cells)]
+
+    report = evaluate_scorers(
+        scorers,
+        test,
+        grid,
+        line.attack_photos,
+        suite.seed,
+        baselines=suite.baselines,
+        cells=cells,
+        batch=suite.batch_size,
+    )
+    _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, title)
 
 
 def evaluate_scorers(
@@ -129,6 +150,7 @@ def evaluate_scorers(
     attack_photos: int | None,
     seed: int,
     *,
+    baselines: Mapping[str, str] | None = None,
     masking: bool = False,
     cells: Cells | None = None,
     batch: int = 8,
@@ -136,46 +158,48 @@ def evaluate_scorers(
     """Evaluate several models on the same photos under the same attacks, with a progress bar.
 
     Args:
-      scorers: by name; the first is the baseline.
+      scorers: by name.
       test: labelled photos.
       attacks_on: scorer -> attacks, as many for each.
       attack_photos: how many photos are attacked, None for all.
       seed: of the attacks' random starts.
+      baselines: name -> the undefended model whose range scales its headline; the first model where not given.
       masking: whether the model facts get "masking", the findings of attacks.masking by name.
       cells: where finished parts are kept.
       batch: most images a call.
 
     Returns:
-      rows and per-image scores of all models; in the model facts also "parameters", and "test_seconds" for the
-      "test_photos" of the accuracy, decoding and compilation included.
+      rows and per-image scores of all models; in the model facts also "baseline", "parameters", and "test_seconds" for
+      the "test_photos" of the accuracy, decoding and compilation included.
     """
     attacked = test.subset(evenly_spread(len(test), attack_photos))
     content = "" if cells is None else _content(test)
-    reports, baseline = [], None
+    reports, first = [], next(iter(scorers))
     with bar() as progress:
         task = progress.add_task("attacking", total=None, note="")
+        predictions = {name: _predictions(name, scorer, test, cells, content) for name, scorer in scorers.items()}
         for name, scorer in scorers.items():
             grid = attacks_on(scorer)
             progress.update(task, total=len(scorers) * len(grid) * len(attacked))
             images = _pixels(attacked, scorer.spec.input_size)
-            predictions, seconds = _predictions(name, scorer, test, cells, content)
+            (scores, seconds), baseline = predictions[name], (baselines or {}).get(name, first)
             facts: dict[str, Any] = {
+                "baseline": baseline,
                 "parameters": sum(leaf.size for leaf in jax.tree.leaves(scorer.variables["params"])),
                 "test_seconds": seconds,
                 "test_photos": len(test),
             }
-            baseline = predictions if baseline is None else baseline
             report = evaluate(
                 scorer,
                 images,
                 mos=attacked.scores,
                 attacks=grid,
-                baseline=baseline,
+                baseline=predictions[baseline][0],
                 key=jax.random.key(seed),
                 batch_size=batch,
                 names=list(attacked.names),
                 model=name,
-                accuracy_pair=(predictions, test.scores),
+                accuracy_pair=(scores, test.scores),
                 cells=cells,
                 on_batch=lambda done, name=name: progress.update(task, advance=done, note=name),
             )

@@ -49,7 +49,7 @@ def write_report(
     Args:
       folder: created where missing.
       rows: one a model, attack and eps (evaluation.evaluate.Report.rows).
-      models: facts of each model; the first is the baseline.
+      models: facts of each model; the first is the undefended baseline of those whose facts name none ("baseline").
       per_image: rows of per_image.csv; none writes no such file.
       title: of the Markdown page.
       notes: sentences below the title.
@@ -98,6 +98,10 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
             raise ValueError(f"{path}: row {number} is of {row['model']!r}, of which the file has no facts")
     for name, facts in models.items():
         _check(facts, "models", f"{path}: model {name!r}")
+        if facts.get("baseline", name) not in models:
+            raise ValueError(
+                f"{path}: model {name!r} has the baseline {facts['baseline']!r}, of which there are no facts"
+            )
     timings = _timings(path.with_name("timings.json"))
     models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
     table = path.with_name("per_image.csv")

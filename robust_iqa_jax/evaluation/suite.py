@@ -94,14 +94,15 @@ class SuiteConfig:
     """What is evaluated on what.
 
     Attributes:
-      models: name -> checkpoint or work folder; the first is the undefended baseline.
+      models: name -> checkpoint or work folder.
       data: name -> photos.
       attacks: what runs.
       seed: of the attacks' random starts.
       batch_size: most images a call.
+      baselines: name -> the undefended model whose score range scales its headline; the first model where not given.
 
     Raises:
-      ValueError: no model, no photos or no attack.
+      ValueError: no model, no photos or no attack, or baselines of or among other models.
     """
 
     models: dict[str, str]
@@ -112,9 +113,12 @@ class SuiteConfig:
     )
     seed: int = 0
     batch_size: int = 8
+    baselines: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that there is something to do."""
         for name in ("models", "data", "attacks"):
             if not getattr(self, name):
                 raise ValueError(f"suite: no {name}; give at least one")
+        if unknown := [name for name in (*self.baselines, *self.baselines.values()) if name not in self.models]:
+            raise ValueError(f"suite: baselines: {unknown[0]!r} is not a model; models: {', '.join(self.models)}")
