@@ -98,6 +98,7 @@ def test_table_names_the_scale(folder, capsys):
         (["train"], 2, "give a configuration first"),
         (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
+        (["evaluate", "base", "--devices", "99"], 1, "devices: 99 asked for, this process has"),
         (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig"),
         (["study", "clive_reduced"], 1, "clive/scores.csv: no such label table"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "four"], 2, "--eps four: give a number or a fraction"),
@@ -307,7 +308,7 @@ def test_a_suites_mistakes_are_one_line(folder, capsys, tmp_path):
     assert "no such label table" in error
     (tmp_path / "suite.py").write_text(SUITE.format(table="t.csv", base="b", robust="r"))
     status, _, error = run(capsys, "evaluate", tmp_path / "suite.py", "--seed", 3)
-    assert "--out is its only option" in error
+    assert "--out and --devices are its only options" in error
 
 
 @pytest.mark.slow

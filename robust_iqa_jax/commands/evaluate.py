@@ -25,6 +25,7 @@ from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept
+from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
 from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import DEFAULT_EPS, SuiteConfig, SuiteData
@@ -40,7 +41,7 @@ class EvaluateArgs:
 
     checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Checkpoints or work folders; the last folder name is the model's name. Or one .py file with a suite, of which
-    only --out is an option."""
+    only --out and --devices are options."""
     data: str = "distorted-photos"
     """Label table (CSV) or the embedded set."""
     test_group: str = "test"
@@ -56,6 +57,8 @@ class EvaluateArgs:
     attack_photos: int | None = None
     """Photos attacked, evenly spaced over the group; all where not given. Accuracy is over all photos."""
     seed: int = 0
+    devices: Count = 1
+    """Local devices that share each batch, or all. A batch has up to 8 images (or what the suite says) on each."""
     out: Path = Path("runs/report")
     """Folder for report.json, report.md, per_image.csv, tradeoff.png, timings.json, and cells/ with the finished parts;
     a suite has such a folder for each of its data."""
@@ -66,6 +69,7 @@ def main(args: list[str]) -> int:
     parsed = tyro.cli(EvaluateArgs, args=args, prog="riqa evaluate", description=__doc__)
     if not parsed.checkpoints:
         raise ValueError("give at least one checkpoint, or a suite")
+    local_devices(parsed.devices)  # refused before anything is read
     if parsed.checkpoints[0].suffix == ".py":
         return _suite(parsed)
     workdirs = {path.resolve().name: path for path in parsed.checkpoints}
@@ -83,6 +87,7 @@ def main(args: list[str]) -> int:
         parsed.seed,
         masking=parsed.masking,
         cells=Cells(parsed.out / "cells"),
+        devices=parsed.devices,
     )
     _write(parsed.out, report, workdirs, "riqa evaluate")
     return 0
@@ -93,13 +98,14 @@ def _suite(parsed: EvaluateArgs) -> int:
     file, *others = parsed.checkpoints
     if others:
         raise ValueError(f"{file}: a suite names its models itself; give no other checkpoint")
-    if dataclasses.replace(parsed, checkpoints=(), out=EvaluateArgs.out) != EvaluateArgs(()):
-        raise ValueError(f"{file}: a suite is set in its file; --out is its only option")
+    own = EvaluateArgs((), out=parsed.out, devices=parsed.devices)
+    if dataclasses.replace(parsed, checkpoints=()) != own:
+        raise ValueError(f"{file}: a suite is set in its file; --out and --devices are its only options")
     suite = load_config(str(file), SuiteConfig)
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
     for name, line in suite.data.items():
         rest, test = split_photos(open_photos(line.data), line.test_group)
-        evaluate_suite(suite, scorers, line, rest, test, parsed.out / name, name)
+        evaluate_suite(suite, scorers, line, rest, test, parsed.out / name, name, parsed.devices)
     return 0
 
 
@@ -111,6 +117,7 @@ def evaluate_suite(
     test: PhotoSet,
     folder: Path,
     title: str,
+    devices: Count = 1,
 ) -> None:
     """Run what is missing of a suite on one of its data, and write the report.
 
@@ -121,6 +128,7 @@ def evaluate_suite(
       rest, test: its photos; universal attacks are fitted on some of the first, the second are evaluated on.
       folder: of the report; finished parts lie in cells/ there.
       title: of the report.
+      devices: local ones that share each batch.
     """
     fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
     cells = Cells(folder / "cells")
@@ -139,6 +147,7 @@ def evaluate_suite(
         baselines=suite.baselines,
         cells=cells,
         batch=suite.batch_size,
+        devices=devices,
     )
     _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, title)
 
@@ -154,6 +163,7 @@ def evaluate_scorers(
     masking: bool = False,
     cells: Cells | None = None,
     batch: int = 8,
+    devices: Count = 1,
 ) -> Report:
     """Evaluate several models on the same photos under the same attacks, with a progress bar.
 
@@ -166,18 +176,22 @@ def evaluate_scorers(
       baselines: name -> the undefended model whose range scales its headline; the first model where not given.
       masking: whether the model facts get "masking", the findings of attacks.masking by name.
       cells: where finished parts are kept.
-      batch: most images a call.
+      batch: most images a call on a device.
+      devices: local ones that share each batch, or "all".
 
     Returns:
       rows and per-image scores of all models; in the model facts also "baseline", "parameters", and "test_seconds" for
       the "test_photos" of the accuracy, decoding and compilation included.
     """
     attacked = test.subset(evenly_spread(len(test), attack_photos))
+    placed = local_devices(devices)
     content = "" if cells is None else _content(test)
     reports, first = [], next(iter(scorers))
     with bar() as progress:
         task = progress.add_task("attacking", total=None, note="")
-        predictions = {name: _predictions(name, scorer, test, cells, content) for name, scorer in scorers.items()}
+        predictions = {
+            name: _predictions(name, scorer, test, cells, content, placed) for name, scorer in scorers.items()
+        }
         for name, scorer in scorers.items():
             grid = attacks_on(scorer)
             progress.update(task, total=len(scorers) * len(grid) * len(attacked))
@@ -197,6 +211,7 @@ def evaluate_scorers(
                 baseline=predictions[baseline][0],
                 key=jax.random.key(seed),
                 batch_size=batch,
+                devices=devices,
                 names=list(attacked.names),
                 model=name,
                 accuracy_pair=(scores, test.scores),
@@ -228,16 +243,16 @@ def _pixels(photos: PhotoSet, size: tuple[int, int]) -> np.ndarray:
 
 
 def _predictions(
-    model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None, content: str
+    model: str, scorer: Scorer, test: PhotoSet, cells: Cells | None, content: str, placed: Devices
 ) -> tuple[np.ndarray, float]:
     """Scores of all test photos and the seconds that they took, from the finished parts where they are there."""
 
     def compute() -> dict[str, Any]:
         began = time.perf_counter()
-        scores = predict(scorer, test).tolist()
+        scores = predict(scorer, test, placed=placed).tolist()
         return {"scores": scores, "seconds": time.perf_counter() - began}
 
-    found = kept(cells, f"{model}, all photos", compute, "all photos", scorer, content)
+    found = kept(cells, f"{model}, all photos", compute, "all photos", scorer, content, placed.count)
     return np.asarray(found["scores"], np.float64), found["seconds"]
 
 

@@ -17,6 +17,7 @@ from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept
+from robust_iqa_jax.evaluation.devices import Count, local_devices
 from robust_iqa_jax.evaluation.on_scales import on_scales
 from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
@@ -59,6 +60,7 @@ def evaluate(
     baseline: ScoreFunction | Scores | None = None,
     key: Array | None = None,
     batch_size: int = 8,
+    devices: Count = 1,
     names: Sequence[str] | None = None,
     model: str = "model",
     accuracy_pair: tuple[Scores, Scores] | None = None,
@@ -75,7 +77,9 @@ def evaluate(
       baseline: the undefended model, or its clean scores on these images: its range scales the headline. None: this
         model is its own baseline.
       key: of the attacks' random starts; image i uses fold_in(key, i) under every attack and in every model.
-      batch_size: most images a call; batches are evened out and the last one padded, so nothing compiles twice.
+      batch_size: most images a call on each device; batches are evened out and the last one padded, so nothing compiles
+        twice.
+      devices: local devices that share each batch, or "all". Scores are those of one device to rounding.
       names: (n,) names of the images.
       model: name in the rows.
       accuracy_pair: (predictions, mos) of all clean photos where only some are attacked: accuracy and the model's own
@@ -87,7 +91,7 @@ def evaluate(
       rows, model facts, per-image scores.
 
     Raises:
-      ValueError: bad images, lengths that differ, fewer than two images.
+      ValueError: bad images, lengths that differ, fewer than two images, more devices than there are.
     """
     images = checked_images(images)
     count = images.shape[0]
@@ -96,22 +100,25 @@ def evaluate(
         if values is not None and len(values) != count:
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
     keys = example_keys(jax.random.key(0) if key is None else key, count)
-    batches = even_batches(count, batch_size)
-    score = as_program(scorer)
+    placed = local_devices(devices)
+    batches = even_batches(count, batch_size, placed.count)
+    attacked_scorer = placed.copies(scorer)
+    score = as_program(attacked_scorer)
 
     def content(scorer: ScoreFunction) -> str:
-        return "" if cells is None else digest(scorer, images, len(batches[0]))
+        return "" if cells is None else digest(scorer, images, len(batches[0]), placed.count)
 
     def over_batches(scores_of: Callable[[Array], Array]) -> list[float]:
         return np.concatenate([np.asarray(scores_of(index), np.float64) for index in batches])[:count].tolist()
 
     def clean_scores(name: str, score: ScoreFunction, content: str) -> Scores:
-        compute = partial(over_batches, lambda index: score(images[index]))
+        compute = partial(over_batches, lambda index: score(placed.parts(images[index])))
         return np.asarray(kept(cells, f"{name}, clean", compute, "clean", content), np.float64)
 
     def attacked_scores(attack: Attack, content: str) -> Scores:
         def of_batch(index: Array) -> Array:
-            scores = jax.block_until_ready(score(attack(scorer, keys[index], images[index])))
+            adversarial = attack(attacked_scorer, placed.parts(keys[index]), placed.parts(images[index]))
+            scores = jax.block_until_ready(score(adversarial))
             on_batch(min(len(index), count - int(index[0])))
             return scores
 
@@ -123,7 +130,7 @@ def evaluate(
     own = content(scorer)
     clean = clean_scores(model, score, own)
     if callable(baseline):
-        baseline = clean_scores("baseline", as_program(baseline), content(baseline))
+        baseline = clean_scores("baseline", as_program(placed.copies(baseline)), content(baseline))
     attacked = {
         (attack.name, None if attack.eps is None else float(attack.eps)): attacked_scores(attack, own)
         for attack in attacks
