@@ -308,7 +308,7 @@ def test_a_suites_mistakes_are_one_line(folder, capsys, tmp_path):
     assert "no such label table" in error
     (tmp_path / "suite.py").write_text(SUITE.format(table="t.csv", base="b", robust="r"))
     status, _, error = run(capsys, "evaluate", tmp_path / "suite.py", "--seed", 3)
-    assert "--out and --devices are its only options" in error
+    assert "--out, --devices and --parquet are its only options" in error
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept
 from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
+from robust_iqa_jax.evaluation.parquet import require_pyarrow
 from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import DEFAULT_EPS, SuiteConfig, SuiteData
 from robust_iqa_jax.models import checkpoint
@@ -41,7 +42,7 @@ class EvaluateArgs:
 
     checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Checkpoints or work folders; the last folder name is the model's name. Or one .py file with a suite, of which
-    only --out and --devices are options."""
+    only --out, --devices and --parquet are options."""
     data: str = "distorted-photos"
     """Label table (CSV) or the embedded set."""
     test_group: str = "test"
@@ -59,6 +60,8 @@ class EvaluateArgs:
     seed: int = 0
     devices: Count = 1
     """Local devices that share each batch, or all. A batch has up to 8 images (or what the suite says) on each."""
+    parquet: bool = False
+    """Write per_image.parquet beside per_image.csv; needs the extra "parquet"."""
     out: Path = Path("runs/report")
     """Folder for report.json, report.md, per_image.csv, tradeoff.png, timings.json, and cells/ with the finished parts;
     a suite has such a folder for each of its data."""
@@ -69,7 +72,9 @@ def main(args: list[str]) -> int:
     parsed = tyro.cli(EvaluateArgs, args=args, prog="riqa evaluate", description=__doc__)
     if not parsed.checkpoints:
         raise ValueError("give at least one checkpoint, or a suite")
-    local_devices(parsed.devices)  # refused before anything is read
+    local_devices(parsed.devices)  # what is not there is refused before anything is read
+    if parsed.parquet:
+        require_pyarrow()
     if parsed.checkpoints[0].suffix == ".py":
         return _suite(parsed)
     workdirs = {path.resolve().name: path for path in parsed.checkpoints}
@@ -89,7 +94,7 @@ def main(args: list[str]) -> int:
         cells=Cells(parsed.out / "cells"),
         devices=parsed.devices,
     )
-    _write(parsed.out, report, workdirs, "riqa evaluate")
+    _write(parsed.out, report, workdirs, "riqa evaluate", parsed.parquet)
     return 0
 
 
@@ -98,14 +103,16 @@ def _suite(parsed: EvaluateArgs) -> int:
     file, *others = parsed.checkpoints
     if others:
         raise ValueError(f"{file}: a suite names its models itself; give no other checkpoint")
-    own = EvaluateArgs((), out=parsed.out, devices=parsed.devices)
+    own = EvaluateArgs((), out=parsed.out, devices=parsed.devices, parquet=parsed.parquet)
     if dataclasses.replace(parsed, checkpoints=()) != own:
-        raise ValueError(f"{file}: a suite is set in its file; --out and --devices are its only options")
+        raise ValueError(f"{file}: a suite is set in its file; --out, --devices and --parquet are its only options")
     suite = load_config(str(file), SuiteConfig)
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
     for name, line in suite.data.items():
         rest, test = split_photos(open_photos(line.data), line.test_group)
-        evaluate_suite(suite, scorers, line, rest, test, parsed.out / name, name, parsed.devices)
+        evaluate_suite(
+            suite, scorers, line, rest, test, parsed.out / name, name, devices=parsed.devices, parquet=parsed.parquet
+        )
     return 0
 
 
@@ -117,7 +124,9 @@ def evaluate_suite(
     test: PhotoSet,
     folder: Path,
     title: str,
+    *,
     devices: Count = 1,
+    parquet: bool = False,
 ) -> None:
     """Run what is missing of a suite on one of its data, and write the report.
 
@@ -129,6 +138,7 @@ def evaluate_suite(
       folder: of the report; finished parts lie in cells/ there.
       title: of the report.
       devices: local ones that share each batch.
+      parquet: write per_image.parquet too.
     """
     fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
     cells = Cells(folder / "cells")
@@ -149,7 +159,7 @@ def evaluate_suite(
         batch=suite.batch_size,
         devices=devices,
     )
-    _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, title)
+    _write(folder, report, {model: Path(path) for model, path in suite.models.items()}, title, parquet)
 
 
 def evaluate_scorers(
@@ -230,9 +240,9 @@ def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> 
     return {name: {**facts, "train_seconds": training_seconds(workdirs[name])} for name, facts in models.items()}
 
 
-def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str) -> None:
+def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str, parquet: bool) -> None:
     models = with_training_seconds(report.models, workdirs)
-    write_report(folder, report.rows, models, per_image=report.per_image, title=title)
+    write_report(folder, report.rows, models, per_image=report.per_image, title=title, parquet=parquet)
     out.print(summary(report.rows, models), markup=False)
     out.print(f"next: riqa report {folder}", markup=False)
 

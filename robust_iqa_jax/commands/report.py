@@ -36,6 +36,8 @@ class ReportArgs:
     """Photos for thumbnails: the label table that was evaluated, "distorted-photos", or a folder of image files."""
     title: str | None = None
     """Of the page; the folder's own where not given."""
+    parquet: bool = False
+    """Write per_image.parquet beside per_image.csv; needs the extra "parquet"."""
     out: Path | None = None
     """Folder for the files; the report's own where not given."""
 
@@ -46,7 +48,7 @@ def main(args: list[str]) -> int:
     photos = parsed.data
     if photos is not None:
         photos = Path(photos) if Path(photos).is_dir() else open_photos(photos)
-    missing = write_page(parsed.folder, title=parsed.title, photos=photos, out=parsed.out)
+    missing = write_page(parsed.folder, title=parsed.title, photos=photos, out=parsed.out, parquet=parsed.parquet)
     if missing:
         err.print(f"riqa report: not in {parsed.data}: {', '.join(missing)}", markup=False)
     out.print(f"{(parsed.out or parsed.folder) / 'report.html'}, report.tex, report.md, report.json", markup=False)
@@ -54,7 +56,12 @@ def main(args: list[str]) -> int:
 
 
 def write_page(
-    folder: Path, *, title: str | None = None, photos: PhotoSet | Path | None = None, out: Path | None = None
+    folder: Path,
+    *,
+    title: str | None = None,
+    photos: PhotoSet | Path | None = None,
+    out: Path | None = None,
+    parquet: bool = False,
 ) -> list[str]:
     """Write report.html, report.tex, report.md and report.json of a report folder.
 
@@ -63,19 +70,20 @@ def write_page(
       title: of the page; the report's own where not given.
       photos: for thumbnails: labelled photos, or a folder of image files.
       out: folder for the files; the report's own where not given.
+      parquet: write per_image.parquet too.
 
     Returns:
       names of images that have no thumbnail although there are photos.
 
     Raises:
-      ValueError: no report in the folder.
+      ValueError: no report in the folder; PyArrow is asked for and not installed.
     """
     report, own_title = read_report(folder)
     title, out = title or own_title, out or folder
     worst = dict.fromkeys(row["image"] for row in worst_images(report.per_image, report.models))
     uris = {} if photos is None else dict(_thumbnails(photos, worst))
     thumbnails = {name: uri for name, uri in uris.items() if uri}
-    write_report(out, report.rows, report.models, per_image=report.per_image, title=title)
+    write_report(out, report.rows, report.models, per_image=report.per_image, title=title, parquet=parquet)
     write_text(out / "report.html", html_report(report, title, thumbnails=thumbnails))
     write_text(out / "report.tex", latex(tables(report.rows, report.models, report.per_image)))
     return [name for name, uri in uris.items() if not uri]

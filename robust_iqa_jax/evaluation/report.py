@@ -12,6 +12,7 @@ from typing import Any
 
 from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.evaluation.evaluate import Report
+from robust_iqa_jax.evaluation.parquet import require_pyarrow, write_parquet
 from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import (
     attack_names,
@@ -43,6 +44,7 @@ def write_report(
     per_image: Sequence[Row] = (),
     title: str = "Robustness report",
     notes: Sequence[str] = (),
+    parquet: bool = False,
 ) -> None:
     """Write the report files; each appears whole or not at all.
 
@@ -53,7 +55,13 @@ def write_report(
       per_image: rows of per_image.csv; none writes no such file.
       title: of the Markdown page.
       notes: sentences below the title.
+      parquet: write the rows of per_image.csv as per_image.parquet too.
+
+    Raises:
+      ValueError: PyArrow is asked for and not installed.
     """
+    if parquet:
+        require_pyarrow()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in models.items()}
@@ -68,6 +76,8 @@ def write_report(
         writer.writeheader()
         writer.writerows(per_image)
         write_text(folder / "per_image.csv", text.getvalue())
+        if parquet:
+            write_parquet(folder / "per_image.parquet", per_image)
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
     png(tradeoff(rows, models, attack_names(rows)), folder / "tradeoff.png")
