@@ -238,6 +238,8 @@ def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
     facts = report["models"]["robust"]
     assert (facts["parameters"], facts["test_photos"], facts["train_seconds"]) == (parameters, 4, None)
     assert "test_seconds" not in facts
+    assert report["run"]["seed"] == 0
+    assert report["run"]["jax"] == jax.__version__
     assert json.loads((tmp_path / "report" / "timings.json").read_text())["robust"]["test_seconds"] > 0
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
         "report.json", "report.md", "tradeoff.png", "per_image.csv", "timings.json", "cells",

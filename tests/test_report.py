@@ -31,7 +31,7 @@ REPORT = small_report()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, REPORT.rows, REPORT.models, per_image=REPORT.per_image, title="A title")
+    write_report(folder, REPORT.rows, REPORT.models, per_image=REPORT.per_image, run={"seed": 3}, title="A title")
     return folder
 
 
@@ -39,11 +39,12 @@ def test_a_written_report_reads_as_it_was(folder):
     report, title = read_report(folder)
     assert title == "A title"
     assert (report.rows, report.models, report.per_image) == (REPORT.rows, REPORT.models, REPORT.per_image)
+    assert report.run == {"seed": 3}
 
 
 def test_seconds_that_testing_took_lie_apart_and_are_read_with_the_rest(folder, tmp_path):
     models = {name: {**facts, "test_seconds": 1.5} for name, facts in REPORT.models.items()}
-    write_report(tmp_path, REPORT.rows, models, per_image=REPORT.per_image, title="A title")
+    write_report(tmp_path, REPORT.rows, models, per_image=REPORT.per_image, run={"seed": 3}, title="A title")
     for name in ("report.json", "report.md", "per_image.csv", "tradeoff.png"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     assert read_report(tmp_path)[0].models == models

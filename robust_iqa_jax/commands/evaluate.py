@@ -24,7 +24,7 @@ from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import resized
-from robust_iqa_jax.evaluation.cells import Cells, digest, kept
+from robust_iqa_jax.evaluation.cells import Cells, digest, kept, versions
 from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
 from robust_iqa_jax.evaluation.parquet import require_pyarrow
@@ -232,7 +232,8 @@ def evaluate_scorers(
                 facts["masking"] = _masking(name, scorer, images, jax.random.key(seed), cells)
             report.models[name].update(facts)
             reports.append(report)
-    return merge(reports)
+    run = {"seed": seed, "batch_size": batch, "devices": placed.count, **versions()}
+    return dataclasses.replace(merge(reports), run=run)
 
 
 def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> dict[str, Any]:
@@ -242,7 +243,7 @@ def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> 
 
 def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str, parquet: bool) -> None:
     models = with_training_seconds(report.models, workdirs)
-    write_report(folder, report.rows, models, per_image=report.per_image, title=title, parquet=parquet)
+    write_report(folder, report.rows, models, per_image=report.per_image, run=report.run, title=title, parquet=parquet)
     out.print(summary(report.rows, models), markup=False)
     out.print(f"next: riqa report {folder}", markup=False)
 

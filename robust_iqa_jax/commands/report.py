@@ -83,7 +83,9 @@ def write_page(
     worst = dict.fromkeys(row["image"] for row in worst_images(report.per_image, report.models))
     uris = {} if photos is None else dict(_thumbnails(photos, worst))
     thumbnails = {name: uri for name, uri in uris.items() if uri}
-    write_report(out, report.rows, report.models, per_image=report.per_image, title=title, parquet=parquet)
+    write_report(
+        out, report.rows, report.models, per_image=report.per_image, run=report.run, title=title, parquet=parquet
+    )
     write_text(out / "report.html", html_report(report, title, thumbnails=thumbnails))
     write_text(out / "report.tex", latex(tables(report.rows, report.models, report.per_image)))
     return [name for name, uri in uris.items() if not uri]

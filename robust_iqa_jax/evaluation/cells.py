@@ -44,10 +44,10 @@ class Cells:
           value: of JSON types; every bit of a float is kept.
           depends_on: what `read` is asked with.
         """
-        write_text(self._path(depends_on), json.dumps({"label": label, **_versions(), "value": value}))
+        write_text(self._path(depends_on), json.dumps({"label": label, **versions(), "value": value}))
 
     def _path(self, depends_on: tuple[Any, ...]) -> Path:
-        return self._folder / f"{digest(_versions(), *depends_on)}.json"
+        return self._folder / f"{digest(versions(), *depends_on)}.json"
 
 
 def kept(cells: Cells | None, label: str, compute: Callable[[], Any], *depends_on: Any) -> Any:
@@ -65,7 +65,8 @@ def kept(cells: Cells | None, label: str, compute: Callable[[], Any], *depends_o
     return cells.read(*depends_on)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what scores depend on."""
     return {name: version(name) for name in ("robust_iqa_jax", "jax", "jaxlib")}
 
 

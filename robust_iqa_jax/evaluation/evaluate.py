@@ -38,17 +38,19 @@ class Report:
       rows: one a model, attack and eps.
       models: facts of each model: accuracy, clean score range, areas over eps and the grid of sizes they are taken on.
       per_image: one a model, attack, eps and image: image, clean, attacked, and mos where known.
+      run: what can be told of how they were made: seed, batch size, devices, versions.
     """
 
     rows: list[Row]
     models: dict[str, Row]
     per_image: list[Row] = field(repr=False)
+    run: Row = field(default_factory=dict)
 
     def write(self, folder: Path | str, title: str = "Robustness report") -> None:
         """report.json, report.md, per_image.csv and tradeoff.png in `folder`."""
         from robust_iqa_jax.evaluation.report import write_report
 
-        write_report(folder, self.rows, self.models, per_image=self.per_image, title=title)
+        write_report(folder, self.rows, self.models, per_image=self.per_image, run=self.run, title=title)
 
 
 def evaluate(

@@ -122,8 +122,10 @@ def _facts(report: Report) -> str:
     count = max((row.get("n") or 0 for row in report.rows), default=0)
     attacks = ", ".join(dict.fromkeys(row["attack"] for row in report.rows)) or "none"
     models = ", ".join(report.models)
+    made = ", ".join(f"{name} {value}" for name, value in report.run.items())
+    run = f" Run: {made}." if made else ""
     photos = f" {count} photos attacked." if count else ""
-    return f"Models: {models}. Undefended: {baselines}. Attacks: {attacks}.{photos}"
+    return f"Models: {models}. Undefended: {baselines}. Attacks: {attacks}.{photos}{run}"
 
 
 def _figures(report: Report, attacks: Sequence[str]) -> str:

@@ -42,6 +42,7 @@ def write_report(
     models: dict[str, Row],
     *,
     per_image: Sequence[Row] = (),
+    run: Mapping[str, Any] | None = None,
     title: str = "Robustness report",
     notes: Sequence[str] = (),
     parquet: bool = False,
@@ -53,6 +54,7 @@ def write_report(
       rows: one a model, attack and eps (evaluation.evaluate.Report.rows).
       models: facts of each model; the first is the undefended baseline of those whose facts name none ("baseline").
       per_image: rows of per_image.csv; none writes no such file.
+      run: seed, versions and the like (evaluation.evaluate.Report.run).
       title: of the Markdown page.
       notes: sentences below the title.
       parquet: write the rows of per_image.csv as per_image.parquet too.
@@ -67,7 +69,8 @@ def write_report(
     timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in models.items()}
     models = {name: {fact: facts[fact] for fact in facts if fact not in TIMED} for name, facts in models.items()}
     made = tables(rows, models, per_image)
-    stored = {"title": title, "rows": list(rows), "models": models, "findings": findings(rows, models, made)}
+    stored = {"title": title, "run": dict(run or {}), "rows": list(rows), "models": models}
+    stored["findings"] = findings(rows, models, made)
     write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
     write_text(folder / "report.md", page(rows, models, made, title, notes))
     if per_image:
@@ -115,7 +118,8 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
     timings = _timings(path.with_name("timings.json"))
     models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
     table = path.with_name("per_image.csv")
-    return Report(rows, models, _per_image(table) if table.is_file() else []), stored.get("title", "Robustness report")
+    per_image = _per_image(table) if table.is_file() else []
+    return Report(rows, models, per_image, stored.get("run", {})), stored.get("title", "Robustness report")
 
 
 def _timings(path: Path) -> dict[str, Row]:
