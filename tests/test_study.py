@@ -91,7 +91,7 @@ def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.usefixtures("hardly_optimised")
 def test_positions_and_other_models_are_measured_against_their_own_baselines(tmp_path):
-    report = run(tmp_path, 'positions={"1": BlockSpec("input", 3)}, others={"other": SPEC}, fine_tune_rate=1e-4')
+    report = run(tmp_path, 'positions={"1": BlockSpec("first", 4)}, others={"other": SPEC}, fine_tune_rate=1e-4')
     assert list(report["models"]) == ["base", "robust", "robust-pruned", "robust-1", "other", "other-robust"]
     pairs = {model for model, _ in compressions(report["rows"], report["models"])}
     assert pairs == {"robust", "robust-pruned", "robust-1", "other-robust"}
