@@ -34,7 +34,7 @@ def test_eight_devices_give_the_scores_of_one_each_from_its_own_images(tmp_path)
             assert {**a, "clean": 0, "attacked": 0} == {**b, "clean": 0, "attacked": 0}
             assert b["clean"] == pytest.approx(a["clean"], abs=1e-10 * scale)
             assert b["attacked"] == pytest.approx(a["attacked"], abs=1e-10 * scale)
-    assert {row["attacked"] > row["clean"] for row in one if row["attack"] == "apgd-3"} == {True}
+    assert {row["attacked"] > row["clean"] for row in one if row["attack"].startswith("apgd")} == {True}
 
 
 @pytest.mark.parametrize("devices", [1, 2, 8])
