@@ -18,14 +18,14 @@ import tyro
 
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.config_file import load_config
-from robust_iqa_jax.commands.evaluate import evaluate_scorers, pgd_grid
+from robust_iqa_jax.commands.evaluate import evaluate_scorers
 from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.commands.train import run
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.evaluation.report import write_report
 from robust_iqa_jax.evaluation.table import eps_text
-from robust_iqa_jax.study import BASE, EPS, PRUNED, ROBUST, StudyConfig, variants
+from robust_iqa_jax.study import BASE, PRUNED, ROBUST, StudyConfig, variants
 
 MEASURES = ("srocc", "plcc", "krocc", "rmse")
 
@@ -79,9 +79,8 @@ def run_fold(study: StudyConfig, photos: PhotoSet, args: Args, fold: str) -> Non
         began = time.perf_counter()
         scorers[name] = run(config, training, test)[0]
         seconds[name] = time.perf_counter() - began
-    report = evaluate_scorers(
-        scorers, test, lambda _: pgd_grid(study.attack_steps, EPS), study.attack_photos, study.base.seed
-    )
+    grid = [attack for row in study.attacks for attack in row.make()]
+    report = evaluate_scorers(scorers, test, lambda _: grid, study.attack_photos, study.base.seed)
     models = {name: {**facts, "train_seconds": seconds[name]} for name, facts in report.models.items()}
     write_report(args.out / fold, report.rows, models, per_image=report.per_image, title=f"CLIVE, fold {fold}")
 

@@ -9,6 +9,7 @@ from robust_iqa_jax.training.termination import Terminated
 
 COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
+    "study": "train models with and without the block, attack them, report: one command",
     "train": "train a model from a configuration file",
     "evaluate": "accuracy and robustness of checkpoints on labelled photos",
     "report": "a report folder as web page, LaTeX and Markdown, beside the published numbers",

@@ -1,17 +1,16 @@
-"""A study: the same run without and with the RobustBlock, and pruned, trained alike and attacked alike.
-The comparison of arXiv 2506.04951, table 2 ("+our" is RobustBlock 6 with 10 % of the filters pruned)."""
+"""A study: models trained alike without and with the RobustBlock, at several places and over several backbones.
+The comparisons of arXiv 2506.04951, tables 1 (positions) and 2 ("+our": RobustBlock 6, 10 % of the filters pruned)."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from robust_iqa_jax.models.spec import BlockSpec
+from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 
 BASE, ROBUST, PRUNED = "base", "robust", "robust-pruned"
-
-EPS = tuple(k / 255 for k in (2, 4, 6, 8, 10))
-"""Attack sizes of the paper, in [0,1] pixels."""
 
 
 @dataclass(frozen=True)
@@ -21,32 +20,68 @@ class StudyConfig:
     base: TrainConfig = field(default_factory=TrainConfig)
     """The undefended run; the others differ from it only in what their name says."""
     block: BlockSpec = field(default_factory=BlockSpec)
+    positions: dict[str, BlockSpec] = field(default_factory=dict)
+    """Other places of the block: "2" makes the run robust-2. They may lie in front of frozen layers, so their runs keep
+    no maps of these."""
+    others: dict[str, ModelSpec] = field(default_factory=dict)
+    """Other models: "lite1" makes the runs lite1 and lite1-robust, which is measured against it."""
     prune: float = 0.1
+    """Share of filters of the run robust-pruned; 0 leaves it out."""
     fine_tune_epochs: float = 1
     fine_tune_rate: float = 1e-5
     """Epochs and Adam rate of the fine-tuning after pruning (paper: 5 epochs at 1e-6)."""
-    attack_steps: tuple[int, ...] = (1, 8)
-    """PGD iterations, one attack for each."""
-    attack_photos: int = 64
-    """Test photos that are attacked, evenly spaced over the test set; accuracy is over all of it."""
+    attacks: tuple[SuiteAttack, ...] = (
+        SuiteAttack("pgd", settings={"steps": 1}),
+        SuiteAttack("pgd", settings={"steps": 8}),
+    )
+    attack_photos: int | None = 64
+    """Test photos that are attacked, evenly spaced over the test set, all where None; accuracy is over all of it."""
+    fit_photos: int = 0
+    """Training photos that universal perturbations are fitted on."""
+    batch_size: int = 8
+    """Most images a call of an attack."""
 
 
 def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, TrainConfig]:
-    """The three runs of a study, by name; each needs the one before it only for its weights."""
-    base = dataclasses.replace(study.base, name=BASE, workdir=workdir / BASE)
-    with_block = dataclasses.replace(base.model, block=study.block)
-    robust = dataclasses.replace(
-        base, name=ROBUST, model=with_block, block_start="projection", workdir=workdir / ROBUST
+    """The runs of a study, by name, in the order of training: a pruned run starts from the weights of another."""
+
+    def run(name: str, model: ModelSpec, **changes: Any) -> TrainConfig:
+        start = study.base.block_start if model.block is None else "projection"
+        own = {"name": name, "model": model, "block_start": start, "workdir": workdir / name}
+        return dataclasses.replace(study.base, **own, **changes)
+
+    base = run(BASE, study.base.model)
+    robust = run(ROBUST, dataclasses.replace(base.model, block=study.block))
+    runs = [base, robust]
+    if study.prune:
+        runs.append(
+            run(
+                PRUNED,
+                robust.model,
+                prune=study.prune,
+                start_from=robust.workdir,
+                epochs=study.fine_tune_epochs,
+                steps=None,
+                cache_frozen=False,  # pruning changes the frozen layers too: their maps would be made for one short run
+                learning_rate=study.fine_tune_rate,
+            )
+        )
+    for name, block in study.positions.items():
+        runs.append(run(f"{ROBUST}-{name}", dataclasses.replace(base.model, block=block), cache_frozen=False))
+    for name, model in study.others.items():
+        runs.append(run(name, dataclasses.replace(model, block=None)))
+        runs.append(run(f"{name}-{ROBUST}", dataclasses.replace(model, block=study.block)))
+    return {run.name: run for run in runs}
+
+
+def evaluation(study: StudyConfig, workdir: Path) -> SuiteConfig:
+    """The evaluation of a study's runs on its test photos, in which every model has its own undefended one."""
+    photos = SuiteData(study.base.data, study.base.test_group, study.attack_photos, study.fit_photos)
+    return SuiteConfig(
+        models={name: str(run.workdir) for name, run in variants(study, workdir).items()},
+        data={study.base.data: photos},
+        attacks=study.attacks,
+        seed=study.base.seed,
+        batch_size=study.batch_size,
+        baselines={variant: name for name in study.others for variant in (name, f"{name}-{ROBUST}")},
     )
-    pruned = dataclasses.replace(
-        robust,
-        name=PRUNED,
-        prune=study.prune,
-        start_from=robust.workdir,
-        epochs=study.fine_tune_epochs,
-        steps=None,
-        cache_frozen=False,  # pruning changes the frozen layers too: their maps would be made for one short run
-        learning_rate=study.fine_tune_rate,
-        workdir=workdir / PRUNED,
-    )
-    return {run.name: run for run in (base, robust, pruned)}

@@ -92,12 +92,15 @@ def test_table_names_the_scale(folder, capsys):
     ("args", "status", "message"),
     [
         (["score", "cat.png", "--checkpoint", "nowhere"], 1, "nowhere: no model.json there; give a folder that"),
-        (["paint"], 2, "unknown command 'paint'; choose one of quickstart, train"),
+        (["paint"], 2, "unknown command 'paint'; choose one of quickstart, study"),
         (["train", "absent.py"], 1, "absent.py: no such configuration file"),
         (["train", "absent"], 1, "neither a .py file nor a shipped configuration (clive_lite0, "),
         (["train"], 2, "give a configuration first"),
         (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
+        (["evaluate", "base", "--devices", "99"], 1, "devices: 99 asked for, this process has"),
+        (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig"),
+        (["study", "clive_reduced"], 1, "clive/scores.csv: no such label table"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "four"], 2, "--eps four: give a number or a fraction"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "-1"], 2, "riqa attack: eps must be above 0, got -1"),
         (["attack", "cat.png", "--checkpoint", "base", "--steps", "2.5"], 2, "--steps 2.5: give a whole number"),
@@ -234,9 +237,12 @@ def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
     parameters = sum(leaf.size for leaf in jax.tree.leaves(riqa.load(folder / "robust").variables["params"]))
     facts = report["models"]["robust"]
     assert (facts["parameters"], facts["test_photos"], facts["train_seconds"]) == (parameters, 4, None)
-    assert facts["test_seconds"] > 0
+    assert "test_seconds" not in facts
+    assert report["run"]["seed"] == 0
+    assert report["run"]["jax"] == jax.__version__
+    assert json.loads((tmp_path / "report" / "timings.json").read_text())["robust"]["test_seconds"] > 0
     assert {p.name for p in (tmp_path / "report").iterdir()} == {
-        "report.json", "report.md", "tradeoff.png", "per_image.csv", "cells",
+        "report.json", "report.md", "tradeoff.png", "per_image.csv", "timings.json", "cells",
     }  # fmt: skip
 
 
@@ -281,16 +287,14 @@ def test_a_stopped_suite_goes_on_and_its_tables_are_those_of_an_uninterrupted_on
 
     monkeypatch.setattr(Cells, "write", write_rest)
     assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", stopped)[0] == 0
-    assert len(written) == len(set(written)) == 2 * 5
-    reports = [json.loads((run_of / "photos" / "report.json").read_text()) for run_of in (whole, stopped)]
-    assert reports[0]["rows"] == reports[1]["rows"]
-    names = ("report.json", "report.md", "per_image.csv")
-    assert (stopped / "photos" / names[2]).read_bytes() == (whole / "photos" / names[2]).read_bytes()
+    assert len(written) == 2 * (4 + 3)
+    names = ("report.json", "report.md", "per_image.csv", "tradeoff.png", "timings.json")
     finished = [(stopped / "photos" / name).read_bytes() for name in names]
+    assert finished[:4] == [(whole / "photos" / name).read_bytes() for name in names[:4]]
     assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", stopped)[0] == 0
-    assert len(written) == 2 * 5
+    assert len(written) == 2 * (4 + 3)  # attacks; pattern, clean scores, scores of all photos
     assert finished == [(stopped / "photos" / name).read_bytes() for name in names]
-    rows = reports[0]["rows"]
+    rows = json.loads(finished[0])["rows"]
     assert [(row["attack"], row["eps"]) for row in rows[:4]] == [
         ("pgd-1", 0.01), ("pgd-1", 0.02), (rows[2]["attack"], 0.02), ("quantise", None),
     ]  # fmt: skip
@@ -306,7 +310,7 @@ def test_a_suites_mistakes_are_one_line(folder, capsys, tmp_path):
     assert "no such label table" in error
     (tmp_path / "suite.py").write_text(SUITE.format(table="t.csv", base="b", robust="r"))
     status, _, error = run(capsys, "evaluate", tmp_path / "suite.py", "--seed", 3)
-    assert "--out is its only option" in error
+    assert "--out, --devices and --parquet are its only options" in error
 
 
 @pytest.mark.slow
@@ -326,7 +330,7 @@ def test_evaluate_with_suite_and_masking_feeds_the_comparison(folder, capsys, tm
 
 
 @pytest.mark.parametrize(
-    "command", ["quickstart", "train clive_lite0", "evaluate", "prune", "attack", "score", "report", "compare"]
+    "command", ["quickstart", "study", "train clive_lite0", "evaluate", "prune", "attack", "score", "report", "compare"]
 )
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -31,7 +31,7 @@ REPORT = small_report()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, REPORT.rows, REPORT.models, per_image=REPORT.per_image, title="A title")
+    write_report(folder, REPORT.rows, REPORT.models, per_image=REPORT.per_image, run={"seed": 3}, title="A title")
     return folder
 
 
@@ -39,6 +39,15 @@ def test_a_written_report_reads_as_it_was(folder):
     report, title = read_report(folder)
     assert title == "A title"
     assert (report.rows, report.models, report.per_image) == (REPORT.rows, REPORT.models, REPORT.per_image)
+    assert report.run == {"seed": 3}
+
+
+def test_seconds_that_testing_took_lie_apart_and_are_read_with_the_rest(folder, tmp_path):
+    models = {name: {**facts, "test_seconds": 1.5} for name, facts in REPORT.models.items()}
+    write_report(tmp_path, REPORT.rows, models, per_image=REPORT.per_image, run={"seed": 3}, title="A title")
+    for name in ("report.json", "report.md", "per_image.csv", "tradeoff.png"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    assert read_report(tmp_path)[0].models == models
 
 
 def test_a_folder_of_the_first_version_reads_too(folder, tmp_path):
@@ -64,12 +73,13 @@ def test_photos_without_an_opinion_score_have_none(folder, tmp_path):
         ("report.json", lambda text: text.replace('"model": "base"', '"model": "b"', 1), "row 1 is of 'b'"),
         ("report.json", lambda text: text.replace('"clean_low"', '"low"', 1), "model 'base' has no 'clean_low'"),
         ("per_image.csv", lambda text: text.replace("clean", "c", 1), "line 2 has no 'clean'"),
+        ("timings.json", lambda text: "[1]", "not the seconds of a report; remove it"),
         ("per_image.csv", lambda text: text.replace(",0.0078", ",x", 1), "line 2 is not a row of per-image scores"),
     ],
 )
 def test_a_damaged_report_is_named_in_one_line_with_status_1(file, damage, message, folder, tmp_path, capsys):
-    for name in ("report.json", "per_image.csv"):
-        text = (folder / name).read_text()
+    for name in ("report.json", "per_image.csv", "timings.json"):
+        text = (folder / name).read_text() if (folder / name).exists() else "{}"
         (tmp_path / name).write_text(damage(text) if name == file else text)
     assert main(["report", str(tmp_path)]) == 1
     err = capsys.readouterr().err

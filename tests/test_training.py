@@ -88,10 +88,11 @@ def test_projection_start_keeps_most_of_the_map_and_a_random_block_does_not(star
     assert low <= error < high
 
 
-def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(photos):
-    full = dataclasses.replace(SPEC, block=BlockSpec(at="stage5", mid_channels=112))
+@pytest.mark.parametrize(("at", "channels"), [("stage5", 112), ("input", 3)])
+def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(at, channels, photos):
+    full = dataclasses.replace(SPEC, block=BlockSpec(at=at, mid_channels=channels))
     variables = initial_variables(dataclasses.replace(CONFIG, model=full), photos[0])
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, 112)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, channels)), jnp.float32)
     y = build(full).block.apply({"params": variables["params"]["block"]}, x)
     # with as many directions as channels the projection is the identity
     np.testing.assert_allclose(y, x, atol=2e-4)

@@ -15,6 +15,7 @@ from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.archives.table import archives_in
 from robust_iqa_jax.data.images import ImageError, read_image
 from robust_iqa_jax.data.open import open_photos
+from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.evaluation.html_report import html_report
 from robust_iqa_jax.evaluation.latex import latex
@@ -36,6 +37,8 @@ class ReportArgs:
     """Photos for thumbnails: the data that was evaluated, or a folder of image files."""
     title: str | None = None
     """Of the page; the folder's own where not given."""
+    parquet: bool = False
+    """Write per_image.parquet beside per_image.csv; needs the extra "parquet"."""
     out: Path | None = None
     """Folder for the files; the report's own where not given."""
 
@@ -43,30 +46,58 @@ class ReportArgs:
 def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where a thumbnail could not be made."""
     parsed = tyro.cli(ReportArgs, args=args, prog="riqa report", description=__doc__)
-    report, title = read_report(parsed.folder)
-    title = parsed.title or title
-    thumbnails, complete = {}, True
-    if parsed.data is not None:
-        names = dict.fromkeys(row["image"] for row in worst_images(report.per_image, report.models))
-        thumbnails = {name: uri for name, uri in _thumbnails(parsed.data, names) if uri}
-        complete = len(thumbnails) == len(names)
-        if not complete:
-            err.print(f"riqa report: {len(names) - len(thumbnails)} of {len(names)} images not in {parsed.data}")
-    folder = parsed.out or parsed.folder
-    write_report(folder, report.rows, report.models, per_image=report.per_image, title=title)
-    write_text(folder / "report.html", html_report(report, title, thumbnails=thumbnails))
-    write_text(folder / "report.tex", latex(tables(report.rows, report.models, report.per_image)))
-    out.print(f"{folder / 'report.html'}, report.tex, report.md, report.json", markup=False)
-    return 0 if complete else 1
+    photos = parsed.data
+    if photos is not None:
+        is_folder = Path(photos).is_dir() and not archives_in(Path(photos))
+        photos = Path(photos) if is_folder else open_photos(photos)
+    missing = write_page(parsed.folder, title=parsed.title, photos=photos, out=parsed.out, parquet=parsed.parquet)
+    if missing:
+        err.print(f"riqa report: not in {parsed.data}: {', '.join(missing)}", markup=False)
+    out.print(f"{(parsed.out or parsed.folder) / 'report.html'}, report.tex, report.md, report.json", markup=False)
+    return 1 if missing else 0
 
 
-def _thumbnails(source: str, names: Iterable[str]) -> Iterable[tuple[str, str | None]]:
+def write_page(
+    folder: Path,
+    *,
+    title: str | None = None,
+    photos: PhotoSet | Path | None = None,
+    out: Path | None = None,
+    parquet: bool = False,
+) -> list[str]:
+    """Write report.html, report.tex, report.md and report.json of a report folder.
+
+    Args:
+      folder: of the report.
+      title: of the page; the report's own where not given.
+      photos: for thumbnails: labelled photos, or a folder of image files.
+      out: folder for the files; the report's own where not given.
+      parquet: write per_image.parquet too.
+
+    Returns:
+      names of images that have no thumbnail although there are photos.
+
+    Raises:
+      ValueError: no report in the folder; PyArrow is asked for and not installed.
+    """
+    report, own_title = read_report(folder)
+    title, out = title or own_title, out or folder
+    worst = dict.fromkeys(row["image"] for row in worst_images(report.per_image, report.models))
+    uris = {} if photos is None else dict(_thumbnails(photos, worst))
+    thumbnails = {name: uri for name, uri in uris.items() if uri}
+    write_report(
+        out, report.rows, report.models, per_image=report.per_image, run=report.run, title=title, parquet=parquet
+    )
+    write_text(out / "report.html", html_report(report, title, thumbnails=thumbnails))
+    write_text(out / "report.tex", latex(tables(report.rows, report.models, report.per_image)))
+    return [name for name, uri in uris.items() if not uri]
+
+
+def _thumbnails(photos: PhotoSet | Path, names: Iterable[str]) -> Iterable[tuple[str, str | None]]:
     """Image names with small JPEGs of them as data URIs, None for one that is not there or not readable."""
-    folder = Path(source)
-    photos = None if folder.is_dir() and not archives_in(folder) else open_photos(source)
     for name in names:
         try:
-            pixels = read_image(folder / name) if photos is None else photos.load(photos.names.index(name))
+            pixels = read_image(photos / name) if isinstance(photos, Path) else photos.load(photos.names.index(name))
         except (ImageError, ValueError):
             yield name, None
             continue

@@ -1,21 +1,19 @@
-"""Finished parts of an evaluation on disk: scores of one model under one attack on one set of images.
+"""Finished parts of an evaluation on disk, such as the scores of one model under one attack on one set of images.
 A part is named by the content of all that it depends on, versions of this library and of JAX included, so a killed run
 goes on and nothing stale is ever read."""
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from robust_iqa_jax.data.whole_file import write_text
-
-Scores = Float[np.ndarray, " n"]
 
 
 class Cells:
@@ -26,29 +24,49 @@ class Cells:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, *depends_on: Any) -> Scores | None:
-        """Scores of the part that depends on exactly this, None where it is not finished."""
-        path = self._path(depends_on)
-        if not path.is_file():
-            return None
-        return np.asarray(json.loads(path.read_text())["scores"], np.float64)
+    def has(self, *depends_on: Any) -> bool:
+        """Whether the part that depends on exactly this is finished."""
+        return self._path(depends_on).is_file()
 
-    def write(self, label: str, scores: Scores, *depends_on: Any) -> None:
+    def read(self, *depends_on: Any) -> Any:
+        """The part that depends on exactly this.
+
+        Raises:
+          OSError: it is not finished.
+        """
+        return json.loads(self._path(depends_on).read_text())["value"]
+
+    def write(self, label: str, value: Any, *depends_on: Any) -> None:
         """Store a part.
 
         Args:
           label: for people who read the file.
-          scores: float64; JSON keeps every bit of them.
+          value: of JSON types; every bit of a float is kept.
           depends_on: what `read` is asked with.
         """
-        stored = {"label": label, **_versions(), "scores": np.asarray(scores, np.float64).tolist()}
-        write_text(self._path(depends_on), json.dumps(stored))
+        write_text(self._path(depends_on), json.dumps({"label": label, **versions(), "value": value}))
 
     def _path(self, depends_on: tuple[Any, ...]) -> Path:
-        return self._folder / f"{digest(_versions(), *depends_on)}.json"
+        return self._folder / f"{digest(versions(), *depends_on)}.json"
 
 
-def _versions() -> dict[str, str]:
+def kept(cells: Cells | None, label: str, compute: Callable[[], Any], *depends_on: Any) -> Any:
+    """A part: read where it is finished, else computed and stored; only computed without cells.
+
+    Args:
+      cells: where parts are kept.
+      label, depends_on: as in `Cells.write`.
+      compute: () -> value of JSON types.
+    """
+    if cells is None:
+        return compute()
+    if not cells.has(*depends_on):
+        cells.write(label, compute(), *depends_on)
+    return cells.read(*depends_on)
+
+
+def versions() -> dict[str, str]:
+    """Of what scores depend on."""
     return {name: version(name) for name in ("robust_iqa_jax", "jax", "jaxlib")}
 
 

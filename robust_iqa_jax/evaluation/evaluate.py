@@ -3,6 +3,7 @@ Every gain is given on the model's own range, on the undefended baseline's range
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.cells import Cells, digest
+from robust_iqa_jax.evaluation.cells import Cells, digest, kept
+from robust_iqa_jax.evaluation.devices import Count, local_devices
 from robust_iqa_jax.evaluation.on_scales import on_scales
 from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
@@ -36,17 +38,19 @@ class Report:
       rows: one a model, attack and eps.
       models: facts of each model: accuracy, clean score range, areas over eps and the grid of sizes they are taken on.
       per_image: one a model, attack, eps and image: image, clean, attacked, and mos where known.
+      run: what can be told of how they were made: seed, batch size, devices, versions.
     """
 
     rows: list[Row]
     models: dict[str, Row]
     per_image: list[Row] = field(repr=False)
+    run: Row = field(default_factory=dict)
 
     def write(self, folder: Path | str, title: str = "Robustness report") -> None:
         """report.json, report.md, per_image.csv and tradeoff.png in `folder`."""
         from robust_iqa_jax.evaluation.report import write_report
 
-        write_report(folder, self.rows, self.models, per_image=self.per_image, title=title)
+        write_report(folder, self.rows, self.models, per_image=self.per_image, run=self.run, title=title)
 
 
 def evaluate(
@@ -58,6 +62,7 @@ def evaluate(
     baseline: ScoreFunction | Scores | None = None,
     key: Array | None = None,
     batch_size: int = 8,
+    devices: Count = 1,
     names: Sequence[str] | None = None,
     model: str = "model",
     accuracy_pair: tuple[Scores, Scores] | None = None,
@@ -74,19 +79,21 @@ def evaluate(
       baseline: the undefended model, or its clean scores on these images: its range scales the headline. None: this
         model is its own baseline.
       key: of the attacks' random starts; image i uses fold_in(key, i) under every attack and in every model.
-      batch_size: most images a call; batches are evened out and the last one padded, so nothing compiles twice.
+      batch_size: most images a call on each device; batches are evened out and the last one padded, so nothing compiles
+        twice.
+      devices: local devices that share each batch, or "all". Scores are those of one device to rounding.
       names: (n,) names of the images.
       model: name in the rows.
       accuracy_pair: (predictions, mos) of all clean photos where only some are attacked: accuracy and the model's own
         range come from them, and `baseline` should hold the baseline's predictions of the same photos.
-      cells: where finished parts are kept and found again; a part is one attack on all images.
+      cells: where finished parts are kept and found again; a part is one attack on all images, or their clean scores.
       on_batch: called with the number of images after each attacked batch.
 
     Returns:
       rows, model facts, per-image scores.
 
     Raises:
-      ValueError: bad images, lengths that differ, fewer than two images.
+      ValueError: bad images, lengths that differ, fewer than two images, more devices than there are.
     """
     images = checked_images(images)
     count = images.shape[0]
@@ -95,30 +102,41 @@ def evaluate(
         if values is not None and len(values) != count:
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
     keys = example_keys(jax.random.key(0) if key is None else key, count)
-    score = as_program(scorer)
-    batches = even_batches(count, batch_size)
-    clean = _scores(score, images, batches)
-    if callable(baseline):
-        baseline = _scores(baseline, images, batches)
+    placed = local_devices(devices)
+    batches = even_batches(count, batch_size, placed.count)
+    attacked_scorer = placed.copies(scorer)
+    score = as_program(attacked_scorer)
 
-    def under(attack: Attack) -> Scores:
-        scores = []
-        for done, index in enumerate(batches):
-            scores.append(np.asarray(score(attack(scorer, keys[index], images[index])), np.float64))
-            on_batch(min(len(index), count - done * len(index)))
-        return np.concatenate(scores)[:count]
+    def content(scorer: ScoreFunction) -> str:
+        return "" if cells is None else digest(scorer, images, len(batches[0]), placed.count)
 
-    attacked: dict[tuple[str, float | None], Scores] = {}
-    rest = "" if cells is None else digest(scorer, images, keys, len(batches[0]))
-    for attack in attacks:
-        scores = None if cells is None else cells.read(attack, rest)
-        if scores is None:
-            scores = under(attack)
-            if cells is not None:
-                cells.write(f"{model}, {attack.name}, eps {attack.eps}", scores, attack, rest)
-        else:
+    def over_batches(scores_of: Callable[[Array], Array]) -> list[float]:
+        return np.concatenate([np.asarray(scores_of(index), np.float64) for index in batches])[:count].tolist()
+
+    def clean_scores(name: str, score: ScoreFunction, content: str) -> Scores:
+        compute = partial(over_batches, lambda index: score(placed.parts(images[index])))
+        return np.asarray(kept(cells, f"{name}, clean", compute, "clean", content), np.float64)
+
+    def attacked_scores(attack: Attack, content: str) -> Scores:
+        def of_batch(index: Array) -> Array:
+            adversarial = attack(attacked_scorer, placed.parts(keys[index]), placed.parts(images[index]))
+            scores = jax.block_until_ready(score(adversarial))
+            on_batch(min(len(index), count - int(index[0])))
+            return scores
+
+        if cells is not None and cells.has(attack, keys, content):
             on_batch(count)
-        attacked[attack.name, None if attack.eps is None else float(attack.eps)] = scores
+        label = f"{model}, {attack.name}, eps {attack.eps}"
+        return np.asarray(kept(cells, label, partial(over_batches, of_batch), attack, keys, content), np.float64)
+
+    own = content(scorer)
+    clean = clean_scores(model, score, own)
+    if callable(baseline):
+        baseline = clean_scores("baseline", as_program(placed.copies(baseline)), content(baseline))
+    attacked = {
+        (attack.name, None if attack.eps is None else float(attack.eps)): attacked_scores(attack, own)
+        for attack in attacks
+    }
     return summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
 
 
@@ -202,7 +220,3 @@ def merge(reports: Sequence[Report]) -> Report:
 
 def _grid(area: AreaOverEps) -> Row:
     return {"eps": list(area.eps), "spacing": area.spacing}
-
-
-def _scores(score: ScoreFunction, images: Array, batches: Sequence[Array]) -> Scores:
-    return np.concatenate([np.asarray(score(images[index]), np.float64) for index in batches])[: len(images)]

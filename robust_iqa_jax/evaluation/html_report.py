@@ -8,7 +8,7 @@ from typing import Any
 
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import score_distributions, tradeoff
-from robust_iqa_jax.evaluation.report_findings import attack_names, verdicts
+from robust_iqa_jax.evaluation.report_findings import attack_names, undefended, verdicts
 from robust_iqa_jax.evaluation.report_svg import svg
 from robust_iqa_jax.evaluation.report_tables import tables
 from robust_iqa_jax.evaluation.table import Table
@@ -77,7 +77,7 @@ def html_report(
     """The page.
 
     Args:
-      report: results; the first model is the undefended baseline.
+      report: results; the first model is the undefended baseline of those whose facts name none.
       title: heading.
       notes: sentences below it.
       thumbnails: image name -> data URI, shown in the table of the images that were moved furthest.
@@ -118,12 +118,14 @@ def _verdicts(sentences: Sequence[str]) -> str:
 
 
 def _facts(report: Report) -> str:
-    baseline = next(iter(report.models))
+    baselines = ", ".join(dict.fromkeys(undefended(report.models).values()))
     count = max((row.get("n") or 0 for row in report.rows), default=0)
     attacks = ", ".join(dict.fromkeys(row["attack"] for row in report.rows)) or "none"
     models = ", ".join(report.models)
+    made = ", ".join(f"{name} {value}" for name, value in report.run.items())
+    run = f" Run: {made}." if made else ""
     photos = f" {count} photos attacked." if count else ""
-    return f"Models: {models}. Undefended baseline: {baseline}. Attacks: {attacks}.{photos}"
+    return f"Models: {models}. Undefended: {baselines}. Attacks: {attacks}.{photos}{run}"
 
 
 def _figures(report: Report, attacks: Sequence[str]) -> str:
@@ -135,7 +137,7 @@ def _figures(report: Report, attacks: Sequence[str]) -> str:
         made.append(f"<figure>{drawn}</figure>")
     note = (
         "Lower right is better on the left; the dashed line is the Pareto front: no model is at least as accurate and "
-        "moved less. On the right nearer to 0 is better. Gains are in ranges of the undefended model's clean scores."
+        "moved less. On the right nearer to 0 is better. Gains are in ranges of the undefended models' clean scores."
     )
     return f'<p class="note">{note}</p>' + "".join(made)
 

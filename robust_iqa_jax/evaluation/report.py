@@ -1,5 +1,6 @@
 """Writes an evaluation as report.json, report.md, per_image.csv and tradeoff.png, and reads such a folder again.
-Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables)."""
+Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables). What a clock
+said is in timings.json alone, so that the same evaluation gives the other files again byte by byte."""
 
 import csv
 import io
@@ -11,6 +12,7 @@ from typing import Any
 
 from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.evaluation.evaluate import Report
+from robust_iqa_jax.evaluation.parquet import require_pyarrow, write_parquet
 from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import (
     attack_names,
@@ -30,6 +32,9 @@ NEEDED = {
 }
 """What every report has; it may have more."""
 
+TIMED = ("test_seconds",)
+"""Facts of a model that the evaluation measures with a clock."""
+
 
 def write_report(
     folder: Path | str,
@@ -37,23 +42,35 @@ def write_report(
     models: dict[str, Row],
     *,
     per_image: Sequence[Row] = (),
+    run: Mapping[str, Any] | None = None,
     title: str = "Robustness report",
     notes: Sequence[str] = (),
+    parquet: bool = False,
 ) -> None:
     """Write the report files; each appears whole or not at all.
 
     Args:
       folder: created where missing.
       rows: one a model, attack and eps (evaluation.evaluate.Report.rows).
-      models: facts of each model; the first is the baseline.
+      models: facts of each model; the first is the undefended baseline of those whose facts name none ("baseline").
       per_image: rows of per_image.csv; none writes no such file.
+      run: seed, versions and the like (evaluation.evaluate.Report.run).
       title: of the Markdown page.
       notes: sentences below the title.
+      parquet: write the rows of per_image.csv as per_image.parquet too.
+
+    Raises:
+      ValueError: PyArrow is asked for and not installed.
     """
+    if parquet:
+        require_pyarrow()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in models.items()}
+    models = {name: {fact: facts[fact] for fact in facts if fact not in TIMED} for name, facts in models.items()}
     made = tables(rows, models, per_image)
-    stored = {"title": title, "rows": list(rows), "models": models, "findings": findings(rows, models, made)}
+    stored = {"title": title, "run": dict(run or {}), "rows": list(rows), "models": models}
+    stored["findings"] = findings(rows, models, made)
     write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
     write_text(folder / "report.md", page(rows, models, made, title, notes))
     if per_image:
@@ -62,6 +79,10 @@ def write_report(
         writer.writeheader()
         writer.writerows(per_image)
         write_text(folder / "per_image.csv", text.getvalue())
+        if parquet:
+            write_parquet(folder / "per_image.parquet", per_image)
+    if any(timings.values()):
+        write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
     png(tradeoff(rows, models, attack_names(rows)), folder / "tradeoff.png")
 
 
@@ -69,7 +90,7 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
     """The report in a folder, and its title.
 
     Args:
-      folder: with report.json, and per_image.csv where there are per-image scores.
+      folder: with report.json, per_image.csv where there are per-image scores, timings.json where any were measured.
 
     Raises:
       ValueError: no such file, or not one of `write_report`, of any version.
@@ -90,8 +111,25 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
             raise ValueError(f"{path}: row {number} is of {row['model']!r}, of which the file has no facts")
     for name, facts in models.items():
         _check(facts, "models", f"{path}: model {name!r}")
+        if facts.get("baseline", name) not in models:
+            raise ValueError(
+                f"{path}: model {name!r} has the baseline {facts['baseline']!r}, of which there are no facts"
+            )
+    timings = _timings(path.with_name("timings.json"))
+    models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
     table = path.with_name("per_image.csv")
-    return Report(rows, models, _per_image(table) if table.is_file() else []), stored.get("title", "Robustness report")
+    per_image = _per_image(table) if table.is_file() else []
+    return Report(rows, models, per_image, stored.get("run", {})), stored.get("title", "Robustness report")
+
+
+def _timings(path: Path) -> dict[str, Row]:
+    if not path.is_file():
+        return {}
+    try:
+        stored = json.loads(path.read_text())
+        return {name: dict(facts) for name, facts in stored.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not the seconds of a report; remove it") from error
 
 
 def _per_image(path: Path) -> list[Row]:

@@ -42,16 +42,21 @@ def attack_names(rows: Sequence[Row]) -> list[str]:
     return [attack for attack in dict.fromkeys(row["attack"] for row in rows) if one_way(attack)]
 
 
-def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[str, str], RangeCompression]:
-    """(Model, attack) -> its effects beside the baseline's.
+def undefended(models: Mapping[str, Row]) -> dict[str, str]:
+    """Model -> its undefended baseline: the one that its facts name, or else the first model."""
+    first = next(iter(models))
+    return {name: facts.get("baseline") or first for name, facts in models.items()}
 
-    Of every model after the first, the undefended baseline, and every one-way attack that both have. The gains of the
+
+def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[str, str], RangeCompression]:
+    """(Model, attack) -> its effects beside its baseline's.
+
+    Of every model that is not its own undefended baseline, and every one-way attack that both have. The gains of the
     result are effects: means of |AbsGain| over sizes.
     """
     found = {}
-    baseline, *defended = models
-    for name in defended:
-        for attack in attack_names(rows):
+    for name, baseline in undefended(models).items():
+        for attack in attack_names(rows) if name != baseline else ():
             g = effect(rows, baseline, attack, "abs_gain")
             o = effect(rows, name, attack, "abs_gain")
             h = effect(rows, name, attack)
@@ -63,9 +68,12 @@ def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[s
 def verdicts(rows: Sequence[Row], models: Mapping[str, Row]) -> list[str]:
     """What every defence is worth under every attack, a sentence each."""
     sentences = []
+    baselines = undefended(models)
+    several = len(set(baselines.values())) > 1
     for (model, attack), found in compressions(rows, models).items():
         share = found.share_of_reduction
-        text = f"{model} under {attack}: the baseline's effect {found.baseline_gain:.3f} becomes {found.own_gain:.3f}"
+        whose = f"{baselines[model]}'s" if several else "the baseline's"
+        text = f"{model} under {attack}: {whose} effect {found.baseline_gain:.3f} becomes {found.own_gain:.3f}"
         text += f" on the model's own range and {found.baseline_range_gain:.3f} on the baseline's; its clean scores"
         text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. More robust {WHERE[found.verdict]}"
         if share is not None and share > 0:

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS, PublishedColumn, PublishedTable
-from robust_iqa_jax.evaluation.report_findings import WHERE, attack_names, compressions, one_way, worst_images
+from robust_iqa_jax.evaluation.report_findings import (
+    WHERE,
+    attack_names,
+    compressions,
+    one_way,
+    undefended,
+    worst_images,
+)
 from robust_iqa_jax.evaluation.table import Column, Table, eps_text, number
 
 Row = dict[str, Any]
@@ -20,7 +27,8 @@ def tables(rows: Sequence[Row], models: Mapping[str, Row], per_image: Sequence[R
     """All tables that the data allow, in the order of a report.
 
     Args:
-      rows, models, per_image: of evaluation.evaluate.Report; the first model is the undefended baseline.
+      rows, models, per_image: of evaluation.evaluate.Report; the first model is the undefended baseline of those whose
+        facts name none.
     """
     made = [accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []
     made.append(gains(rows))
@@ -93,15 +101,16 @@ def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
         "range that widened."
     )
     columns = (
-        MODEL, ATTACK, number("c"), number("g"), number("o, own range"), number("h, baseline range"),
-        number("share of compression", 3), Column("more robust"),
+        MODEL, Column("baseline"), ATTACK, number("c"), number("g"), number("o, own range"),
+        number("h, baseline range"), number("share of compression", 3), Column("more robust"),
     )  # fmt: skip
+    baselines = undefended(models)
     lines = tuple(
         (
-            *case, found.range_ratio, found.baseline_gain, found.own_gain, found.baseline_range_gain,
-            found.share_of_reduction, WHERE[found.verdict],
+            model, baselines[model], attack, found.range_ratio, found.baseline_gain, found.own_gain,
+            found.baseline_range_gain, found.share_of_reduction, WHERE[found.verdict],
         )
-        for case, found in compressions(rows, models).items()
+        for (model, attack), found in compressions(rows, models).items()
     )  # fmt: skip
     return Table("compression", "How much of the defence is score range", columns, lines, note)
 

@@ -4,10 +4,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax.numpy as jnp
+
 from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.uap import Universal
+from robust_iqa_jax.evaluation.cells import Cells, kept
 
 DEFAULT_EPS = (2 / 255, 4 / 255, 6 / 255, 8 / 255, 10 / 255)
 
@@ -46,13 +50,26 @@ class SuiteAttack:
         """Whether it is fitted on photos first."""
         return registry.entry(self.name).fitted
 
-    def on(self, scorer: ScoreFunction, key: Any, photos: Images | None) -> list[Attack]:
-        """Attacks ready to run against a scorer; universal ones fitted on `photos`, which are not evaluated on."""
+    def on(self, scorer: ScoreFunction, key: Any, photos: Images | None, cells: Cells | None = None) -> list[Attack]:
+        """Attacks ready to run against a scorer; universal ones fitted on `photos`, which are not evaluated on.
+
+        Args:
+          scorer, key, photos: as an attack's `fit` takes them; only fitted attacks look at them.
+          cells: where fitted patterns are kept.
+
+        Raises:
+          ValueError: an attack to fit and no photos.
+        """
         if not self.fitted:
             return self.make()
         if photos is None:
             raise ValueError(f"suite: {self.name} is fitted on photos that are not evaluated on; set fit_photos")
-        return [attack.fit(scorer, key, photos) for attack in self.make()]
+        fitted = []
+        for attack in self.make():
+            compute = lambda attack=attack: attack.fit(scorer, key, photos).pattern.tolist()  # noqa: E731
+            pattern = kept(cells, f"pattern of {attack.label}", compute, "pattern", attack, scorer, key, photos)
+            fitted.append(Universal(jnp.asarray(pattern, photos.dtype), attack.eps, attack.label))
+        return fitted
 
 
 @dataclass(frozen=True)
@@ -77,14 +94,15 @@ class SuiteConfig:
     """What is evaluated on what.
 
     Attributes:
-      models: name -> checkpoint or work folder; the first is the undefended baseline.
+      models: name -> checkpoint or work folder.
       data: name -> photos.
       attacks: what runs.
       seed: of the attacks' random starts.
       batch_size: most images a call.
+      baselines: name -> the undefended model whose score range scales its headline; the first model where not given.
 
     Raises:
-      ValueError: no model, no photos or no attack.
+      ValueError: no model, no photos or no attack, or baselines of or among other models.
     """
 
     models: dict[str, str]
@@ -95,9 +113,12 @@ class SuiteConfig:
     )
     seed: int = 0
     batch_size: int = 8
+    baselines: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that there is something to do."""
         for name in ("models", "data", "attacks"):
             if not getattr(self, name):
                 raise ValueError(f"suite: no {name}; give at least one")
+        if unknown := [name for name in (*self.baselines, *self.baselines.values()) if name not in self.models]:
+            raise ValueError(f"suite: baselines: {unknown[0]!r} is not a model; models: {', '.join(self.models)}")

@@ -10,16 +10,18 @@ from jaxtyping import Float
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import evaluation_batches
+from robust_iqa_jax.evaluation.devices import ONE, Devices
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 
 Scores = Float[np.ndarray, " n"]
 
 
-def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16) -> Scores:
-    """Scores (n,) float64 of all photos, in order."""
+def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16, placed: Devices = ONE) -> Scores:
+    """Scores (n,) float64 of all photos, in order; `batch_size` at a time on each of the devices."""
+    copies = placed.copies(scorer)
     parts = [
-        np.asarray(scorer(jnp.asarray(to_float(images))))[:count]
-        for images, count in evaluation_batches(photos, scorer.spec.input_size, batch_size)
+        np.asarray(copies(placed.parts(jnp.asarray(to_float(images)))))[:count]
+        for images, count in evaluation_batches(photos, scorer.spec.input_size, batch_size * placed.count)
     ]
     return np.concatenate(parts).astype(np.float64)
 

@@ -43,7 +43,9 @@ def project_block(
     @jax.jit
     def moments(images: Array) -> tuple[Array, Array, int]:
         bare = {name: variables[name]["backbone"] for name in ("params", "batch_stats")}
-        maps = cast(dict[str, Array], backbone.apply(bare, normalise(spec, images), train=False))
+        maps = {"input": normalise(spec, images)}
+        if at != "input":
+            maps = cast(dict[str, Array], backbone.apply(bare, maps["input"], train=False))
         x = maps[at].reshape(-1, channels)
         return x.sum(0), x.T @ x, x.shape[0]
 

@@ -1,0 +1,105 @@
+"""A study: which runs it has and what they share; one command from photos to the page."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import photo_tables
+import pytest
+import tiny_backbone
+
+from robust_iqa_jax.cli import main
+from robust_iqa_jax.commands.config_file import load_config
+from robust_iqa_jax.evaluation.report_findings import compressions, undefended
+from robust_iqa_jax.models.registry import build
+from robust_iqa_jax.study import StudyConfig, evaluation, variants
+from robust_iqa_jax.training.loop import check
+
+STUDIES = ("quickstart", "clive_study", "clive_reduced")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_runs_of_a_shipped_study_fit_together(name):
+    study = load_config(name, StudyConfig)
+    runs = variants(study, Path("runs"))
+    suite = evaluation(study, Path("runs"))
+    assert list(suite.models) == list(runs)
+    assert list(runs)[:3] == ["base", "robust", "robust-pruned"]
+    for run in runs.values():
+        check(run, 700)
+        assert run.name == run.workdir.name
+        assert (run.model.block is not None) == ("robust" in run.name)
+    same = {"name", "model", "workdir", "block_start", "cache_frozen"}
+    fine_tuned = {"prune", "start_from", "epochs", "steps", "learning_rate"}
+    for run in runs.values():
+        differs = {f.name for f in dataclasses.fields(run) if getattr(run, f.name) != getattr(runs["base"], f.name)}
+        assert differs <= same | (fine_tuned if run.name == "robust-pruned" else set())
+
+
+def test_the_reduced_study_has_the_published_positions_and_three_models_with_their_own_baselines():
+    study = load_config("clive_reduced", StudyConfig)
+    runs = variants(study)
+    places = {name: run.model.block.at for name, run in runs.items() if run.model.block and "lite" not in name}
+    assert places == {
+        "robust": "stage5", "robust-pruned": "stage5", "robust-1": "input", "robust-2": "stem", "robust-4": "stage3",
+    }  # fmt: skip
+    models = {name: {"baseline": evaluation(study, Path()).baselines.get(name)} for name in runs}
+    assert undefended(models) == {
+        **dict.fromkeys(("base", *places), "base"),
+        **{name: name[:5] for name in ("lite1", "lite1-robust", "lite2", "lite2-robust")},
+    }
+    assert {build(run.model).backbone.variant for run in runs.values()} == {"lite0", "lite1", "lite2"}
+
+
+STUDY = """
+from robust_iqa_jax.evaluation.suite import SuiteAttack
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.study import StudyConfig
+from robust_iqa_jax.training.config import TrainConfig
+
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
+
+def get_config():
+    base = TrainConfig(model=SPEC, data={table!r}, steps=2, batch_size=4)
+    attacks = (SuiteAttack("pgd", (0.01, 0.02), {{"steps": 1}}), SuiteAttack("quantise"))
+    return StudyConfig(base, BlockSpec("second", 4), attacks=attacks, attack_photos=3, {more})
+"""
+
+
+def run(tmp_path, more):
+    table = photo_tables.write_photo_table(tmp_path, count=12, side=40)
+    (tmp_path / "study.py").write_text(STUDY.format(table=str(table), more=more))
+    with tiny_backbone.registered():
+        assert main(["study", str(tmp_path / "study.py"), "--out", str(tmp_path / "out")]) == 0
+    return json.loads((tmp_path / "out" / "report.json").read_text())
+
+
+@pytest.mark.usefixtures("hardly_optimised")
+def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
+    report = run(tmp_path, "prune=0")
+    assert list(report["models"]) == ["base", "robust"]
+    assert [(row["model"], row["attack"]) for row in report["rows"]][::3] == [("base", "pgd-1"), ("robust", "pgd-1")]
+    assert {facts["train_seconds"] > 0 for facts in report["models"].values()} == {True}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64") >= 3
+    assert "6 training and 6 test photos, labels: mos" in capsys.readouterr().out
+    before = (tmp_path / "out" / "report.json").read_bytes()
+    run(tmp_path, "prune=0")
+    assert (tmp_path / "out" / "report.json").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hardly_optimised")
+def test_positions_and_other_models_are_measured_against_their_own_baselines(tmp_path):
+    report = run(tmp_path, 'positions={"1": BlockSpec("first", 4)}, others={"other": SPEC}, fine_tune_rate=1e-4')
+    assert list(report["models"]) == ["base", "robust", "robust-pruned", "robust-1", "other", "other-robust"]
+    pairs = {model for model, _ in compressions(report["rows"], report["models"])}
+    assert pairs == {"robust", "robust-pruned", "robust-1", "other-robust"}
+    columns, rows = (report["findings"]["compression"][key] for key in ("columns", "rows"))
+    for row in rows:
+        assert row[columns.index("baseline")] == ("other" if row[0] == "other-robust" else "base")
+    for name in ("base", "robust-1", "other"):
+        facts = report["models"][name]
+        baseline = report["models"][facts["baseline"]]
+        share = (facts["clean_high"] - facts["clean_low"]) / (baseline["clean_high"] - baseline["clean_low"])
+        assert facts["clean_range_of_baseline"] == pytest.approx(share)
