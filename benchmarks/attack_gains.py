@@ -191,12 +191,12 @@ def markdown(args: Args, cells: dict[tuple[str, str], dict[str, Any]], count: in
                     f"{name}: {strong} against {weak}: {gains[1].mean():.3f} and {gains[0].mean():.3f} points on "
                     f"average, at least as strong on {np.mean(gains[1] >= gains[0] - 1e-4):.0%} of the images.  "
                 )
-        gains = {cell: np.mean(cells[name, cell]["gain"]) for cell in args.cells if cell in IN_BALL}
-        if "APGD-20" in gains:
-            best = max(gains, key=lambda cell: gains[cell])
+        inside = {cell: np.mean(cells[name, cell]["gain"]) for cell in args.cells if cell in IN_BALL}
+        if "APGD-20" in inside:
+            best = max(inside, key=lambda cell: inside[cell])
             lines.append(
                 f"{name}: the strongest single attack in the ball is {best}; APGD-20 gains "
-                f"{gains['APGD-20'] / gains[best]:.1%} of it.  "
+                f"{inside['APGD-20'] / inside[best]:.1%} of it.  "
             )
     return "\n".join(lines) + "\n"
 

@@ -242,7 +242,7 @@ class _Blocks:
         return jax.lax.platform_dependent(*arguments, cpu=in_blocks, default=at_once)
 
 
-def _systems(lags: LagMatrices, cos: Array | np.ndarray, sin: Array | np.ndarray) -> Planes:
+def _systems(lags: LagMatrices, cos: Any, sin: Any) -> Planes:
     side = lags.cosine.shape[-1]
     flat = [a.reshape(-1, side * side) for a in (lags.cosine, lags.sine)]
     real, imag = (_matmul(p, a).reshape(-1, side, side) for p, a in zip((cos, sin), flat, strict=True))
