@@ -2,9 +2,11 @@
 
 import json
 
+import photo_tables
 import pytest
+import tiny_backbone
 
-from robust_iqa_jax.benchmarks import fft_core, robust_block, solvers
+from robust_iqa_jax.benchmarks import fft_core, robust_block, solvers, training
 from robust_iqa_jax.benchmarks.rows import Output
 from robust_iqa_jax.cli import main
 
@@ -55,6 +57,27 @@ def test_fft_core_sweeps_and_plots(tmp_path):
     assert {row.impl for row in rows} >= {"system", "inverse", "product", "circular conv", "rfft2:fft", "irfft2:matmul"}
     assert all(row.rel_err <= 1e-5 for row in rows if row.rel_err is not None)
     assert {path.name for path in tmp_path.iterdir()} == {"dft2_sides.png", "dft2_channels.png"}
+
+
+def test_parts_of_a_training_step_are_those_of_the_run(tmp_path, capsys):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
+    (tmp_path / "run.py").write_text(
+        "from robust_iqa_jax.models.spec import ModelSpec\n"
+        "from robust_iqa_jax.training.config import TrainConfig\n"
+        "def get_config():\n"
+        "    model = ModelSpec(backbone='tiny', taps=('first', 'second'), input_size=(32, 32))\n"
+        "    return TrainConfig(name='tiny', model=model, batch_size=2)\n"
+    )
+    with tiny_backbone.registered():
+        rows = training.main(training.Args(str(tmp_path / "run.py"), data=str(table), repeats=1))
+    flops = {row.impl: row.flops for row in rows}
+    assert list(flops) == [
+        *("input, first epoch", "input, from memory", "loss", "loss and gradient", "optimiser", "step")
+    ]
+    assert flops["loss"] < flops["loss and gradient"] <= flops["step"]
+    # 3x3 kernels 3 -> 6 -> 8 without biases make most of the loss: 2 photos, 16 x 16 and 8 x 8 pixels
+    assert flops["loss"] >= 2 * 2 * 9 * (16**2 * 3 * 6 + 8**2 * 6 * 8)
+    assert "MB of gradients" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ BENCHES = {
     "solvers": "inverses of the Cayley system, exact and approximate",
     "models": "quality models against the same models in PyTorch",
     "attack_speed": "PGD against the usual loop in PyTorch",
+    "training": "parts of a training step, and whether reading photos keeps up",
 }
 
 
