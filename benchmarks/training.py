@@ -86,12 +86,13 @@ def _rows(config: TrainConfig, photos: PhotoSet, repeats: int) -> Iterator[Row]:
     seconds, epoch = [], max(1, len(photos) // batch)
     for _ in range(2 * epoch):
         began = time.perf_counter()
-        read = next(batches)
+        next(batches)
         seconds.append(time.perf_counter() - began)
     for impl, some in (("input, first epoch", seconds[:epoch]), ("input, from memory", seconds[epoch:])):
         # the mean: batches that were read ahead come at once
         yield Row(config.name, impl, batch, "input", float(np.mean(some)), median_and_spread(some)[1], 0.0)
-    inputs, scores = jnp.asarray(read["inputs"]), jnp.asarray(read["scores"])
+    one = next(batches)
+    inputs, scores = jnp.asarray(one["inputs"]), jnp.asarray(one["scores"])
     variables, optimizer = initial_variables(config, photos), make_optimizer(config, 1000)
     state = init_state(variables, optimizer, {}, config.ema is not None)
     loss = _loss(config)
