@@ -3,14 +3,14 @@
     python -m robust_iqa_jax.benchmarks.attack_gains --models base=runs/base robust=runs/robust \
         --images nips2017/images --size 299 299 --fit-on kodak --out runs/gains --results benchmarks/results
 
-Every attack with a ball gets the same one. A killed run goes on: finished cells are read from their files.
+Every attack with a ball gets the same one. A killed run goes on from its finished cells.
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from robust_iqa_jax.data.images import read_image, resize_image, to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
+from robust_iqa_jax.evaluation.cells import Cells, kept
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 
@@ -101,18 +102,16 @@ def main(args: Args) -> None:
     images = np.stack([to_float(resize_image(load(i), args.size)) for i in evenly_spread(count, args.photos)])
     fitted_on = np.stack([to_float(_crop(read_image(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
+    finished = Cells(args.out)
     for pair in args.models:
         model, _, folder = pair.partition("=")
         scorer = checkpoint.load(Path(folder))
         scorer = dataclasses.replace(scorer, spec=dataclasses.replace(scorer.spec, input_size=args.size)).prepare()
         for cell in args.cells:
-            path = args.out / f"{model}_{cell.replace(' ', '_').replace(',', '')}.json"
-            if not path.exists():
-                result = run(scorer, cell, images, fitted_on, args)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(result))
-                err.print(f"{model}, {cell}: {np.mean(result['gain']):+.2f} points, {result['seconds']:.1f} s")
-            cells[model, cell] = json.loads(path.read_text())
+            compute = partial(run, scorer, cell, images, fitted_on, args)
+            depends_on = (CELLS[cell], scorer, images, fitted_on, args.eps, args.batch_size)
+            found = cells[model, cell] = kept(finished, f"{model}, {cell}", compute, *depends_on)
+            err.print(f"{model}, {cell}: {np.mean(found['gain']):+.2f} points, {found['seconds']:.1f} s")
     table = markdown(args, cells, len(images))
     out.print(table, markup=False, highlight=False)
     if args.results is not None:

@@ -64,14 +64,14 @@ def main(args: Args) -> list[Row]:
     changes = {name: value for name, value in given.items() if value is not None}
     config = dataclasses.replace(load_config(args.config, TrainConfig), cache_frozen=False, **changes)
     photos, _ = split_photos(open_photos(config.data), config.test_group)
-    limits, rows = ceilings(), collect(_rows(config, photos, args.repeats))
+    variables = initial_variables(config, photos)
+    limits, rows = ceilings(), collect(_rows(config, photos, variables, args.repeats))
     publish("training", f"Parts of a training step: {config.name}", rows, limits, args.output)
     rates = {row.impl: config.batch_size / row.median_s for row in rows}
     print(
         f"photos a second: {rates['step']:.1f} in the step, {rates['input, first epoch']:.1f} read for the first time, "
         f"{rates['input, from memory']:.1f} later"
     )
-    variables = initial_variables(config, photos)
     sizes = {name: sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6 for name, tree in variables.items()}
     moved = 2 * (DEVICES - 1) / DEVICES * sum(sizes.values())
     print(f"averaged over devices in every step: {sizes['params']:.1f} MB of gradients", end=", ")
@@ -79,7 +79,7 @@ def main(args: Args) -> list[Row]:
     return rows
 
 
-def _rows(config: TrainConfig, photos: PhotoSet, repeats: int) -> Iterator[Row]:
+def _rows(config: TrainConfig, photos: PhotoSet, variables: dict[str, Any], repeats: int) -> Iterator[Row]:
     size, batch = config.model.input_size, config.batch_size
     augment = crop_and_flip(size, config.crop, config.flip)
     batches = training_batches(resized(photos, size), photos.scores, batch, config.seed, augment)
@@ -93,7 +93,7 @@ def _rows(config: TrainConfig, photos: PhotoSet, repeats: int) -> Iterator[Row]:
         yield Row(config.name, impl, batch, "input", float(np.mean(some)), median_and_spread(some)[1], 0.0)
     one = next(batches)
     inputs, scores = jnp.asarray(one["inputs"]), jnp.asarray(one["scores"])
-    variables, optimizer = initial_variables(config, photos), make_optimizer(config, 1000)
+    optimizer = make_optimizer(config, 1000)
     state = init_state(variables, optimizer, {}, config.ema is not None)
     loss = _loss(config)
     gradient = jax.jit(jax.grad(loss))(state.params, state.batch_stats, inputs, scores)
