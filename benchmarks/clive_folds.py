@@ -1,14 +1,16 @@
-"""Does the RobustBlock cost accuracy on real photos, and what does it buy? Five folds of LIVE In the Wild.
+"""Does a defence cost accuracy on real photos, and what does it buy? A study on five folds of LIVE In the Wild.
 
-    python benchmarks/clive_folds.py --data clive/scores.csv --out runs/clive --results benchmarks/results
+    python -m robust_iqa_jax.benchmarks.clive_folds --data DIR/scores.csv --out runs/clive --results results
 
-Trains base, robust and robust-pruned on four folds each (configs/clive_lite0.py), scores all photos of the fifth,
-attacks some of them with PGD-1 and PGD-8. A killed run goes on: finished folds are read from their reports.
+Trains the runs of a study on four folds each, scores all photos of the fifth and attacks some of them. Killed, it goes
+on where it was; several can share the folds of one --out. At the end the steps of training and the scores of a photo
+are timed, in turns, with the models of the first fold.
 """
 
 import dataclasses
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,109 +20,116 @@ import tyro
 
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.config_file import load_config
-from robust_iqa_jax.commands.evaluate import evaluate_scorers
 from robust_iqa_jax.commands.progress import out
-from robust_iqa_jax.commands.train import run
+from robust_iqa_jax.commands.prune import costs
+from robust_iqa_jax.commands.study import run_study
 from robust_iqa_jax.data.open import open_photos, split_photos
-from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.evaluation.report import write_report
-from robust_iqa_jax.evaluation.table import eps_text
-from robust_iqa_jax.study import BASE, PRUNED, ROBUST, StudyConfig, variants
+from robust_iqa_jax.evaluation import report_tables
+from robust_iqa_jax.evaluation.plots import tradeoff
+from robust_iqa_jax.evaluation.report_findings import attack_names, undefended
+from robust_iqa_jax.evaluation.table import Table, markdown, number
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.study import StudyConfig
+from robust_iqa_jax.training.metrics_log import median_step_seconds
 
-MEASURES = ("srocc", "plcc", "krocc", "rmse")
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Args:
-    """Folds, and where everything goes."""
+    """Study, folds, and where everything goes."""
 
     data: str
     """Label table with a fold column."""
+    study: str = "clive_study"
+    """Path of the file of a study.StudyConfig, or the name of one that ships with the package."""
     out: Path = Path("runs/clive")
-    """Work folder, one sub-folder a fold."""
+    """Work folder, one sub-folder a fold with its report."""
     results: Path | None = None
-    """Folder for the dated table; none is written where not given."""
+    """Folder for the dated table and plot; none are written where not given."""
     folds: tuple[str, ...] = ("0", "1", "2", "3", "4")
-    models: tuple[str, ...] = (BASE, ROBUST, PRUNED)
-    """Variants to run; one that starts from another needs it too."""
-    attack_photos: int | None = None
-    """Photos attacked per fold; the configuration's where not given."""
 
 
-def main() -> None:
+def main(args: Args) -> None:
     """Run what is missing, then print and store the mean over the folds."""
-    args = tyro.cli(Args, description=__doc__)
-    study = load_config("clive_study", StudyConfig)
-    if args.attack_photos is not None:
-        study = dataclasses.replace(study, attack_photos=args.attack_photos)
-    photos = open_photos(args.data)
+    study = load_config(args.study, StudyConfig)
+    base = dataclasses.replace(study.base, data=args.data, cache_dir=args.out / "frozen_maps")
     for fold in args.folds:
         if not (args.out / fold / "report.json").exists():
-            run_fold(study, photos, args, fold)
+            of_fold = dataclasses.replace(study, base=dataclasses.replace(base, test_group=fold))
+            run_study(of_fold, args.out / fold, args.study)
+    if args.results is None:
+        return
     reports = [json.loads((args.out / fold / "report.json").read_text()) for fold in args.folds]
-    table = mean_table(reports, args.folds, study)
-    out.print(table, markup=False)
-    if args.results is not None:
-        stamp = time.strftime("%Y-%m-%d")
-        args.results.mkdir(parents=True, exist_ok=True)
-        (args.results / f"{stamp}_clive_folds.md").write_text(table)
-        stored = {"folds": dict(zip(args.folds, reports, strict=True)), "machine": machine()}
-        (args.results / f"{stamp}_clive_folds.json").write_text(json.dumps(stored, indent=1) + "\n")
-
-
-def run_fold(study: StudyConfig, photos: PhotoSet, args: Args, fold: str) -> None:
-    """Train, prune, attack and report one fold."""
-    base = dataclasses.replace(study.base, data=args.data, test_group=fold, cache_dir=args.out / "frozen_maps")
-    training, test = split_photos(photos, fold)
-    scorers, seconds = {}, {}
-    configs = variants(dataclasses.replace(study, base=base), args.out / fold)
-    for name in args.models:
-        config = configs[name]
-        began = time.perf_counter()
-        scorers[name] = run(config, training, test)[0]
-        seconds[name] = time.perf_counter() - began
-    grid = [attack for row in study.attacks for attack in row.make()]
-    report = evaluate_scorers(scorers, test, lambda _: grid, study.attack_photos, study.base.seed)
-    models = {name: {**facts, "train_seconds": seconds[name]} for name, facts in report.models.items()}
-    write_report(args.out / fold, report.rows, models, per_image=report.per_image, title=f"CLIVE, fold {fold}")
-
-
-def mean_table(reports: list[dict[str, Any]], folds: tuple[str, ...], study: StudyConfig) -> str:
-    """Markdown: accuracy by fold and in the mean, gains in the mean over folds."""
-    names = list(reports[0]["models"])
-    lines = ["# LIVE In the Wild, LinearityIQA over EfficientNet-Lite0", ""]
-    lines += [f"{key}: {value}  " for key, value in machine().items()]
-    lines += ["", "## Accuracy on the held-out fold", ""]
-    lines += [
-        "| model | " + " | ".join(f"SROCC fold {f}" for f in folds) + " | SROCC mean | PLCC | KROCC | RMSE | train s |"
+    rows, models = mean_report(reports)
+    photos, _ = split_photos(open_photos(args.data), args.folds[0])
+    tables = [
+        accuracy_by_fold(args.folds, reports),
+        report_tables.accuracy(models),
+        report_tables.gains(rows),
+        report_tables.compression(rows, models),
+        cost(study, args.out / args.folds[0], len(photos), undefended(models)),
     ]
-    lines += ["| --- |" + " --- |" * (len(folds) + 5)]
-    for name in names:
-        each = [report["models"][name] for report in reports]
-        mean = {measure: np.mean([facts[measure] for facts in each]) for measure in (*MEASURES, "train_seconds")}
-        cells = [f"{facts['srocc']:.4f}" for facts in each]
-        cells += [f"{mean[measure]:.4f}" for measure in MEASURES[:3]] + [f"{mean['rmse']:.2f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {mean['train_seconds']:.0f} |")
+    lines = [f"# {args.study} on LIVE In the Wild: means over folds {', '.join(args.folds)}", ""]
+    lines += [f"{key}: {value}  " for key, value in machine().items()] + [""]
     attacked = sum(report["rows"][0]["n"] for report in reports)
-    lines += ["", f"## Gains under PGD, mean over the folds ({attacked} photos attacked in all, at 500x500)", ""]
-    columns = ("abs_gain_baseline_range", "abs_gain", "abs_gain_raw", "rscore_baseline_range", "rscore")
-    lines += [
-        "| model | attack | eps | AbsGain, baseline range | AbsGain, own range | AbsGain, raw "
-        "| R-Score, baseline range | R-Score, own range |",
-        "| --- |" + " --- |" * 7,
-    ]
-    for i, row in enumerate(reports[0]["rows"]):
-        means = [np.mean([report["rows"][i][column] for report in reports]) for column in columns]
-        cells = " | ".join(f"{value:.4f}" for value in means)
-        lines.append(f"| {row['model']} | {row['attack']} | {eps_text(row['eps'])} | {cells} |")
-    lines += ["", "Clean score range as a share of the undefended model's, mean over folds:"]
-    for name in names:
-        share = np.mean([report["models"][name]["clean_range_of_baseline"] for report in reports])
-        lines.append(f"- {name}: {share:.2f}")
-    config = dataclasses.asdict(study)
-    lines += ["", "Configuration:", "", "```json", json.dumps(config, default=str), "```", ""]
-    return "\n".join(lines)
+    lines += [f"{attacked} photos attacked in all, at {study.base.model.input_size}.", ""]
+    lines += [line for table in tables for line in markdown(table)]
+    lines += ["Configuration:", "", "```json", json.dumps(dataclasses.asdict(study), default=str), "```", ""]
+    out.print("\n".join(lines), markup=False)
+    stem = f"{time.strftime('%Y-%m-%d')}_{Path(args.study).stem}_folds"
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / f"{stem}.md").write_text("\n".join(lines))
+    tradeoff(rows, models, attack_names(rows)).savefig(args.results / f"{stem}.png")
+
+
+def mean_report(reports: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:
+    """Rows and model facts of reports of the same models and attacks, their numbers averaged."""
+    rows = [_mean(same) for same in zip(*(report["rows"] for report in reports), strict=True)]
+    models = {name: _mean([report["models"][name] for report in reports]) for name in reports[0]["models"]}
+    return rows, models
+
+
+def _mean(facts: Sequence[Row]) -> Row:
+    numbers = {key for key in facts[0] if key != "eps" and all(isinstance(row[key], float | int) for row in facts)}
+    return {key: float(np.mean([row[key] for row in facts])) if key in numbers else facts[0][key] for key in facts[0]}
+
+
+def accuracy_by_fold(folds: Sequence[str], reports: Sequence[Row]) -> Table:
+    """SROCC of every model on every held-out fold."""
+    columns = (report_tables.MODEL, *(number(f"fold {fold}") for fold in folds))
+    names = reports[0]["models"]
+    rows = tuple((name, *(report["models"][name]["srocc"] for report in reports)) for name in names)
+    return Table("folds", "SROCC on the held-out fold", columns, rows)
+
+
+def cost(study: StudyConfig, folder: Path, photos: int, baselines: Mapping[str, str]) -> Table:
+    """What every model of a finished fold costs, beside its undefended one.
+
+    Args:
+      study: that was run.
+      folder: of the fold.
+      photos: trained on.
+      baselines: model -> its undefended one.
+    """
+    batches = photos / study.base.batch_size
+    training = {name: batches * median_step_seconds(folder / name) for name in baselines}
+    scorers = {name: checkpoint.load(folder / name) for name in baselines}
+    testing = {name: facts["milliseconds"] for name, facts in costs(scorers).items()}
+    columns = (
+        report_tables.MODEL, number("training, s an epoch", 1), number("of its baseline's", 2),
+        number("testing, ms a photo", 2), number("of its baseline's", 2),
+    )  # fmt: skip
+    rows = tuple(
+        (name, training[name], training[name] / training[other], testing[name], testing[name] / testing[other])
+        for name, other in baselines.items()
+    )
+    note = (
+        f"Training: the median step of fold {folder.name}, compilation left out, times the batches of an epoch. "
+        "Testing: batches of the resized photos, models in turns."
+    )
+    return Table("cost", "Cost", columns, rows, note)
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Args, description=__doc__))

@@ -1,6 +1,6 @@
 """LIVE In the Wild without and with the RobustBlock, and pruned: what benchmarks/clive_folds.py runs on each fold.
 
-python benchmarks/clive_folds.py --data DIR/scores.csv --out runs/clive --results benchmarks/results
+python -m robust_iqa_jax.benchmarks.clive_folds --data DIR/scores.csv --out runs/clive --results benchmarks/results
 """
 
 from robust_iqa_jax.configs import clive_lite0

@@ -1,16 +1,33 @@
-"""A study: models trained alike without and with the RobustBlock, at several places and over several backbones.
-The comparisons of arXiv 2506.04951, tables 1 (positions) and 2 ("+our": RobustBlock 6, 10 % of the filters pruned)."""
+"""A study: models trained alike without and with the RobustBlock, at several places, over several backbones, with
+other defences beside it. The comparisons of arXiv 2506.04951, tables 1 (positions) and 2 (NT, AT, "+our": RobustBlock
+6, 10 % of the filters pruned)."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
+from robust_iqa_jax.defenses.pruning import PruneMethod
 from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 
 BASE, ROBUST, PRUNED = "base", "robust", "robust-pruned"
+
+
+@dataclass(frozen=True)
+class Defense:
+    """A run that is defended by its training. It differs from the base only in this, and keeps no maps of frozen
+    layers, because the defences look at pixels."""
+
+    gradient_norm: GradientNormConfig | None = None
+    adversarial: AdversarialConfig | None = None
+    block: bool = False
+    """Whether it has the RobustBlock too."""
+    from_trained: bool = False
+    """Start from the finished run without this defence (AT as published), in place of ImageNet's weights."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +42,12 @@ class StudyConfig:
     no maps of these."""
     others: dict[str, ModelSpec] = field(default_factory=dict)
     """Other models: "lite1" makes the runs lite1 and lite1-robust, which is measured against it."""
+    defenses: dict[str, Defense] = field(default_factory=dict)
+    """Runs that are defended by their training, by name."""
+    prunings: dict[str, PruneMethod] = field(default_factory=lambda: {PRUNED: "l2"})
+    """Runs that prune the run robust, by name."""
     prune: float = 0.1
-    """Share of filters of the run robust-pruned; 0 leaves it out."""
+    """Share that they prune."""
     fine_tune_epochs: float = 1
     fine_tune_rate: float = 1e-5
     """Epochs and Adam rate of the fine-tuning after pruning (paper: 5 epochs at 1e-6)."""
@@ -53,12 +74,13 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
     base = run(BASE, study.base.model)
     robust = run(ROBUST, dataclasses.replace(base.model, block=study.block))
     runs = [base, robust]
-    if study.prune:
+    for name, method in study.prunings.items():
         runs.append(
             run(
-                PRUNED,
+                name,
                 robust.model,
                 prune=study.prune,
+                prune_method=method,
                 start_from=robust.workdir,
                 epochs=study.fine_tune_epochs,
                 steps=None,
@@ -66,6 +88,11 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
                 learning_rate=study.fine_tune_rate,
             )
         )
+    for name, defense in study.defenses.items():
+        trained = robust if defense.block else base
+        start = {"start_from": trained.workdir, "head_epochs": 0} if defense.from_trained else {}
+        settings = {"gradient_norm": defense.gradient_norm, "adversarial": defense.adversarial}
+        runs.append(run(name, trained.model, cache_frozen=False, **settings, **start))
     for name, block in study.positions.items():
         runs.append(run(f"{ROBUST}-{name}", dataclasses.replace(base.model, block=block), cache_frozen=False))
     for name, model in study.others.items():

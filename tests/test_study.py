@@ -8,6 +8,7 @@ import photo_tables
 import pytest
 import tiny_backbone
 
+from robust_iqa_jax.benchmarks import clive_folds
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.evaluation.report_findings import compressions, undefended
@@ -15,7 +16,8 @@ from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.study import StudyConfig, evaluation, variants
 from robust_iqa_jax.training.loop import check
 
-STUDIES = ("quickstart", "clive_study", "clive_reduced")
+KEYS = ("model", "attack", "eps")
+STUDIES = ("quickstart", "clive_study", "clive_reduced", "clive_variants")
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -24,16 +26,18 @@ def test_runs_of_a_shipped_study_fit_together(name):
     runs = variants(study, Path("runs"))
     suite = evaluation(study, Path("runs"))
     assert list(suite.models) == list(runs)
-    assert list(runs)[:3] == ["base", "robust", "robust-pruned"]
+    assert list(runs)[: 2 + len(study.prunings)] == ["base", "robust", *study.prunings]
     for run in runs.values():
         check(run, 700)
         assert run.name == run.workdir.name
         assert (run.model.block is not None) == ("robust" in run.name)
     same = {"name", "model", "workdir", "block_start", "cache_frozen"}
-    fine_tuned = {"prune", "start_from", "epochs", "steps", "learning_rate"}
+    fine_tuned = {"prune", "prune_method", "start_from", "epochs", "steps", "learning_rate"}
+    defended = {"gradient_norm", "adversarial", "start_from", "head_epochs"}
     for run in runs.values():
         differs = {f.name for f in dataclasses.fields(run) if getattr(run, f.name) != getattr(runs["base"], f.name)}
-        assert differs <= same | (fine_tuned if run.name == "robust-pruned" else set())
+        own = fine_tuned if run.name in study.prunings else defended if run.name in study.defenses else set()
+        assert differs <= same | own
 
 
 def test_the_reduced_study_has_the_published_positions_and_three_models_with_their_own_baselines():
@@ -51,10 +55,30 @@ def test_the_reduced_study_has_the_published_positions_and_three_models_with_the
     assert {build(run.model).backbone.variant for run in runs.values()} == {"lite0", "lite1", "lite2"}
 
 
+def test_the_variants_are_those_of_the_published_table():
+    runs = variants(load_config("clive_variants", StudyConfig), Path("runs"))
+    assert {run.prune_method for run in runs.values() if run.prune} == {"l1", "l2", "pls", "displs", "hsic"}
+    kinds = {
+        name: (run.gradient_norm is not None, run.adversarial is not None, run.model.block is not None)
+        for name, run in runs.items()
+        if not run.prune
+    }
+    assert kinds == {
+        "base": (False, False, False), "robust": (False, False, True), "nt": (True, False, False),
+        "at": (False, True, False), "robust-nt": (True, False, True),
+    }  # fmt: skip
+    assert {name: run.start_from for name, run in runs.items() if run.start_from and not run.prune} == {
+        "at": runs["base"].workdir
+    }
+    assert not any(run.cache_frozen for run in runs.values()), "the seconds of their steps are compared"
+
+
 STUDY = """
+from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.evaluation.suite import SuiteAttack
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
-from robust_iqa_jax.study import StudyConfig
+from robust_iqa_jax.study import Defense, StudyConfig
 from robust_iqa_jax.training.config import TrainConfig
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
@@ -76,7 +100,7 @@ def run(tmp_path, more):
 
 @pytest.mark.usefixtures("hardly_optimised")
 def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
-    report = run(tmp_path, "prune=0")
+    report = run(tmp_path, "prunings={}")
     assert list(report["models"]) == ["base", "robust"]
     assert [(row["model"], row["attack"]) for row in report["rows"]][::3] == [("base", "pgd-1"), ("robust", "pgd-1")]
     assert {facts["train_seconds"] > 0 for facts in report["models"].values()} == {True}
@@ -84,7 +108,7 @@ def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
     assert page.count("data:image/jpeg;base64") >= 3
     assert "6 training and 6 test photos, labels: mos" in capsys.readouterr().out
     before = (tmp_path / "out" / "report.json").read_bytes()
-    run(tmp_path, "prune=0")
+    run(tmp_path, "prunings={}")
     assert (tmp_path / "out" / "report.json").read_bytes() == before
 
 
@@ -103,3 +127,28 @@ def test_positions_and_other_models_are_measured_against_their_own_baselines(tmp
         baseline = report["models"][facts["baseline"]]
         share = (facts["clean_high"] - facts["clean_low"]) / (baseline["clean_high"] - baseline["clean_low"])
         assert facts["clean_range_of_baseline"] == pytest.approx(share)
+
+
+@pytest.mark.usefixtures("hardly_optimised")
+def test_folds_of_a_study_are_averaged(tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=12, side=40)
+    defenses = 'prunings={}, defenses={"at": Defense(adversarial=AdversarialConfig(), from_trained=True)}'
+    (tmp_path / "study.py").write_text(STUDY.format(table=str(table), more=defenses))
+    args = clive_folds.Args(
+        str(table), str(tmp_path / "study.py"), tmp_path / "out", tmp_path / "results", folds=("train", "test")
+    )
+    with tiny_backbone.registered():
+        clive_folds.main(args)
+    reports = [json.loads((args.out / fold / "report.json").read_text()) for fold in args.folds]
+    rows, models = clive_folds.mean_report(reports)
+    for name, facts in models.items():
+        each = [report["models"][name]["plcc"] for report in reports]
+        assert facts["plcc"] == pytest.approx(sum(each) / 2)
+    for i, row in enumerate(rows):
+        assert (row["model"], row["attack"], row["eps"]) == tuple(reports[0]["rows"][i][key] for key in KEYS)
+        each = [report["rows"][i]["abs_gain_raw"] for report in reports]
+        assert row["abs_gain_raw"] == pytest.approx(sum(each) / 2)
+    (page,) = (tmp_path / "results").glob("*.md")
+    costs = [line for line in page.read_text().splitlines() if line.startswith("| base | ") and "| 1.00 |" in line]
+    assert len(costs) == 1, "the base costs as much as itself, in one table"
+    assert len(list((tmp_path / "results").glob("*.png"))) == 1

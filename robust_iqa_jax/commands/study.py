@@ -50,7 +50,8 @@ def run_study(study: StudyConfig, folder: Path, name: str) -> None:
       name: of the study, in the title.
     """
     began = time.perf_counter()
-    study = dataclasses.replace(study, base=dataclasses.replace(study.base, cache_dir=folder / "frozen_maps"))
+    cache_dir = study.base.cache_dir or folder / "frozen_maps"
+    study = dataclasses.replace(study, base=dataclasses.replace(study.base, cache_dir=cache_dir))
     with err.status("opening the photos"):
         photos = open_photos(study.base.data)
     training, test = split_photos(photos, study.base.test_group)

@@ -2,15 +2,26 @@
 One object a step with at least `step` and `loss`."""
 
 import json
+import statistics
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+FILE = "metrics.jsonl"
+
 
 def training_seconds(folder: Path) -> float | None:
     """Seconds of all steps of a run, from its work folder's `metrics.jsonl`; None without such a file."""
-    path = folder / "metrics.jsonl"
-    return sum(json.loads(line)["seconds"] for line in path.read_text().splitlines()) if path.is_file() else None
+    return sum(_step_seconds(folder)) if (folder / FILE).is_file() else None
+
+
+def median_step_seconds(folder: Path) -> float:
+    """Seconds of a run's median step, input included, so that the steps that compile do not count."""
+    return statistics.median(_step_seconds(folder))
+
+
+def _step_seconds(folder: Path) -> list[float]:
+    return [json.loads(line)["seconds"] for line in (folder / FILE).read_text().splitlines()]
 
 
 class MetricsLog:
@@ -18,7 +29,7 @@ class MetricsLog:
 
     def __init__(self, folder: Path, resume_step: int) -> None:
         """Open; a resumed run repeats the steps after its checkpoint, so their old lines go."""
-        path = folder / "metrics.jsonl"
+        path = folder / FILE
         kept = []
         if path.exists():
             for line in path.read_text().splitlines():
