@@ -13,6 +13,7 @@ import tiny_backbone
 from quick_models import quick_jit
 
 from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.data.pipeline import crop_and_flip
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.magnitude import l2_filter_masks
@@ -206,3 +207,31 @@ def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(p
 def test_combinations_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         check(dataclasses.replace(CONFIG, **changes), 8)
+
+
+def test_weight_decay_joins_the_gradient_before_adam():
+    config = TrainConfig(learning_rate=0.1, weight_decay=0.5, decay="cosine")
+    optimizer, gradient = make_optimizer(config, 10), np.array([0.3, -2.0, 0.0])
+    with jax.enable_x64(True):
+        params = {"head": {"bias": jnp.array([1.0, 2.0, -3.0])}}
+        state = optimizer.init(params)
+        w, m, v = np.array([1.0, 2.0, -3.0]), 0.0, 0.0
+        for t in range(1, 4):
+            updates, state = optimizer.update({"head": {"bias": jnp.asarray(gradient)}}, state, params)
+            params = optax.apply_updates(params, updates)
+            g = gradient + 0.5 * w
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            rate = 0.1 * 0.5 * (1 + np.cos(np.pi * (t - 1) / 10))
+            w = w - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            np.testing.assert_allclose(params["head"]["bias"], w, rtol=1e-6)
+
+
+def test_photos_are_mirrored_both_ways_independently():
+    image, rng = np.arange(12).reshape(2, 2, 3), np.random.default_rng(0)
+    augment = crop_and_flip((2, 2), None, True, True)
+    drawn = [augment(image, rng).tobytes() for _ in range(400)]
+    counts = [drawn.count(view.tobytes()) for view in (image, image[:, ::-1], image[::-1], image[::-1, ::-1])]
+    assert sum(counts) == 400
+    assert min(counts) > 70  # 100 each, 9 standard deviation
+    one_way = crop_and_flip((2, 2), None, True)
+    assert len({one_way(image, rng).tobytes() for _ in range(50)}) == 2

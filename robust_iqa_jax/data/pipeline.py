@@ -31,15 +31,17 @@ def resized(photos: PhotoSet, size: tuple[int, int]) -> Callable[[int], np.ndarr
     return load
 
 
-def crop_and_flip(size: tuple[int, int], crop: int | None, flip: bool) -> Augment:
+def crop_and_flip(size: tuple[int, int], crop: int | None, flip: bool, vertical: bool = False) -> Augment:
     """Augmentation of (h, w, c) photos: a random square of side `crop` (None: whole), mirrored half of the time.
 
-    A pair (2, h, w, c) is a map of a photo and the map of its mirror image: there one of the two is taken.
+    A pair (2, h, w, c) is a map of a photo and the map of its mirror image: there one of the two is taken, and nothing
+    is turned upside down.
 
     Args:
       size: (h, w).
       crop: side.
-      flip: whether to mirror.
+      flip: whether to mirror left to right.
+      vertical: whether to mirror upside down as well, independently.
 
     Raises:
       ValueError: a crop larger than the size.
@@ -53,6 +55,8 @@ def crop_and_flip(size: tuple[int, int], crop: int | None, flip: bool) -> Augmen
             image = image[int(mirror)]
         elif mirror:
             image = image[:, ::-1]
+        if vertical and rng.random() < 0.5:
+            image = image[::-1]
         if crop is None:
             return image
         top, left = (int(rng.integers(side - crop + 1)) for side in size)

@@ -48,6 +48,8 @@ class TrainConfig:
     """Adam's rate of head and block."""
     backbone_factor: float = 0.1
     """Backbone's rate as a share of learning_rate."""
+    weight_decay: float = 0.0
+    """Times each weight, added to its gradient before Adam, as torch.optim.Adam does and AdamW does not; TReS: 5e-4."""
     decay: Literal["steps", "cosine"] = "steps"
     """The rates fall tenfold at each third of the run (the papers), or to zero along half a cosine."""
     ema: float | None = None
@@ -80,11 +82,16 @@ class TrainConfig:
     cache_frozen; None trains on whole ones, or on what the model reads where that is windows."""
     flip: bool = True
     """Mirror half of the photos left to right."""
+    flip_vertical: bool = False
+    """And half of them upside down (TReS)."""
     start_from: Path | None = None
     """Checkpoint whose weights the run starts from, in place of ImageNet's: of the same model, or of the same without
     its RobustBlock, which is then started as block_start says."""
     prune: float = 0.0
-    """Share of filters to prune before training; masks stay during it."""
+    """Share of filters to prune; what is pruned stays so."""
+    prune_rounds: int = 1
+    """1 prunes all of it before training; more reach it in so many rounds over the first half of the run, large ones
+    first (arXiv 1710.01878, equation 1)."""
     prune_method: PruneMethod = "l2"
     """l2: filters of each convolution by norm; l1: single weights of all convolutions; pls, displs, hsic: filters by
     what their activations say about the scores."""

@@ -22,12 +22,10 @@ from robust_iqa_jax.data.pipeline import (
     resized,
     training_batches,
 )
-from robust_iqa_jax.defenses.masks import apply_masks
-from robust_iqa_jax.defenses.pruning import check_pruning, prune
+from robust_iqa_jax.defenses.pruning import check_pruning
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import COLLECTIONS, build, init_pretrained, with_fresh_parts
 from robust_iqa_jax.models.scorer import Calibration, Scorer
-from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import calibrate, predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.failed_batch import save_failed_batch
@@ -39,6 +37,7 @@ from robust_iqa_jax.training.objectives import output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.parallel import parallel
 from robust_iqa_jax.training.projection import project_block
+from robust_iqa_jax.training.pruning_rounds import pruned, pruned_further, pruned_shares
 from robust_iqa_jax.training.recompilation import compiled_once
 from robust_iqa_jax.training.resume import RunCheckpoints, best_step
 from robust_iqa_jax.training.step import init_state, make_step
@@ -89,19 +88,18 @@ def train(
         _claim(config, workdir)
     total = total_steps(config, len(photos))
     variables = initial_variables(config, photos)
-    masks = prune(config.prune_method, config.prune, config.model, variables, photos) if config.prune else {}
     size = config.model.input_size
     load = resized(photos, size)
-    if masks:
-        variables = {**variables, "params": apply_masks(variables["params"], masks)}
-        variables = reestimate_batch_stats(config, variables, load, len(photos))
+    shares, masks = pruned_shares(config, total), {}
+    if shares:
+        variables, masks = pruned(config, shares.pop(1), variables, photos, load)
     optimizer = make_optimizer(config, total)
     state = init_state(variables, optimizer, masks, config.ema is not None)
     if config.cache_frozen:
         folder = config.cache_dir or workdir / "frozen_maps"
         load = frozen_maps(config, variables, photos, folder, on_photos)
         size = load(0).shape[1:3]
-    augment = crop_and_flip(size, _crop(config), config.flip)
+    augment = crop_and_flip(size, _crop(config), config.flip, config.flip_vertical)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment, part=placed.part)
     compiled = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
     checkpointing = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
@@ -120,6 +118,8 @@ def train(
             for done in range(start + 1, total + 1):
                 if evaluating.converged:
                     break
+                if done in shares:
+                    state = placed.put_state(pruned_further(config, shares[done], placed.get(state), photos, load))
                 position, began = batches.get_state(), time.perf_counter()
                 batch = next(batches)
                 waited = time.perf_counter() - began
@@ -181,10 +181,19 @@ def check(config: TrainConfig, photos: int) -> None:
         )
     if config.ema is not None and not 0 < config.ema < 1:
         raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
+    if config.weight_decay < 0:
+        raise ValueError(f"--weight-decay {config.weight_decay}: must not be negative")
+    pruned_shares(config, total_steps(config, photos))
     if config.cache_frozen:
         for option in ("gradient_norm", "adversarial"):
             if getattr(config, option) is not None:
                 raise ValueError(f"--cache-frozen: cached maps have no pixels for {option}; drop one of the two")
+        if config.prune_rounds > 1:
+            raise ValueError(
+                "--cache-frozen: later rounds of --prune-rounds change the frozen layers; drop one of the two"
+            )
+        if config.flip_vertical:
+            raise ValueError("--cache-frozen: there are no maps of photos upside down; drop it or --flip-vertical")
         frozen_map(config)
     else:
         crop_and_flip(config.model.input_size, _crop(config), config.flip)

@@ -1,5 +1,6 @@
 """Adam with two rates, of the pretrained backbone and of the fresh parts, cut tenfold at each third or along a cosine.
-Source: lidq92/LinearityIQA: StepLR gamma 0.1 every int(E / (1 + ln .01 / ln .1)) = E/3 epochs; the cosine is ours."""
+Sources: lidq92/LinearityIQA: StepLR gamma 0.1 every int(E / (1 + ln .01 / ln .1)) = E/3 epochs; the cosine is ours;
+isalirezag/TReS: torch.optim.Adam's weight decay, which joins the gradient."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -16,14 +17,18 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTrans
     """The run's optimiser over {"backbone", "head"[, "block"]}.
 
     Args:
-      config: rates, decay and whether the block is frozen.
+      config: rates, decay, weight decay and whether the block is frozen.
       total_steps: length of the run.
     """
 
     def adam(rate: float) -> optax.GradientTransformation:
         if config.decay == "cosine":
-            return optax.adam(optax.cosine_decay_schedule(rate, total_steps))
-        return optax.adam(optax.piecewise_constant_schedule(rate, {total_steps * i // 3: 0.1 for i in (1, 2)}))
+            schedule = optax.cosine_decay_schedule(rate, total_steps)
+        else:
+            schedule = optax.piecewise_constant_schedule(rate, {total_steps * i // 3: 0.1 for i in (1, 2)})
+        if not config.weight_decay:
+            return optax.adam(schedule)
+        return optax.chain(optax.add_decayed_weights(config.weight_decay), optax.adam(schedule))
 
     parts: dict[Hashable, optax.GradientTransformation] = {
         "fresh": adam(config.learning_rate),

@@ -57,7 +57,8 @@ class Parallel:
     def put_state(self, state: Tree) -> Tree:
         """A state (equal in all processes) onto all devices."""
         if self.mode == "none":
-            return jax.device_put(state)
+            # to a named device, as restored arrays are: a mixture of both kinds would compile the step a second time
+            return jax.device_put(state, jax.local_devices()[0])
         if self.mode == "pmap":
             # where pmap leaves its results: from any other place it would compile the step a second time
             local = NamedSharding(Mesh(np.asarray(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))

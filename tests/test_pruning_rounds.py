@@ -1,0 +1,116 @@
+"""Pruning in rounds: how much when, masks that only grow, and runs that are interrupted beside a round."""
+
+import dataclasses
+import os
+import signal
+
+import jax
+import numpy as np
+import photo_tables
+import pytest
+import tiny_backbone
+from flax import traverse_util
+from safetensors.numpy import load_file
+
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.defenses.masks import convolution_kernels
+from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.training import loop
+from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.training.pruning_rounds import pruned_shares
+from robust_iqa_jax.training.termination import Terminated
+
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32), block=BlockSpec("first", 4))
+CONFIG = TrainConfig(
+    model=SPEC, batch_size=4, steps=12, learning_rate=1e-3, ema=0.5, prune=0.5, prune_rounds=3, checkpoint_every=100
+)
+
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with tiny_backbone.registered():
+        yield
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    table = photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40)
+    return split_photos(open_photos(table), "test")[0]
+
+
+@pytest.fixture(scope="module")
+def whole(training, tmp_path_factory):
+    """Model of the run, and the masks after each round: (share, masks)."""
+    folder, rounds = tmp_path_factory.mktemp("whole"), []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def seen(config, share, *args):
+            state = further(config, share, *args)
+            rounds.append((share, jax.tree.map(np.array, state.masks)))  # the step takes the state's memory
+            return state
+
+        further = loop.pruned_further
+        patch.setattr(loop, "pruned_further", seen)
+        loop.train(CONFIG, training, folder)
+    return load_file(folder / "model" / "model.safetensors"), rounds
+
+
+def test_the_share_grows_as_published():
+    # 1 - (1 - r/3)^3 of one half, r = 1, 2, 3; the last round before the seventh of twelve steps
+    assert pruned_shares(CONFIG, 12) == pytest.approx({1: 19 / 54, 3: 26 / 54, 5: 0.5})
+    assert pruned_shares(dataclasses.replace(CONFIG, prune_rounds=1), 12) == {1: 0.5}
+    assert pruned_shares(TrainConfig(), 12) == {}
+    assert list(pruned_shares(dataclasses.replace(CONFIG, prune_rounds=6), 12)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_masks_only_grow_and_end_at_the_share(whole):
+    tensors, rounds = whole
+    assert [share for share, _ in rounds] == pytest.approx([26 / 54, 0.5])
+    (_, before), (_, after) = rounds
+    assert all((after[path] <= before[path]).all() for path in before)
+    nested = traverse_util.unflatten_dict(
+        {name.removeprefix("params/"): leaf for name, leaf in tensors.items() if name.startswith("params/")}, sep="/"
+    )
+    kernels = convolution_kernels(nested)
+    assert kernels.keys() == after.keys()
+    for path, kernel in kernels.items():
+        off = after[path] == 0
+        assert off.sum() == round(0.5 * off.size), path
+        assert not kernel[..., off].any(), path
+        assert all(kernel[..., i].any() for i in np.flatnonzero(~off)), path
+
+
+@pytest.mark.parametrize("at", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, training, tmp_path):
+    """After step 2 the second round is due, after step 3 it is done."""
+
+    def end(step, total, metrics):
+        if step == at - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated, match=f"after step {at} of 12"):
+        loop.train(CONFIG, training, tmp_path, end)
+    loop.train(CONFIG, training, tmp_path)
+    found = load_file(tmp_path / "model" / "model.safetensors")
+    assert found.keys() == whole[0].keys()
+    for name, tensor in whole[0].items():
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prune_rounds": 0}, "--prune-rounds 0: 1 or more"),
+        ({"prune": 0.0}, "--prune-rounds 3: 1 or more; more than 1 need --prune"),
+        ({"prune_rounds": 7}, "--prune-rounds 7: the first half of 12 steps has not so many"),
+        (
+            {"cache_frozen": True, "train_from": "second", "backbone_stats": "frozen"},
+            "--cache-frozen: later rounds of --prune-rounds change the frozen layers",
+        ),
+    ],
+)
+def test_rounds_that_cannot_be_are_refused(changes, message, training, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        loop.train(dataclasses.replace(CONFIG, **changes), training, tmp_path)
