@@ -36,5 +36,5 @@ def get_config() -> StudyConfig:
             SuiteAttack("pgd", clive_reduced.EPS, {"steps": 8}),
             SuiteAttack("suite", (4 / 255,), {"steps": 10, "restarts": 1, "queries": 50}),
         ),
-        attack_photos=16,
+        attack_photos=10,
     )

@@ -25,7 +25,7 @@ from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 
-FILES = ("report.json", "report.md", "per_image.csv", "tradeoff.png")
+FILES = ("report.json", "report.md", "per_image.csv", "perturbations.json", "tradeoff.png")
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["weights"], meta_fields=[])

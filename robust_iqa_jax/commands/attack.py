@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Array, Float, Real, UInt8
+from jaxtyping import Array, Float
 from PIL import Image
 
 from robust_iqa_jax.attacks import registry
@@ -22,6 +22,7 @@ from robust_iqa_jax.commands.attack_settings import option, settings_table, spli
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.commands.score import read_images
 from robust_iqa_jax.data.images import to_float
+from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 
@@ -155,16 +156,6 @@ def _fit(attack: Any, scorer: Scorer, key: Array, images: list[np.ndarray], fold
     Image.fromarray(picture).save(folder / "universal.png")
     out.print(f"{folder / 'universal.npy'}: fitted on {len(images)} images; universal.png shows it {gain} times larger")
     return found
-
-
-def difference_picture(levels: Real[np.ndarray, "h w c"]) -> tuple[UInt8[np.ndarray, "h w c"], int]:
-    """A change in grey levels as a picture, 128 + gain * levels, and the gain: the largest whole one that fits.
-
-    Changes of more than 127 levels, at gain 1, are cut off.
-    """
-    largest = float(np.abs(levels).max())
-    gain = max(int(127 / largest), 1) if largest > 0 else 1
-    return np.clip(np.round(128 + gain * levels), 0, 255).astype(np.uint8), gain
 
 
 def _free_stem(stem: str, index: int, taken: set[str]) -> str:

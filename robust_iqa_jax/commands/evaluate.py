@@ -63,8 +63,9 @@ class EvaluateArgs:
     parquet: bool = False
     """Write per_image.parquet beside per_image.csv; needs the extra "parquet"."""
     out: Path = Path("runs/report")
-    """Folder for report.json, report.md, per_image.csv, tradeoff.png, timings.json, and cells/ with the finished parts;
-    a suite has such a folder for each of its data."""
+    """Folder for report.json, report.md, per_image.csv, tradeoff.png, perturbations.json (pictures of what was added to
+    the images moved furthest), timings.json, and cells/ with the finished parts; a suite has such a folder for each of
+    its data."""
 
 
 def main(args: list[str]) -> int:
@@ -243,7 +244,16 @@ def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> 
 
 def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str, parquet: bool) -> None:
     models = with_training_seconds(report.models, workdirs)
-    write_report(folder, report.rows, models, per_image=report.per_image, run=report.run, title=title, parquet=parquet)
+    write_report(
+        folder,
+        report.rows,
+        models,
+        per_image=report.per_image,
+        run=report.run,
+        pictures=report.pictures,
+        title=title,
+        parquet=parquet,
+    )
     out.print(summary(report.rows, models), markup=False)
     out.print(f"next: riqa report {folder}", markup=False)
 

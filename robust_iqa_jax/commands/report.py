@@ -86,7 +86,14 @@ def write_page(
     uris = {} if photos is None else dict(_thumbnails(photos, worst))
     thumbnails = {name: uri for name, uri in uris.items() if uri}
     write_report(
-        out, report.rows, report.models, per_image=report.per_image, run=report.run, title=title, parquet=parquet
+        out,
+        report.rows,
+        report.models,
+        per_image=report.per_image,
+        run=report.run,
+        pictures=report.pictures,
+        title=title,
+        parquet=parquet,
     )
     write_text(out / "report.html", html_report(report, title, thumbnails=thumbnails))
     write_text(out / "report.tex", latex(tables(report.rows, report.models, report.per_image)))

@@ -1,6 +1,7 @@
 """Accuracy and robustness of a score function on a set of images: per-image scores and the rows made from them.
 Every gain is given on the model's own range, on the undefended baseline's range and in score points (REFERENCE 5)."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept
 from robust_iqa_jax.evaluation.devices import Count, local_devices
 from robust_iqa_jax.evaluation.on_scales import on_scales
+from robust_iqa_jax.evaluation.perturbation_pictures import Furthest
 from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
 from robust_iqa_jax.evaluation.scores import Scores
@@ -39,18 +41,29 @@ class Report:
       models: facts of each model: accuracy, clean score range, areas over eps and the grid of sizes they are taken on.
       per_image: one a model, attack, eps and image: image, clean, attacked, and mos where known.
       run: what can be told of how they were made: seed, batch size, devices, versions.
+      pictures: of what the attacks added to the images that they moved furthest: image, model, attack, eps, amplified
+        (how many times) and picture (a data URI), see `perturbation_pictures`.
     """
 
     rows: list[Row]
     models: dict[str, Row]
     per_image: list[Row] = field(repr=False)
     run: Row = field(default_factory=dict)
+    pictures: list[Row] = field(default_factory=list, repr=False)
 
     def write(self, folder: Path | str, title: str = "Robustness report") -> None:
-        """report.json, report.md, per_image.csv and tradeoff.png in `folder`."""
+        """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
         from robust_iqa_jax.evaluation.report import write_report
 
-        write_report(folder, self.rows, self.models, per_image=self.per_image, run=self.run, title=title)
+        write_report(
+            folder,
+            self.rows,
+            self.models,
+            per_image=self.per_image,
+            run=self.run,
+            pictures=self.pictures,
+            title=title,
+        )
 
 
 def evaluate(
@@ -117,27 +130,41 @@ def evaluate(
         compute = partial(over_batches, lambda index: score(placed.parts(images[index])))
         return np.asarray(kept(cells, f"{name}, clean", compute, "clean", content), np.float64)
 
-    def attacked_scores(attack: Attack, content: str) -> Scores:
+    def under_attack(attack: Attack, content: str, clean: Scores) -> dict[str, Any]:
+        """Scores of all images, and pictures of what was added to those that it moved furthest."""
+        furthest = Furthest(clean)
+
         def of_batch(index: Array) -> Array:
             adversarial = attack(attacked_scorer, placed.parts(keys[index]), placed.parts(images[index]))
-            scores = jax.block_until_ready(score(adversarial))
+            scores = np.asarray(score(adversarial), np.float64)
+            furthest.see(np.asarray(index), scores, np.asarray(images[index]), np.asarray(adversarial))
             on_batch(min(len(index), count - int(index[0])))
             return scores
 
-        if cells is not None and cells.has(attack, keys, content):
+        def compute() -> dict[str, Any]:
+            return {"scores": over_batches(of_batch), "pictures": furthest.pictures()}
+
+        depends_on = ("scores and pictures", attack, keys, content)
+        if cells is not None and cells.has(*depends_on):
             on_batch(count)
-        label = f"{model}, {attack.name}, eps {attack.eps}"
-        return np.asarray(kept(cells, label, partial(over_batches, of_batch), attack, keys, content), np.float64)
+        return kept(cells, f"{model}, {attack.name}, eps {attack.eps}", compute, *depends_on)
 
     own = content(scorer)
     clean = clean_scores(model, score, own)
     if callable(baseline):
         baseline = clean_scores("baseline", as_program(placed.copies(baseline)), content(baseline))
-    attacked = {
-        (attack.name, None if attack.eps is None else float(attack.eps)): attacked_scores(attack, own)
+    parts = {
+        (attack.name, None if attack.eps is None else float(attack.eps)): under_attack(attack, own, clean)
         for attack in attacks
     }
-    return summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
+    attacked = {cell: np.asarray(part["scores"], np.float64) for cell, part in parts.items()}
+    report = summarise(model, clean, attacked, names, mos=mos, baseline=baseline, accuracy_pair=accuracy_pair)
+    pictures = [
+        {"image": names[int(i)], "model": model, "attack": name, "eps": eps, **picture}
+        for (name, eps), part in parts.items()
+        for i, picture in part["pictures"].items()
+    ]
+    return dataclasses.replace(report, pictures=pictures)
 
 
 def summarise(
@@ -214,8 +241,10 @@ def merge(reports: Sequence[Report]) -> Report:
         if models.keys() & report.models.keys():
             raise ValueError(f"merge: two models named {sorted(models.keys() & report.models.keys())[0]!r}")
         models |= report.models
-    rows = [row for report in reports for row in report.rows]
-    return Report(rows, models, [row for report in reports for row in report.per_image])
+    rows, per_image, pictures = (
+        [row for report in reports for row in getattr(report, name)] for name in ("rows", "per_image", "pictures")
+    )
+    return Report(rows, models, per_image, pictures=pictures)
 
 
 def _grid(area: AreaOverEps) -> Row:

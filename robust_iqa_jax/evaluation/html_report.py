@@ -2,13 +2,13 @@
 Source: this project; the behaviour of sortable headers follows the W3C ARIA Authoring Practices' sortable table."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import score_distributions, tradeoff
-from robust_iqa_jax.evaluation.report_findings import attack_names, undefended, verdicts
+from robust_iqa_jax.evaluation.report_findings import WHICH, attack_names, undefended, verdicts
 from robust_iqa_jax.evaluation.report_svg import svg
 from robust_iqa_jax.evaluation.report_tables import tables
 from robust_iqa_jax.evaluation.table import Table
@@ -45,7 +45,8 @@ th button:focus-visible, a:focus-visible { outline: 2px solid var(--accent); out
 th button::after { content: "\\2195"; margin-left: .3em; color: var(--grid); }
 th[aria-sort=ascending] button::after { content: "\\2191"; color: var(--accent); }
 th[aria-sort=descending] button::after { content: "\\2193"; color: var(--accent); }
-td img { display: block; max-width: 8rem; max-height: 6rem; }
+.images { display: flex; gap: .25rem; }
+.images img { max-width: 8rem; max-height: 6rem; }
 @media print { nav { display: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """
 
@@ -90,7 +91,7 @@ def html_report(
     if report.per_image:
         sections["distributions"] = ("Scores before and after attack", _distributions(report))
     for key, table in made.items():
-        sections[key] = (table.title, _table(table, thumbnails or {}))
+        sections[key] = (table.title, _table(table, _images(report, thumbnails or {})))
     contents = "".join(f'<a href="#{key}">{escape(heading)}</a>' for key, (heading, _) in sections.items())
     sentences = verdicts(report.rows, report.models)
     body = [
@@ -153,7 +154,23 @@ def _distributions(report: Report) -> str:
     return f'<p class="note">{note}</p>' + "".join(made)
 
 
-def _table(table: Table, thumbnails: Mapping[str, str] | None = None) -> str:
+def _images(report: Report, thumbnails: Mapping[str, str]) -> Callable[[tuple[Any, ...]], str]:
+    """A row of the worst images -> its photo and what the attack added to it, as far as they are there."""
+    added = {tuple(row[key] for key in WHICH): row for row in report.pictures}
+
+    def images(row: tuple[Any, ...]) -> str:
+        photo, change = thumbnails.get(row[0]), added.get(row[: len(WHICH)])
+        found = f'<img alt="" src="{escape(photo)}">' if photo else ""
+        if change is not None:
+            alt = f"change of its middle, {change['amplified']} times larger"
+            found += f'<img alt="{escape(alt)}" title="{escape(alt)}" src="{escape(change["picture"])}">'
+        return f'<span class="images">{found}</span>' if found else ""
+
+    return images
+
+
+def _table(table: Table, images: Callable[[tuple[Any, ...]], str] = lambda row: "") -> str:
+    """The table, with images in front of the text of a column "image"."""
     note = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(table.note))
     heads = "".join(
         f'<th scope="col"{_right(column.right)}><button type="button">{escape(column.title)}</button></th>'
@@ -163,7 +180,7 @@ def _table(table: Table, thumbnails: Mapping[str, str] | None = None) -> str:
     for values, texts in zip(table.rows, table.texts(), strict=True):
         cells = [
             f"<td{_right(column.right) or _long(text)}{_value(value, text)}>"
-            f"{_thumbnail(column.title, value, thumbnails)}{escape(text)}</td>"
+            f"{images(values) if column.title == 'image' else ''}{escape(text)}</td>"
             for column, value, text in zip(table.columns, values, texts, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
@@ -171,11 +188,6 @@ def _table(table: Table, thumbnails: Mapping[str, str] | None = None) -> str:
     return (
         f'<p class="note">{note}</p>' if note else ""
     ) + f'<div class="wide"><table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
-
-
-def _thumbnail(column: str, value: Any, thumbnails: Mapping[str, str] | None) -> str:
-    uri = (thumbnails or {}).get(value) if column == "image" else None
-    return f'<img alt="" src="{escape(uri)}">' if uri else ""
 
 
 def _value(value: Any, text: str) -> str:

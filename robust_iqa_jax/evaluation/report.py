@@ -1,6 +1,6 @@
-"""Writes an evaluation as report.json, report.md, per_image.csv and tradeoff.png, and reads such a folder again.
-Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables). What a clock
-said is in timings.json alone, so that the same evaluation gives the other files again byte by byte."""
+"""Writes an evaluation as report.json, report.md, per_image.csv, perturbations.json and tradeoff.png, and reads such a
+folder again. Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report_tables).
+What a clock said is in timings.json alone, so that the same evaluation gives the other files again byte by byte."""
 
 import csv
 import io
@@ -15,10 +15,12 @@ from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.parquet import require_pyarrow, write_parquet
 from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import (
+    WHICH,
     attack_names,
     pareto_front,
     tradeoff_points,
     verdicts,
+    worst_images,
 )
 from robust_iqa_jax.evaluation.report_tables import accuracy, gains, tables
 from robust_iqa_jax.evaluation.table import Table, markdown
@@ -43,6 +45,7 @@ def write_report(
     *,
     per_image: Sequence[Row] = (),
     run: Mapping[str, Any] | None = None,
+    pictures: Sequence[Row] = (),
     title: str = "Robustness report",
     notes: Sequence[str] = (),
     parquet: bool = False,
@@ -55,6 +58,8 @@ def write_report(
       models: facts of each model; the first is the undefended baseline of those whose facts name none ("baseline").
       per_image: rows of per_image.csv; none writes no such file.
       run: seed, versions and the like (evaluation.evaluate.Report.run).
+      pictures: of perturbations (evaluation.evaluate.Report.pictures); those of the images moved furthest by any
+        attack are kept.
       title: of the Markdown page.
       notes: sentences below the title.
       parquet: write the rows of per_image.csv as per_image.parquet too.
@@ -81,6 +86,10 @@ def write_report(
         write_text(folder / "per_image.csv", text.getvalue())
         if parquet:
             write_parquet(folder / "per_image.parquet", per_image)
+    if pictures:
+        worst = {tuple(row[key] for key in WHICH) for row in worst_images(per_image, models)}
+        kept = [row for row in pictures if tuple(row[key] for key in WHICH) in worst]
+        write_text(folder / "perturbations.json", json.dumps(kept, indent=1) + "\n")
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
     png(tradeoff(rows, models, attack_names(rows)), folder / "tradeoff.png")
@@ -90,7 +99,7 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
     """The report in a folder, and its title.
 
     Args:
-      folder: with report.json, per_image.csv where there are per-image scores, timings.json where any were measured.
+      folder: with report.json; per_image.csv, perturbations.json and timings.json where there is anything for them.
 
     Raises:
       ValueError: no such file, or not one of `write_report`, of any version.
@@ -119,7 +128,18 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
     models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
     table = path.with_name("per_image.csv")
     per_image = _per_image(table) if table.is_file() else []
-    return Report(rows, models, per_image, stored.get("run", {})), stored.get("title", "Robustness report")
+    pictures = _pictures(path.with_name("perturbations.json"))
+    return Report(rows, models, per_image, stored.get("run", {}), pictures), stored.get("title", "Robustness report")
+
+
+def _pictures(path: Path) -> list[Row]:
+    if not path.is_file():
+        return []
+    try:
+        stored = json.loads(path.read_text())
+        return [{key: row[key] for key in (*WHICH, "amplified", "picture")} for row in stored]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the pictures of a report; remove it") from error
 
 
 def _timings(path: Path) -> dict[str, Row]:

@@ -5,12 +5,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robust_iqa_jax.evaluation.perturbation_pictures import COUNT
 from robust_iqa_jax.evaluation.range_compression import RangeCompression, Verdict
 
 Row = dict[str, Any]
 
 BOTH_WAYS = ("-opposite", "-change", "-invert")
 """Ends of the names of attacks that raise some scores and lower others: their mean gain cancels out."""
+
+WHICH = ("image", "model", "attack", "eps")
+"""What tells rows of single images apart."""
 
 WHERE: dict[Verdict, str] = {
     "survives": "on both ranges",
@@ -110,7 +114,7 @@ def baseline_range(facts: Row) -> float:
     return (facts["clean_high"] - facts["clean_low"]) / facts["clean_range_of_baseline"]
 
 
-def worst_images(per_image: Sequence[Row], models: Mapping[str, Row], count: int = 5) -> list[Row]:
+def worst_images(per_image: Sequence[Row], models: Mapping[str, Row], count: int = COUNT) -> list[Row]:
     """The images of each model that an attack moved furthest, each once, with what moved it: `count` a model.
 
     Returns:

@@ -173,7 +173,10 @@ def worst(per_image: Sequence[Row], models: Mapping[str, Row]) -> Table:
     )  # fmt: skip
     keys = ("image", "model", "attack", "eps", "clean", "attacked", "gain", "gain_baseline_range", "mos")
     lines = tuple(tuple(row.get(key) for key in keys) for row in worst_images(per_image, models))
-    note = "Of each model the images that any attack moved furthest, with the attack that did."
+    note = (
+        "Of each model the images that any attack moved furthest, with the attack that did. On the web page the photo, "
+        "where photos are given, and the middle of what the attack added, amplified around grey."
+    )
     return Table("worst", "Images moved furthest", columns, lines, note)
 
 

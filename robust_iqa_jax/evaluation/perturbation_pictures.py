@@ -1,0 +1,66 @@
+"""What attacks add, as pictures: the change in grey levels, amplified to be seen, of the images that moved furthest.
+Source: this project."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Real, UInt8
+from PIL import Image
+
+COUNT = 5
+"""Images of a model that a report shows."""
+SHOWN = (96, 128)
+"""Largest height and width of a picture, which is the middle of the change: shrinking would average it out."""
+
+
+def difference_picture(levels: Real[np.ndarray, "h w c"]) -> tuple[UInt8[np.ndarray, "h w c"], int]:
+    """A change in grey levels as a picture, 128 + gain * levels, and the gain: the largest whole one that fits.
+
+    Changes of more than 127 levels, at gain 1, are cut off.
+    """
+    largest = float(np.abs(levels).max())
+    gain = max(int(127 / largest), 1) if largest > 0 else 1
+    return np.clip(np.round(128 + gain * levels), 0, 255).astype(np.uint8), gain
+
+
+class Furthest:
+    """The images that one attack moved furthest, with pictures of what it added; see a batch at a time."""
+
+    def __init__(self, clean: Float[np.ndarray, " n"]) -> None:
+        """Of images with these scores."""
+        self._clean = clean
+        self._kept: dict[int, tuple[float, dict[str, Any]]] = {}
+
+    def see(
+        self,
+        index: Int[np.ndarray, " b"],
+        scores: Float[np.ndarray, " b"],
+        images: Float[np.ndarray, "b h w c"],
+        adversarial: Float[np.ndarray, "b h w c"],
+    ) -> None:
+        """A batch: places of its images, scores under attack, and pixels in [0,1] before and after."""
+        moved = np.abs(scores - self._clean[index])
+        for place in sorted(np.flatnonzero(np.isfinite(moved)), key=lambda place: -moved[place])[:COUNT]:
+            change = 255 * (np.asarray(adversarial[place], np.float64) - np.asarray(images[place], np.float64))
+            self._kept[int(index[place])] = float(moved[place]), _encoded(_middle(change))
+        best = sorted(self._kept, key=lambda i: (-self._kept[i][0], i))[:COUNT]
+        self._kept = {i: self._kept[i] for i in best}
+
+    def pictures(self) -> dict[str, dict[str, Any]]:
+        """Place of an image, as text -> "amplified" (see `difference_picture`) and "picture", a PNG as a data URI."""
+        return {str(i): picture for i, (_, picture) in self._kept.items()}
+
+
+def _middle(change: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
+    top, left = (max(0, (side - most) // 2) for side, most in zip(change.shape, SHOWN, strict=False))
+    return change[top : top + SHOWN[0], left : left + SHOWN[1]]
+
+
+def _encoded(change: Float[np.ndarray, "h w c"]) -> dict[str, Any]:
+    pixels, gain = difference_picture(change)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return {"amplified": gain, "picture": uri}
