@@ -1,7 +1,7 @@
-"""Twenty steps of every variant on the devices at hand, for test_parallel.py to compare; in float64, since signs of
+"""Twenty steps of some variants on the devices at hand, for test_parallel.py to compare; in float64, since signs of
 gradients (in NT and AT) and kinks of the loss turn a float32 rounding into a step.
 
-python tests/parallel_runs.py OUT.npz MODE [COORDINATOR PROCESSES PROCESS]
+python tests/parallel_runs.py OUT.npz MODE VARIANT,... [COORDINATOR PROCESSES PROCESS]
 """
 
 import dataclasses
@@ -35,6 +35,7 @@ VARIANTS = {
     "NT": dataclasses.replace(PLAIN, gradient_norm=NT),
     "AT": dataclasses.replace(PLAIN, adversarial=AT),
     "norm-in-norm": dataclasses.replace(PLAIN, loss="norm-in-norm"),
+    "accumulated": dataclasses.replace(PLAIN, loss="norm-in-norm", accumulate=2),
 }
 
 
@@ -63,14 +64,14 @@ def run(config, mode):
     return {"losses": np.array(losses), **{name: np.asarray(leaf) for name, leaf in leaves.items()}}
 
 
-def main(out, mode, *distributed):
+def main(out, mode, variants, *distributed):
     if distributed:
         coordinator, processes, process = distributed
         jax.distributed.initialize(coordinator, int(processes), int(process))
     found = {}
     with tiny_backbone.registered():
-        for variant, config in VARIANTS.items():
-            found |= {f"{variant}:{name}": value for name, value in run(config, mode).items()}
+        for variant in variants.split(","):
+            found |= {f"{variant}:{name}": value for name, value in run(VARIANTS[variant], mode).items()}
     np.savez(out, devices=jax.device_count(), **found)
 
 
