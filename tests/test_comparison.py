@@ -9,9 +9,10 @@ from scipy import stats
 from small_report import HOSTILE, small_report
 
 from robust_iqa_jax.cli import main
-from robust_iqa_jax.evaluation.comparison import Contender, duels, paragraph, strongest
+from robust_iqa_jax.evaluation.comparison import Contender, against_baselines, duels, paragraph, strongest, worth
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.report import write_report
+from robust_iqa_jax.evaluation.report_tables import tables
 
 REPORT = small_report()
 
@@ -86,6 +87,30 @@ def test_a_verdict_that_turns_round_on_the_baselines_range_is_called_so():
     assert "base is more robust on the models' own score ranges" in text
     assert "this turns round (0.400 against 0.200)" in text
     assert "there is no interval" in text
+
+
+def test_a_report_tests_every_defence_against_its_own_baseline():
+    fought = against_baselines(REPORT)
+    assert {model for model, _ in fought} == {"robust", HOSTILE}
+    (table,) = (table for table in tables(REPORT.rows, REPORT.models, REPORT.per_image) if table.key == "paired")
+    lines = {(line[0], line[2]): line for line in table.rows}
+    for (model, attack), duel in fought.items():
+        same = {d.attack: d for d in duels(contender("base"), contender(model))}[attack]
+        assert duel == same
+        own, baseline = same.own[1] - same.own[0], same.baseline[1] - same.baseline[0]
+        own_shown, shown = ("neither", "more robust") if model == "robust" else ("more robust", "more robust")
+        assert lines[model, attack][3:] == (
+            12, own, *same.intervals[0], own_shown, baseline, *same.intervals[1], shown,
+        )  # fmt: skip
+    text = {sentence.split(":")[0]: sentence for sentence in worth(REPORT)}
+    open_ = "On its own range the difference may be chance: the 12 photos leave it open (95 %)."
+    assert text["robust under pgd-1"].endswith(open_)
+    assert "chance" not in text[f"{HOSTILE} under pgd-1"]
+    models = {name: {**facts, "baseline": name} for name, facts in REPORT.models.items()}
+    assert against_baselines(dataclasses.replace(REPORT, models=models)) == {}
+    without = dataclasses.replace(REPORT, per_image=[])
+    assert not any("chance" in sentence for sentence in worth(without))
+    assert not any(table.key == "paired" for table in tables(without.rows, without.models))
 
 
 def test_masking_checks_are_told():

@@ -77,7 +77,7 @@ def test_names_are_text_and_never_markup(page):
 def test_figures_and_tables_are_there(page):
     tags = [tag for tag, _ in Parsed(page).tags]
     assert tags.count("svg") == tags.count("figure") == 3 + 4  # one-way attacks, and scores under every attack
-    assert tags.count("table") == 7
+    assert tags.count("table") == 8
     drawn = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert all(re.search("#0072b2", figure, re.IGNORECASE) for figure in drawn)
     assert all("var(--ink)" in figure and "#000000" not in figure for figure in drawn)
@@ -134,7 +134,7 @@ def test_in_a_browser_a_table_sorts_and_the_console_stays_silent(page, tmp_path)
     assert "heard" in console[0]
     shown = Parsed(done.stdout)
     headings = [table[0][0].strip() for table in shown.tables]
-    assert len(headings) == 7
+    assert len(headings) == 8
     gains = [float(row[3]) for row in shown.tables[1][1:]]
     assert gains == sorted(gains, reverse=True)
     assert gains != [round(row["abs_gain_baseline_range"], 4) for row in REPORT.rows]

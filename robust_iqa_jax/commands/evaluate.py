@@ -254,7 +254,7 @@ def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str, 
         title=title,
         parquet=parquet,
     )
-    out.print(summary(report.rows, models), markup=False)
+    out.print(summary(dataclasses.replace(report, models=models)), markup=False)
     out.print(f"next: riqa report {folder}", markup=False)
 
 

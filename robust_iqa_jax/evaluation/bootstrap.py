@@ -82,9 +82,9 @@ def bootstrap_interval(
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         result: Any = stats.bootstrap(
             samples,
-            lambda *drawn: _on_draw(statistic, drawn),
+            np.mean if statistic is np.mean else lambda *drawn: _on_draw(statistic, drawn),
             paired=True,
-            vectorized=False,
+            vectorized=statistic is np.mean,  # of all draws at once
             n_resamples=resamples,
             confidence_level=confidence,
             method="BCa" if method == "bca" else method,

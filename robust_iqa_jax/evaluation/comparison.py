@@ -3,14 +3,15 @@ Source: this project; effects and ranges as in report_findings, intervals by boo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from robust_iqa_jax.evaluation.bootstrap import paired_bootstrap_test
 from robust_iqa_jax.evaluation.evaluate import Report
-from robust_iqa_jax.evaluation.per_image import aligned, by_case
-from robust_iqa_jax.evaluation.report_findings import attack_names, baseline_range
+from robust_iqa_jax.evaluation.per_image import AttackedScores, Case, aligned, by_case
+from robust_iqa_jax.evaluation.report_findings import attack_names, baseline_range, undefended, verdicts
 from robust_iqa_jax.evaluation.robustness import RAW, gains
 from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.evaluation.table import eps_text
@@ -31,6 +32,11 @@ class Contender:
     def facts(self) -> Row:
         """Of the model."""
         return self.report.models[self.model]
+
+    @cached_property
+    def cases(self) -> dict[Case, AttackedScores]:
+        """Scores of single images."""
+        return by_case([row for row in self.report.per_image if row["model"] == self.model])
 
     def gains(self, attack: str) -> dict[float | None, float]:
         """Size -> AbsGain in score points."""
@@ -98,6 +104,36 @@ def duels(a: Contender, b: Contender) -> list[Duel]:
     return found
 
 
+def against_baselines(report: Report) -> dict[tuple[str, str], Duel]:
+    """(Model, attack) -> the model, second, against its undefended baseline, first; of models that have another one."""
+    contenders = {name: Contender(report, name, name) for name in report.models}
+    found = {}
+    for name, baseline in undefended(report.models).items():
+        if name == baseline:
+            continue
+        try:
+            fought = duels(contenders[baseline], contenders[name])
+        except ValueError:  # no attack in common
+            continue
+        found |= {(name, duel.attack): duel for duel in fought}
+    return found
+
+
+def by_chance(duel: Duel) -> str:
+    """A sentence where the photos do not show a difference; empty where they do, or where nothing is known of them."""
+    ranges = [name for which, name in enumerate(("its own", "the baseline's")) if duel.winner(which) is None]
+    if duel.intervals is None or not ranges:
+        return ""
+    where = "either" if len(ranges) == 2 else ranges[0]
+    return f"On {where} range the difference may be chance: the {duel.photos} photos leave it open (95 %)."
+
+
+def worth(report: Report) -> list[str]:
+    """What every defence is worth under every attack, and whether the photos are enough to say so."""
+    chance = {case: by_chance(duel) for case, duel in against_baselines(report).items()}
+    return verdicts(report.rows, report.models, chance)
+
+
 def strongest(fought: Sequence[Duel]) -> Duel:
     """The duel that counts most: under the attack suite where both have it, else the attack with the largest effect."""
     suites = [duel for duel in fought if duel.attack.startswith("suite")]
@@ -158,10 +194,9 @@ def _image_effects(
 
     None unless both have scores of the same images, two or more, at every size.
     """
-    cases = by_case(a.report.per_image), by_case(b.report.per_image)
     effects: tuple[list[Scores], list[Scores]] = [], []
     for eps in sizes:
-        first, second = (of.get((c.model, attack, eps)) for c, of in zip((a, b), cases, strict=True))
+        first, second = (c.cases.get((c.model, attack, eps)) for c in (a, b))
         if first is None or second is None or len(first.images) < 2 or set(first.images) != set(second.images):
             return None
         for scores, found in zip((first, aligned(first, second)), effects, strict=True):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from robust_iqa_jax.evaluation.comparison import worth
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import score_distributions, tradeoff
-from robust_iqa_jax.evaluation.report_findings import WHICH, attack_names, undefended, verdicts
+from robust_iqa_jax.evaluation.report_findings import WHICH, attack_names, undefended
 from robust_iqa_jax.evaluation.report_svg import svg
 from robust_iqa_jax.evaluation.report_tables import tables
 from robust_iqa_jax.evaluation.table import Table
@@ -93,7 +94,7 @@ def html_report(
     for key, table in made.items():
         sections[key] = (table.title, _table(table, _images(report, thumbnails or {})))
     contents = "".join(f'<a href="#{key}">{escape(heading)}</a>' for key, (heading, _) in sections.items())
-    sentences = verdicts(report.rows, report.models)
+    sentences = worth(report)
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="note">{escape(_facts(report))}</p>',

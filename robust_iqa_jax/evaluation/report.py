@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_iqa_jax.data.whole_file import write_text
+from robust_iqa_jax.evaluation.comparison import worth
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.parquet import require_pyarrow, write_parquet
 from robust_iqa_jax.evaluation.plots import png, tradeoff
@@ -19,7 +20,6 @@ from robust_iqa_jax.evaluation.report_findings import (
     attack_names,
     pareto_front,
     tradeoff_points,
-    verdicts,
     worst_images,
 )
 from robust_iqa_jax.evaluation.report_tables import accuracy, gains, tables
@@ -77,7 +77,7 @@ def write_report(
     stored = {"title": title, "run": dict(run or {}), "rows": list(rows), "models": models}
     stored["findings"] = findings(rows, models, made)
     write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
-    write_text(folder / "report.md", page(rows, models, made, title, notes))
+    write_text(folder / "report.md", page(Report(list(rows), models, list(per_image)), made, title, notes))
     if per_image:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(per_image[0]), lineterminator="\n")
@@ -182,18 +182,16 @@ def findings(rows: Sequence[Row], models: Mapping[str, Row], made: Sequence[Tabl
     }
 
 
-def summary(rows: Sequence[Row], models: Mapping[str, Row]) -> str:
+def summary(report: Report) -> str:
     """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
-    lines = [*markdown(accuracy(models)), *markdown(gains(rows))]
-    return "\n".join([*lines, *(f"- {sentence}" for sentence in verdicts(rows, models))])
+    lines = [*markdown(accuracy(report.models)), *markdown(gains(report.rows))]
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in worth(report))])
 
 
-def page(
-    rows: Sequence[Row], models: dict[str, Row], made: Sequence[Table], title: str, notes: Sequence[str] = ()
-) -> str:
+def page(report: Report, made: Sequence[Table], title: str, notes: Sequence[str] = ()) -> str:
     """The report as a Markdown page."""
     lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]
-    lines += [f"- {sentence}" for sentence in verdicts(rows, models)]
+    lines += [f"- {sentence}" for sentence in worth(report)]
     lines += ["", *(line for table in made for line in markdown(table))]
     return "\n".join([*lines, "![robustness against accuracy](tradeoff.png)", ""])
 

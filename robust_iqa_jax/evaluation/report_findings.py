@@ -69,8 +69,15 @@ def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[s
     return found
 
 
-def verdicts(rows: Sequence[Row], models: Mapping[str, Row]) -> list[str]:
-    """What every defence is worth under every attack, a sentence each."""
+def verdicts(
+    rows: Sequence[Row], models: Mapping[str, Row], chance: Mapping[tuple[str, str], str] | None = None
+) -> list[str]:
+    """What every defence is worth under every attack, a paragraph each.
+
+    Args:
+      rows, models: of a report.
+      chance: (model, attack) -> what to add about how sure this is (comparison.by_chance).
+    """
     sentences = []
     baselines = undefended(models)
     several = len(set(baselines.values())) > 1
@@ -82,7 +89,7 @@ def verdicts(rows: Sequence[Row], models: Mapping[str, Row]) -> list[str]:
         text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. More robust {WHERE[found.verdict]}"
         if share is not None and share > 0:
             text += f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range"
-        sentences.append(text + ".")
+        sentences.append(" ".join(filter(None, (f"{text}.", (chance or {}).get((model, attack))))))
     return sentences
 
 

@@ -4,6 +4,8 @@ The headline is the gain on the undefended baseline's range; the other scalings 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robust_iqa_jax.evaluation.comparison import Duel, against_baselines
+from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS, PublishedColumn, PublishedTable
 from robust_iqa_jax.evaluation.report_findings import (
     WHERE,
@@ -32,7 +34,9 @@ def tables(rows: Sequence[Row], models: Mapping[str, Row], per_image: Sequence[R
     """
     made = [accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []
     made.append(gains(rows))
-    made += [table for table in (areas(models), compression(rows, models), masking(models), cost(models)) if table.rows]
+    fought = against_baselines(Report(list(rows), dict(models), list(per_image)))
+    optional = (areas(models), compression(rows, models), paired(fought, models), masking(models), cost(models))
+    made += [table for table in optional if table.rows]
     made += [published(table, rows, models) for table in (POSITIONS, DEFENCES)]
     return [*made, worst(per_image, models)] if per_image else made
 
@@ -113,6 +117,29 @@ def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
         for (model, attack), found in compressions(rows, models).items()
     )  # fmt: skip
     return Table("compression", "How much of the defence is score range", columns, lines, note)
+
+
+def paired(fought: Mapping[tuple[str, str], Duel], models: Mapping[str, Row]) -> Table:
+    """Whether the attacked photos show a difference to the undefended model; see `comparison.against_baselines`."""
+    ranges = ("own range", "baseline's range")
+    columns = [MODEL, Column("baseline"), ATTACK, Column("photos", right=True)]
+    for which in ranges:
+        columns += [number(f"{which}: difference"), number("from"), number("to"), Column("shown to be")]
+    baselines, lines = undefended(models), []
+    for (model, attack), duel in fought.items():
+        if duel.intervals is None:
+            continue
+        line: list[Any] = [model, baselines[model], attack, duel.photos]
+        for which, effects in enumerate((duel.own, duel.baseline)):
+            shown = {0: "less robust", 1: "more robust", None: "neither"}[duel.winner(which)]
+            line += [effects[1] - effects[0], *duel.intervals[which], shown]
+        lines.append(tuple(line))
+    note = (
+        "The model's effect minus its baseline's, below 0 where it is more robust, with 95 % intervals from bootstrap "
+        "draws of the attacked photos, the same for both models. One test a line: of twenty lines without any real "
+        "difference about one shows one."
+    )
+    return Table("paired", "Is the difference more than chance", tuple(columns), tuple(lines), note)
 
 
 def masking(models: Mapping[str, Row]) -> Table:
