@@ -10,6 +10,7 @@ from skimage import data
 
 def write_photo_table(folder: Path, count: int = 16, side: int = 72) -> Path:
     """`count` crops, the later the more blurred, with score 100 - blur; even ones in group "train", odd in "test"."""
+    folder.mkdir(exist_ok=True)
     photos = [data.astronaut(), data.coffee(), data.chelsea()]
     rng = np.random.default_rng(0)
     rows = []

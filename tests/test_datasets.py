@@ -6,6 +6,7 @@ import sys
 
 import archive_folders
 import numpy as np
+import photo_tables
 import pytest
 from PIL import Image
 from skimage import data
@@ -76,7 +77,59 @@ def test_every_archive_but_another_layout_of_one_has_a_builder():
     import robust_iqa_jax.datasets as datasets
 
     names = {getattr(datasets, name).name for name in datasets.__all__}
-    assert names == set(ARCHIVES) - {"koniq10k_folders"}
+    assert names == set(ARCHIVES) - {"koniq10k_folders"} | {"photo_table", "nips2017"}
+
+
+def prepare(name, manual_dir, data_dir):
+    import robust_iqa_jax.datasets  # noqa: F401
+
+    builder = tfds.builder(name, data_dir=data_dir)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+    return builder
+
+
+def test_any_label_table_becomes_a_prepared_set(tmp_path):
+    table = photo_tables.write_photo_table(tmp_path / "photos", count=6, side=40)
+    prepare("photo_table", tmp_path / "photos", tmp_path / "tfds")
+    photos, found = open_photos(table), open_photos(tmp_path / "tfds/photo_table/1.0.0")
+    same = found.subset([found.names.index(name) for name in photos.names])
+    assert (same.names, same.groups) == (photos.names, photos.groups)
+    np.testing.assert_array_equal(same.scores, photos.scores)
+    for i in range(6):
+        np.testing.assert_array_equal(same.load(i), photos.load(i))
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (["a b", "c"], "group 'a b': a split of TFDS has letters, digits and _ only"),
+        (["train", "training"], "groups 'train' and 'training' are one split, train; rename one"),
+    ],
+)
+def test_groups_that_are_no_splits_are_named(groups, message, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path / "photos", count=4, side=40)
+    text = table.read_text()
+    for old, new in zip((",train", ",test"), groups, strict=True):
+        text = text.replace(f"{old}\n", f",{new}\n").replace(f"{old}\r\n", f",{new}\r\n")
+    table.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        prepare("photo_table", tmp_path / "photos", tmp_path / "tfds")
+    (tmp_path / "photos" / "more.csv").write_text("")
+    with pytest.raises(ValueError, match="has 2 CSV files; leave the one with the scores"):
+        prepare("photo_table", tmp_path / "photos", tmp_path / "tfds2")
+
+
+def test_nips2017_has_images_and_names_only(shared_data, tmp_path, monkeypatch):
+    import robust_iqa_jax.datasets
+
+    with pytest.raises(ValueError, match="100 PNG files in .*, expected 1,000; unpack it again"):
+        prepare("nips2017", shared_data / "nips2017", tmp_path / "refused")
+    monkeypatch.setattr(robust_iqa_jax.datasets.Nips2017, "COUNT", 100)
+    source = prepare("nips2017", shared_data / "nips2017", tmp_path / "tfds").as_data_source("dev")
+    files = sorted((shared_data / "nips2017" / "images").glob("*.png"))
+    assert len(source) == len(files) == 100
+    assert source[7]["name"].decode() == files[7].name
+    np.testing.assert_array_equal(source[7]["image"], np.asarray(Image.open(files[7]).convert("RGB")))
 
 
 def test_folds_become_splits_that_add_up(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
-"""TFDS builders of the published data sets, which need no TensorFlow; importing this package makes their names known.
+"""TFDS builders of the published data sets and of any label table, which need no TensorFlow; importing this package
+makes their names known.
 
 import robust_iqa_jax.datasets
 config = tfds.download.DownloadConfig(manual_dir=DIR)
@@ -6,6 +7,6 @@ kwargs = {"download_config": config}
 source = tfds.data_source("koniq10k", split="train", download_and_prepare_kwargs=kwargs)
 """
 
-from robust_iqa_jax.datasets.builders import Clive, Kadid10k, Koniq10k, Spaq, Tid2013
+from robust_iqa_jax.datasets.builders import Clive, Kadid10k, Koniq10k, Nips2017, PhotoTable, Spaq, Tid2013
 
-__all__ = ["Clive", "Kadid10k", "Koniq10k", "Spaq", "Tid2013"]
+__all__ = ["Clive", "Kadid10k", "Koniq10k", "Nips2017", "PhotoTable", "Spaq", "Tid2013"]
