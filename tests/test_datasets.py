@@ -122,7 +122,7 @@ def test_groups_that_are_no_splits_are_named(groups, message, tmp_path):
 def test_nips2017_has_images_and_names_only(shared_data, tmp_path, monkeypatch):
     import robust_iqa_jax.datasets
 
-    with pytest.raises(ValueError, match="100 PNG files in .*, expected 1,000; unpack it again"):
+    with pytest.raises(ValueError, match=r"100 PNG files in .*, expected 1,000; unpack it again"):
         prepare("nips2017", shared_data / "nips2017", tmp_path / "refused")
     monkeypatch.setattr(robust_iqa_jax.datasets.Nips2017, "COUNT", 100)
     source = prepare("nips2017", shared_data / "nips2017", tmp_path / "tfds").as_data_source("dev")

@@ -1,7 +1,8 @@
 """One TFDS builder for each published data set, and one for any label table: array_record files of the photos.
-Sources: tensorflow_datasets 4.9 (tfds.core.GeneratorBasedBuilder); the readers of data.archives and data.label_table."""
+Sources: tensorflow_datasets 4.9 (GeneratorBasedBuilder); the readers of data.archives and data.label_table."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,17 @@ class _Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class _LabelledPhotos(_Photos, skip_registration=True):
-    """Examples are {"image": photo, "mos": float32, higher is better, "name": text}. The splits are the source's groups:
-    train, validation and test, or fold0 to fold4, which add up ("fold0+fold1"). The metadata have all labels, exactly
-    and without a pass over the photos."""
+    """Examples are {"image": photo, "mos": float32, higher is better, "name": text}.
+
+    The splits are the source's groups: train, validation and test, or fold0 to fold4, which add up ("fold0+fold1"). The
+    metadata have all labels, exactly and without a pass over the photos.
+    """
 
     title: str
 
+    @abstractmethod
     def read(self, folder: Path) -> PhotoSet:
         """The source in manual_dir."""
-        raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
         description = f"{self.title}: photos with mean opinion scores."
