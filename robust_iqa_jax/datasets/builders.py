@@ -45,7 +45,10 @@ class _LabelledPhotos(_Photos, skip_registration=True):
     metadata have all labels, exactly and without a pass over the photos.
     """
 
-    title: str
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What the photos are."""
 
     @abstractmethod
     def read(self, folder: Path) -> PhotoSet:
@@ -131,7 +134,11 @@ class PhotoTable(_LabelledPhotos):
     """Any label table (data.label_table) with its photos; give each one a data_dir of its own."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = "manual_dir: a folder with one CSV of image names and scores, and the images."
-    title = "Photos of a label table"
+
+    @property
+    def title(self) -> str:
+        """The same for every table."""
+        return "Photos of a label table"
 
     def read(self, folder: Path) -> PhotoSet:
         """The only CSV of the folder."""

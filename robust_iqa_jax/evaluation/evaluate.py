@@ -123,7 +123,7 @@ def evaluate(
     def content(scorer: ScoreFunction) -> str:
         return "" if cells is None else digest(scorer, images, len(batches[0]), placed.count)
 
-    def over_batches(scores_of: Callable[[Array], Array]) -> list[float]:
+    def over_batches(scores_of: Callable[[Array], Array | np.ndarray]) -> list[float]:
         return np.concatenate([np.asarray(scores_of(index), np.float64) for index in batches])[:count].tolist()
 
     def clean_scores(name: str, score: ScoreFunction, content: str) -> Scores:
@@ -134,7 +134,7 @@ def evaluate(
         """Scores of all images, and pictures of what was added to those that it moved furthest."""
         furthest = Furthest(clean)
 
-        def of_batch(index: Array) -> Array:
+        def of_batch(index: Array) -> np.ndarray:
             adversarial = attack(attacked_scorer, placed.parts(keys[index]), placed.parts(images[index]))
             scores = np.asarray(score(adversarial), np.float64)
             furthest.see(np.asarray(index), scores, np.asarray(images[index]), np.asarray(adversarial))
