@@ -3,6 +3,7 @@ Interrupted at any moment it goes on where the last checkpoint stands when it is
 
 import dataclasses
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -243,7 +244,12 @@ def _claim(config: TrainConfig, workdir: Path) -> None:
 
     A field that the file lacks is one that is younger than the run, which had what is now its default.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise ValueError(f"--workdir {workdir}: cannot be written to ({error.strerror}); choose another") from error
     path = workdir / "config.json"
     own, defaults = (
         {name: value for name, value in json.loads(json.dumps(c.to_json())).items() if name != "workdir"}

@@ -65,7 +65,8 @@ class Parallel:
             copies = jax.local_device_count()
             return jax.tree.map(lambda leaf: jax.device_put(np.stack([leaf] * copies), local), state)
         assert self.mesh is not None
-        return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()))
+        # from the host: what lies on a device of this process alone cannot be sent to those of others
+        return jax.device_put(jax.tree.map(np.asarray, state), NamedSharding(self.mesh, PartitionSpec()))
 
     def put_batch(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         """This process's part of a batch, split over its devices."""

@@ -1,7 +1,8 @@
 """Resumable checkpoints of a run by orbax: the last two and the best one are kept, half-written ones never read.
 A run killed at any moment goes on from the last one and ends bit-identical on CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ class RunCheckpoints:
 
     def __init__(self, folder: Path, every: int) -> None:
         """Open or create."""
+        self._folder = folder
         self._kept = _LastTwoAndBest()
         options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, save_interval_steps=every)
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
@@ -57,7 +59,11 @@ class RunCheckpoints:
         return self._manager.reached_preemption(step)
 
     def save(self, state: TrainState, position: dict[str, Any], evaluations: Evaluations) -> None:
-        """Save, whatever the interval says, unless a checkpoint of this step is there."""
+        """Save, whatever the interval says, unless a checkpoint of this step is there.
+
+        Raises:
+          OSError: this checkpoint, or the one before, which was written meanwhile, cannot be written.
+        """
         step = int(state.step)
         if step == self._manager.latest_step():
             return
@@ -66,17 +72,31 @@ class RunCheckpoints:
             state=ocp.args.StandardSave(vars(state)),
             data=ocp.args.JsonSave({"position": position, "evaluations": evaluations}),
         )
-        self._manager.save(step, args=args, force=True)
+        with self._written():
+            self._manager.save(step, args=args, force=True)
 
     def restore(self, like: TrainState, step: int | None = None) -> Restored | None:
-        """The checkpoint of a step, the newest where not given; None where there is none."""
-        self._manager.wait_until_finished()
+        """The checkpoint of a step, the newest where not given; None where there is none.
+
+        Raises:
+          ValueError: it is damaged, or of another version.
+        """
+        with self._written():
+            self._manager.wait_until_finished()
         step = self._manager.latest_step() if step is None else step
         if step is None:
             return None
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, vars(like))
         args = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
-        found = self._manager.restore(step, args=args)
+        try:
+            found = self._manager.restore(step, args=args)
+        except Exception as error:  # of orbax, tensorstore and JSON, of many kinds
+            earlier = [other for other in self._manager.all_steps() if other < step]
+            goes_on = f"goes on from step {max(earlier)}" if earlier else "begins anew"
+            raise ValueError(
+                f"{self._folder / str(step)}: damaged, or of another version ({_first_line(error)}); remove this "
+                f"folder and the same command {goes_on}"
+            ) from error
         evaluations = [(int(at), float(srocc)) for at, srocc in found["data"]["evaluations"]]
         return Restored(TrainState(**found["state"]), found["data"]["position"], evaluations)
 
@@ -86,5 +106,20 @@ class RunCheckpoints:
 
     def __exit__(self, *_: object) -> None:
         """Finish pending writes."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._written():
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of orbax and tensorstore, of many kinds
+            raise OSError(
+                f"{self._folder}: a checkpoint cannot be written ({_first_line(error)}); free some space and repeat "
+                "the command: it goes on from the last whole one"
+            ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
