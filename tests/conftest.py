@@ -82,6 +82,24 @@ def tiny() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The backbone "tiny" of tiny_backbone.py, and sixteen photos of 40x40 in the groups "train" and "test"."""
+    import photo_tables
+    import tiny_backbone
+
+    from robust_iqa_jax.data.open import open_photos
+
+    with tiny_backbone.registered():
+        yield open_photos(photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40))
+
+
+@pytest.fixture(scope="module")
+def tiny_training(tiny_photos: Any) -> Any:
+    """The eight of them that are trained on."""
+    return tiny_photos.select(["train"])
+
+
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """PyTorch, and "resnet10" among the ResNets of parity/; the test skips without PyTorch."""

@@ -7,12 +7,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import photo_tables
 import pytest
-import tiny_backbone
 from safetensors.numpy import load_file
 
-from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
@@ -21,7 +18,7 @@ SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
 CONFIG = TrainConfig(model=SPEC, batch_size=4, steps=6, learning_rate=1e-3, checkpoint_every=2)
 
 pytestmark = [
-    pytest.mark.usefixtures("hardly_optimised"),
+    pytest.mark.usefixtures("hardly_optimised", "tiny_photos"),
     # orbax leaves files and coroutines open where reading or writing fails
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
@@ -29,22 +26,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_backbone.registered():
-        yield
-
-
 @pytest.fixture(scope="module")
-def training(tmp_path_factory):
-    table = photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40)
-    return split_photos(open_photos(table), "test")[0]
-
-
-@pytest.fixture(scope="module")
-def whole(training, tmp_path_factory):
+def whole(tiny_training, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    train(CONFIG, training, folder)
+    train(CONFIG, tiny_training, folder)
     return folder
 
 
@@ -55,7 +40,7 @@ def assert_same_model(found, expected):
         np.testing.assert_array_equal(tensors[0][name], tensor, err_msg=name)
 
 
-def stopped(training, folder, after):
+def stopped(tiny_training, folder, after):
     """A run that ended by an error after some steps, with its checkpoints."""
 
     def stop(step, total, metrics):
@@ -63,7 +48,7 @@ def stopped(training, folder, after):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, training, folder, stop)
+        train(CONFIG, tiny_training, folder, stop)
     return sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
 
 
@@ -79,24 +64,24 @@ def damage(kind, checkpoint):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "zeros", "missing state", "broken json"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, whole, training, tmp_path):
-    assert stopped(training, tmp_path, after=5) == [2, 4]
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, whole, tiny_training, tmp_path):
+    assert stopped(tiny_training, tmp_path, after=5) == [2, 4]
     damage(kind, tmp_path / "checkpoints" / "4")
     message = (
         r"checkpoints/4: damaged, or of another version \(.*\); remove this folder and the same command goes on from"
     )
     with pytest.raises(ValueError, match=message + " step 2") as raised:
-        train(CONFIG, training, tmp_path)
+        train(CONFIG, tiny_training, tmp_path)
     assert "\n" not in str(raised.value)
     shutil.rmtree(tmp_path / "checkpoints" / "4")
-    train(CONFIG, training, tmp_path)
+    train(CONFIG, tiny_training, tmp_path)
     assert_same_model(tmp_path, whole)
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [
         *range(1, 7)
     ]
 
 
-def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(whole, training, tmp_path):
+def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(whole, tiny_training, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(step, total, metrics):
@@ -109,17 +94,17 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(whole, training
         with pytest.raises(
             OSError, match=r"checkpoints: a checkpoint cannot be written \(.*\); free some space"
         ) as raised:
-            train(CONFIG, training, tmp_path, fill)
+            train(CONFIG, tiny_training, tmp_path, fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(raised.value)
     assert 2 in {int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()}
     resumed = []
-    train(CONFIG, training, tmp_path, lambda step, total, metrics: resumed.append(step))
+    train(CONFIG, tiny_training, tmp_path, lambda step, total, metrics: resumed.append(step))
     assert resumed == [3, 4, 5, 6]
     assert_same_model(tmp_path, whole)
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(training):
+def test_a_folder_that_cannot_be_written_to_is_named(tiny_training):
     with pytest.raises(ValueError, match=r"--workdir /proc/runs: cannot be written to \(.*\); choose another"):
-        train(CONFIG, training, Path("/proc/runs"))
+        train(CONFIG, tiny_training, Path("/proc/runs"))

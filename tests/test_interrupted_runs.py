@@ -8,15 +8,13 @@ import threading
 
 import jax
 import numpy as np
-import photo_tables
 import pytest
-import tiny_backbone
 from quick_models import quick_jit
 from safetensors.numpy import load_file
 from scipy import stats
 
 from robust_iqa_jax.cli import main
-from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.data.open import split_photos
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
@@ -34,29 +32,13 @@ CONFIG = TrainConfig(
     model=SPEC, batch_size=4, steps=6, learning_rate=1e-3, checkpoint_every=100, ema=0.5, accumulate=2, seed=1
 )
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_backbone.registered():
-        yield
+pytestmark = pytest.mark.usefixtures("hardly_optimised", "tiny_photos")
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    return open_photos(photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40))
-
-
-@pytest.fixture(scope="module")
-def training(photos):
-    return split_photos(photos, "test")[0]
-
-
-@pytest.fixture(scope="module")
-def whole(training, tmp_path_factory):
+def whole(tiny_training, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    train(CONFIG, training, folder)
+    train(CONFIG, tiny_training, folder)
     return folder
 
 
@@ -64,18 +46,18 @@ def steps_of(folder):
     return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, training, tmp_path):
+def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, tiny_training, tmp_path):
     def end_at_three(step, total, metrics):
         if step == 2:  # noted here, between two steps: the third is the one that ends
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated, match="ended by SIGTERM after step 3 of 6; the same command goes on from it"):
-        train(CONFIG, training, tmp_path, end_at_three)
+        train(CONFIG, tiny_training, tmp_path, end_at_three)
     assert signal.getsignal(signal.SIGTERM) is before
     assert steps_of(tmp_path) == [1, 2, 3]
     resumed = []
-    train(CONFIG, training, tmp_path, lambda step, total, metrics: resumed.append(step))
+    train(CONFIG, tiny_training, tmp_path, lambda step, total, metrics: resumed.append(step))
     assert resumed == [4, 5, 6]
     assert steps_of(tmp_path) == [1, 2, 3, 4, 5, 6]
     uninterrupted, found = (load_file(folder / "model" / "model.safetensors") for folder in (whole, tmp_path))
@@ -126,10 +108,10 @@ def test_the_command_says_so_in_one_line_and_ends_with_143(monkeypatch, capsys):
     )
 
 
-def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(training, tmp_path):
-    scores = training.scores.copy()
+def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(tiny_training, tmp_path):
+    scores = tiny_training.scores.copy()
     scores[3] = np.nan
-    broken, config = dataclasses.replace(training, scores=scores), dataclasses.replace(CONFIG, steps=30)
+    broken, config = dataclasses.replace(tiny_training, scores=scores), dataclasses.replace(CONFIG, steps=30)
     seen, message = [], r"step \d+: the loss is nan, .*failed_batch_0.npz has the batch and the same command repeats"
     with pytest.raises(FloatingPointError, match=message):
         train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
@@ -156,7 +138,7 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(trai
     np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(config.seed)))
 
 
-def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(training, tmp_path, monkeypatch):
+def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(tiny_training, tmp_path, monkeypatch):
     # after steps 2, 4, ... the second of two equal ones is no better
     monkeypatch.setattr("robust_iqa_jax.training.validation.srocc", lambda scores, mos: found.pop(0))
     found = [0.1, 0.5, 0.3, 0.5, 0.2]
@@ -169,8 +151,8 @@ def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(tra
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Terminated):  # what it has seen survives an interruption
-        train(config, training, tmp_path, end_at_five, validation=training)
-    scorer = train(config, training, tmp_path, validation=training)
+        train(config, tiny_training, tmp_path, end_at_five, validation=tiny_training)
+    scorer = train(config, tiny_training, tmp_path, validation=tiny_training)
     assert found == []
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 11))
@@ -184,17 +166,21 @@ def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(tra
     assert kept[10].evaluations == [(2, 0.1), (4, 0.5), (6, 0.3), (8, 0.5), (10, 0.2)]
     jax.tree.map(np.testing.assert_array_equal, dict(scorer.variables), kept[4].state.trained)
     again = train(
-        config, training, tmp_path, lambda *_: pytest.fail("a run that has ended goes on"), validation=training
+        config,
+        tiny_training,
+        tmp_path,
+        lambda *_: pytest.fail("a run that has ended goes on"),
+        validation=tiny_training,
     )
     jax.tree.map(np.testing.assert_array_equal, again.variables, scorer.variables)
 
 
-def test_validation_measures_the_srocc_of_the_model_as_it_stands(photos):
-    validation = Validation(dataclasses.replace(CONFIG, validation_group="test"), photos, 10)
+def test_validation_measures_the_srocc_of_the_model_as_it_stands(tiny_photos):
+    validation = Validation(dataclasses.replace(CONFIG, validation_group="test"), tiny_photos, 10)
     variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
     found = validation.evaluate(3, variables)
-    scores = predict(Scorer(variables, Calibration.identity(), SPEC), photos)
-    assert found == stats.spearmanr(scores, photos.scores).statistic
+    scores = predict(Scorer(variables, Calibration.identity(), SPEC), tiny_photos)
+    assert found == stats.spearmanr(scores, tiny_photos.scores).statistic
     assert validation.evaluations == [(3, found)]
     assert [step for step in range(1, 8) if validation.due(step, total=7)] == [2, 4, 6, 7]  # 10 photos, batches of 4
 
@@ -206,13 +192,13 @@ def test_validation_measures_the_srocc_of_the_model_as_it_stands(photos):
         ({"validate_every": 10}, "--validate-every 10: needs --validation-group"),
     ],
 )
-def test_evaluations_without_photos_are_refused(changes, message, training, tmp_path):
+def test_evaluations_without_photos_are_refused(changes, message, tiny_training, tmp_path):
     with pytest.raises(ValueError, match=message):
-        train(dataclasses.replace(CONFIG, **changes), training, tmp_path)
+        train(dataclasses.replace(CONFIG, **changes), tiny_training, tmp_path)
 
 
-def test_the_validation_group_is_neither_trained_nor_tested_on(photos):
-    folds = dataclasses.replace(photos, groups=tuple("abcd"[i % 4] for i in range(len(photos))))
+def test_the_validation_group_is_neither_trained_nor_tested_on(tiny_photos):
+    folds = dataclasses.replace(tiny_photos, groups=tuple("abcd"[i % 4] for i in range(len(tiny_photos))))
     training, test = split_photos(folds, "b", "d")
     assert set(training.groups) == {"a", "c"}
     assert set(test.groups) == {"b"}

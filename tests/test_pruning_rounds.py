@@ -6,13 +6,10 @@ import signal
 
 import jax
 import numpy as np
-import photo_tables
 import pytest
-import tiny_backbone
 from flax import traverse_util
 from safetensors.numpy import load_file
 
-from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.defenses.masks import convolution_kernels
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training import loop
@@ -25,23 +22,11 @@ CONFIG = TrainConfig(
     model=SPEC, batch_size=4, steps=12, learning_rate=1e-3, ema=0.5, prune=0.5, prune_rounds=3, checkpoint_every=100
 )
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_backbone.registered():
-        yield
+pytestmark = pytest.mark.usefixtures("hardly_optimised", "tiny_photos")
 
 
 @pytest.fixture(scope="module")
-def training(tmp_path_factory):
-    table = photo_tables.write_photo_table(tmp_path_factory.mktemp("photos"), count=16, side=40)
-    return split_photos(open_photos(table), "test")[0]
-
-
-@pytest.fixture(scope="module")
-def whole(training, tmp_path_factory):
+def whole(tiny_training, tmp_path_factory):
     """Model of the run, and the masks after each round: (share, masks)."""
     folder, rounds = tmp_path_factory.mktemp("whole"), []
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +38,7 @@ def whole(training, tmp_path_factory):
 
         further = loop.pruned_further
         patch.setattr(loop, "pruned_further", seen)
-        loop.train(CONFIG, training, folder)
+        loop.train(CONFIG, tiny_training, folder)
     return load_file(folder / "model" / "model.safetensors"), rounds
 
 
@@ -83,7 +68,7 @@ def test_masks_only_grow_and_end_at_the_share(whole):
 
 
 @pytest.mark.parametrize("at", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, training, tmp_path):
+def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, tiny_training, tmp_path):
     """After step 2 the second round is due, after step 3 it is done."""
 
     def end(step, total, metrics):
@@ -91,8 +76,8 @@ def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, trai
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Terminated, match=f"after step {at} of 12"):
-        loop.train(CONFIG, training, tmp_path, end)
-    loop.train(CONFIG, training, tmp_path)
+        loop.train(CONFIG, tiny_training, tmp_path, end)
+    loop.train(CONFIG, tiny_training, tmp_path)
     found = load_file(tmp_path / "model" / "model.safetensors")
     assert found.keys() == whole[0].keys()
     for name, tensor in whole[0].items():
@@ -111,6 +96,6 @@ def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, trai
         ),
     ],
 )
-def test_rounds_that_cannot_be_are_refused(changes, message, training, tmp_path):
+def test_rounds_that_cannot_be_are_refused(changes, message, tiny_training, tmp_path):
     with pytest.raises(ValueError, match=message):
-        loop.train(dataclasses.replace(CONFIG, **changes), training, tmp_path)
+        loop.train(dataclasses.replace(CONFIG, **changes), tiny_training, tmp_path)
