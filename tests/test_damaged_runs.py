@@ -81,19 +81,24 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, whole, t
     ]
 
 
-def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(whole, tiny_training, tmp_path):
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        (8000, r"checkpoints: a checkpoint cannot be written \(.*\); free some space and repeat the command"),
+        (500, r"metrics.jsonl: cannot be written \(File too large\); free some space and repeat the command"),
+    ],
+)
+def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(limit, message, whole, tiny_training, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(step, total, metrics):
         if step == 3:
             while not (tmp_path / "checkpoints" / "2").is_dir():  # the first one is whole
                 time.sleep(0.01)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (8000, before[1]))  # of any file from now on
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))  # of any file from now on
 
     try:
-        with pytest.raises(
-            OSError, match=r"checkpoints: a checkpoint cannot be written \(.*\); free some space"
-        ) as raised:
+        with pytest.raises(OSError, match=message) as raised:
             train(CONFIG, tiny_training, tmp_path, fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -13,11 +13,10 @@ from robust_iqa_jax.attacks.arguments import check_count, check_positive
 from robust_iqa_jax.attacks.core import adam_ascent, traced
 from robust_iqa_jax.attacks.objective import Direction, check_direction, direction_suffix
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
+from robust_iqa_jax.functional.conv2d import conv2d
 
 DEEPEST = 8
 """Levels at most; MSU's, which take its 256 x 256 input to one pixel."""
-
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 @traced("eps", "learning_rate", "score_range", "epochs", "batch_size")
@@ -127,14 +126,26 @@ def unet(weights: dict[str, Any], image: Float[Array, "h w c"]) -> Float[Array, 
     x, maps = image[None], []
     for level, layer in enumerate(weights["down"]):
         x = jax.nn.leaky_relu(x, 0.2) if level else x
-        padding = ((1, 1), (1, 1))
-        x = jax.lax.conv_general_dilated(x, layer["kernel"], (2, 2), padding, dimension_numbers=_LAYOUT)
-        maps.append(x := _finished(x, layer))
+        maps.append(x := _finished(conv2d(x, layer["kernel"], 2, 1), layer))
     for level, layer in reversed(list(enumerate(weights["up"]))):
         x = x if level == len(maps) - 1 else jnp.concatenate([x, maps[level]], -1)
-        x = jax.lax.conv_transpose(jax.nn.relu(x), layer["kernel"], (2, 2), "SAME", dimension_numbers=_LAYOUT)
-        x = _finished(x, layer)
+        x = _finished(doubled(jax.nn.relu(x), layer["kernel"]), layer)
     return x[0]
+
+
+def doubled(x: Float[Array, "n h w i"], kernel: Float[Array, "4 4 i o"]) -> Float[Array, "n 2h 2w o"]:
+    """Transposed convolution of stride 2, lax.conv_transpose(x, kernel, (2, 2), "SAME").
+
+    Output 2m reads x[m - 1], x[m] through taps 0, 2 and output 2m + 1 reads x[m], x[m + 1] through taps 1, 3: four
+    2 x 2 convolutions, one for each parity of row and column. XLA's own takes a CPU many times as long.
+    """
+    n, height, width, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows = [
+        [conv2d(x[:, a : a + height + 1, b : b + width + 1], kernel[a::2, b::2]) for b in range(2)] for a in range(2)
+    ]
+    parities = jnp.stack([jnp.stack(row, 3) for row in rows], 2)  # n, h, 2, w, 2, o
+    return parities.reshape(n, 2 * height, 2 * width, -1)
 
 
 def _finished(x: Array, layer: dict[str, Array]) -> Array:

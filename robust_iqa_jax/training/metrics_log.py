@@ -3,6 +3,7 @@ One object a step with at least `step` and `loss`."""
 
 import json
 import statistics
+from contextlib import suppress
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -43,17 +44,28 @@ class MetricsLog:
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """One step."""
-        self._lines.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._lines.flush()
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+        """One step.
+
+        Raises:
+          OSError: the disk is full, for example.
+        """
+        try:
+            self._lines.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._lines.flush()
+            for name, value in metrics.items():
+                self._events.add_scalar(name, value, step)
+        except OSError as error:
+            raise OSError(
+                f"{self._lines.name}: cannot be written ({error.strerror}); free some space and repeat the command: it "
+                "goes on from the last checkpoint"
+            ) from error
 
     def __enter__(self) -> "MetricsLog":
         """Itself; leaving the block closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Flush and close."""
-        self._lines.close()
-        self._events.close()
+        """Close; each line was flushed when it was written."""
+        for file in (self._lines, self._events):
+            with suppress(OSError):  # what a full disk did not take was reported by then
+                file.close()
