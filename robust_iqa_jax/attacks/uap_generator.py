@@ -2,7 +2,7 @@
 MSU's benchmark, method generative-uap, after Poursaeed et al. 2018 (arXiv 1712.02328)."""
 
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -141,10 +141,12 @@ def doubled(x: Float[Array, "n h w i"], kernel: Float[Array, "4 4 i o"]) -> Floa
     """
     n, height, width, _ = x.shape
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows = [
-        [conv2d(x[:, a : a + height + 1, b : b + width + 1], kernel[a::2, b::2]) for b in range(2)] for a in range(2)
-    ]
-    parities = jnp.stack([jnp.stack(row, 3) for row in rows], 2)  # n, h, 2, w, 2, o
+
+    def of_parity(row: int, column: int) -> Array:
+        window = x[:, row : row + height + 1, column : column + width + 1]
+        return cast(Array, conv2d(window, kernel[row::2, column::2]))
+
+    parities = jnp.stack([jnp.stack([of_parity(a, 0), of_parity(a, 1)], 3) for a in range(2)], 2)  # n, h, 2, w, 2, o
     return parities.reshape(n, 2 * height, 2 * width, -1)
 
 
