@@ -157,6 +157,7 @@ def test_reestimated_statistics_are_those_of_the_batch(photos):
         assert np.abs(np.asarray(a - b)).max() < 0.3 * np.abs(np.asarray(b - c)).max()
 
 
+@pytest.mark.slow
 def test_pruned_filters_stay_zero_and_batch_statistics_are_those_of_the_pruned_network(trained, photos, tmp_path):
     config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=3, backbone_stats="frozen")
     scorer = train(config, photos[0], tmp_path)
