@@ -47,9 +47,10 @@ def steps(workdir):
 
 
 def wait_for(count, workdir, *processes):
-    """Until `count` steps are logged; False where a process ends before."""
+    """Until `count` steps are logged; False where a process ends before, or nothing comes for five minutes."""
+    end = time.monotonic() + 300
     while steps(workdir) < count:
-        if any(process.poll() is not None for process in processes):
+        if any(process.poll() is not None for process in processes) or time.monotonic() > end:
             return False
         time.sleep(0.005)
     return True
