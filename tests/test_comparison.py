@@ -92,7 +92,7 @@ def test_a_verdict_that_turns_round_on_the_baselines_range_is_called_so():
 def test_a_report_tests_every_defence_against_its_own_baseline():
     fought = against_baselines(REPORT)
     assert {model for model, _ in fought} == {"robust", HOSTILE}
-    (table,) = (table for table in tables(REPORT.rows, REPORT.models, REPORT.per_image) if table.key == "paired")
+    (table,) = (table for table in tables(REPORT) if table.key == "paired")
     lines = {(line[0], line[2]): line for line in table.rows}
     for (model, attack), duel in fought.items():
         same = {d.attack: d for d in duels(contender("base"), contender(model))}[attack]
@@ -110,7 +110,7 @@ def test_a_report_tests_every_defence_against_its_own_baseline():
     assert against_baselines(dataclasses.replace(REPORT, models=models)) == {}
     without = dataclasses.replace(REPORT, per_image=[])
     assert not any("chance" in sentence for sentence in worth(without))
-    assert not any(table.key == "paired" for table in tables(without.rows, without.models))
+    assert not any(table.key == "paired" for table in tables(without))
 
 
 def test_masking_checks_are_told():
@@ -127,11 +127,11 @@ def test_masking_checks_are_told():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
-    write_report(folder / "all", REPORT.rows, REPORT.models, per_image=REPORT.per_image)
+    write_report(folder / "all", REPORT)
     for name in ("base", "robust"):
         rows = [row for row in REPORT.rows if row["model"] == name]
         images = [row for row in REPORT.per_image if row["model"] == name]
-        write_report(folder / name, rows, {name: REPORT.models[name]}, per_image=images)
+        write_report(folder / name, Report(rows, {name: REPORT.models[name]}, images))
     return folder
 
 

@@ -94,7 +94,7 @@ def test_a_report_without_opinion_scores_sizes_or_images_has_a_page_too():
 
 
 def test_thumbnails_come_from_a_folder_of_images(tmp_path, capsys):
-    write_report(tmp_path, REPORT.rows, REPORT.models, per_image=REPORT.per_image)
+    write_report(tmp_path, REPORT)
     photos = tmp_path / "photos"
     photos.mkdir()
     for i in range(1, 12):

@@ -14,7 +14,7 @@ REPORT = small_report()
 
 def test_the_file_holds_the_rows_of_the_csv_with_every_bit(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="PyArrow is not installed (extra 'parquet')")
-    write_report(tmp_path, REPORT.rows, REPORT.models, per_image=REPORT.per_image)
+    write_report(tmp_path, REPORT)
     assert main(["report", str(tmp_path), "--parquet"]) == 0
     table = parquet.read_table(tmp_path / "per_image.parquet")
     with (tmp_path / "per_image.csv").open() as file:
@@ -26,7 +26,7 @@ def test_the_file_holds_the_rows_of_the_csv_with_every_bit(tmp_path):
 
 @pytest.mark.parametrize("args", [["report"], ["evaluate", "model"]])
 def test_without_pyarrow_the_extra_is_named_in_one_line(args, tmp_path, monkeypatch, capsys):
-    write_report(tmp_path, REPORT.rows, REPORT.models, per_image=REPORT.per_image)
+    write_report(tmp_path, REPORT)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.chdir(tmp_path)
     assert main([*args, *([str(tmp_path)] if len(args) == 1 else []), "--parquet"]) == 1

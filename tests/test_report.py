@@ -1,5 +1,6 @@
 """A report folder read again, its findings against plain numpy, its published numbers, its LaTeX."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -31,7 +32,7 @@ REPORT = small_report()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, REPORT.rows, REPORT.models, per_image=REPORT.per_image, run={"seed": 3}, title="A title")
+    write_report(folder, dataclasses.replace(REPORT, run={"seed": 3}), title="A title")
     return folder
 
 
@@ -44,7 +45,7 @@ def test_a_written_report_reads_as_it_was(folder):
 
 def test_seconds_that_testing_took_lie_apart_and_are_read_with_the_rest(folder, tmp_path):
     models = {name: {**facts, "test_seconds": 1.5} for name, facts in REPORT.models.items()}
-    write_report(tmp_path, REPORT.rows, models, per_image=REPORT.per_image, run={"seed": 3}, title="A title")
+    write_report(tmp_path, dataclasses.replace(REPORT, models=models, run={"seed": 3}), title="A title")
     for name in ("report.json", "report.md", "per_image.csv", "tradeoff.png"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     assert read_report(tmp_path)[0].models == models
@@ -60,7 +61,7 @@ def test_a_folder_of_the_first_version_reads_too(folder, tmp_path):
 
 def test_photos_without_an_opinion_score_have_none(folder, tmp_path):
     rows = [{**REPORT.per_image[0], "mos": None}, REPORT.per_image[1]]
-    write_report(tmp_path, REPORT.rows, REPORT.models, per_image=rows)
+    write_report(tmp_path, dataclasses.replace(REPORT, per_image=rows))
     assert read_report(tmp_path)[0].per_image == rows
 
 
@@ -207,14 +208,14 @@ def test_checks_for_masked_gradients_are_shown_where_there_are_any():
 
 
 def test_markdown_cells_keep_to_their_columns():
-    for table in tables(REPORT.rows, REPORT.models, REPORT.per_image):
+    for table in tables(REPORT):
         lines = [line for line in markdown(table) if line.startswith("|")]
         assert len(lines) == len(table.rows) + 2
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(table.columns) + 1}
 
 
 def test_latex_is_balanced_and_names_are_literal(tmp_path):
-    text = latex(tables(REPORT.rows, REPORT.models, REPORT.per_image))
+    text = latex(tables(REPORT))
     bare = re.sub(r"\\[\\{}&%#$_]", "", re.sub(r"(?m)^%.*$", "", text))
     assert bare.count("{") == bare.count("}") > 100
     assert bare.count("$") % 2 == 0

@@ -243,18 +243,9 @@ def with_training_seconds(models: dict[str, Any], workdirs: dict[str, Path]) -> 
 
 
 def _write(folder: Path, report: Report, workdirs: dict[str, Path], title: str, parquet: bool) -> None:
-    models = with_training_seconds(report.models, workdirs)
-    write_report(
-        folder,
-        report.rows,
-        models,
-        per_image=report.per_image,
-        run=report.run,
-        pictures=report.pictures,
-        title=title,
-        parquet=parquet,
-    )
-    out.print(summary(dataclasses.replace(report, models=models)), markup=False)
+    report = dataclasses.replace(report, models=with_training_seconds(report.models, workdirs))
+    write_report(folder, report, title=title, parquet=parquet)
+    out.print(summary(report), markup=False)
     out.print(f"next: riqa report {folder}", markup=False)
 
 

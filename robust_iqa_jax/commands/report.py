@@ -1,19 +1,18 @@
 """`riqa report FOLDER`: a report folder as a web page, LaTeX tables and Markdown, beside the published numbers.
 Example: riqa report runs/quickstart --data distorted-photos"""
 
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from PIL import Image
 
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.archives.table import archives_in
-from robust_iqa_jax.data.images import ImageError, read_image
+from robust_iqa_jax.data.images import ImageError, data_uri, read_image
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.whole_file import write_text
@@ -85,18 +84,9 @@ def write_page(
     worst = dict.fromkeys(row["image"] for row in worst_images(report.per_image, report.models))
     uris = {} if photos is None else dict(_thumbnails(photos, worst))
     thumbnails = {name: uri for name, uri in uris.items() if uri}
-    write_report(
-        out,
-        report.rows,
-        report.models,
-        per_image=report.per_image,
-        run=report.run,
-        pictures=report.pictures,
-        title=title,
-        parquet=parquet,
-    )
+    write_report(out, report, title=title, parquet=parquet)
     write_text(out / "report.html", html_report(report, title, thumbnails=thumbnails))
-    write_text(out / "report.tex", latex(tables(report.rows, report.models, report.per_image)))
+    write_text(out / "report.tex", latex(tables(report)))
     return [name for name, uri in uris.items() if not uri]
 
 
@@ -110,6 +100,4 @@ def _thumbnails(photos: PhotoSet | Path, names: Iterable[str]) -> Iterable[tuple
             continue
         small = Image.fromarray(pixels)
         small.thumbnail(THUMBNAIL)
-        file = io.BytesIO()
-        small.save(file, "JPEG", quality=80)
-        yield name, "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+        yield name, data_uri(np.asarray(small), "JPEG", quality=80)

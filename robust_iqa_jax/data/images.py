@@ -1,10 +1,12 @@
-"""Decoding of image files to 8-bit sRGB, strict about damaged ones, and the resize that all models share.
+"""Decoding of image files to 8-bit sRGB, strict about damaged ones, the resize that all models share, pictures as text.
 Sources: Pillow's decoders; W3C PNG (third edition) 13.12 for 16 to 8 bits; CIPA DC-008 (Exif) for orientation."""
 
+import base64
 import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -188,6 +190,13 @@ def resize_image(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UI
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def data_uri(image: UInt8[np.ndarray, "h w 3"], kind: Literal["PNG", "JPEG"], **options: Any) -> str:
+    """A picture as text that a web page can hold (RFC 2397); options as Pillow's `save` takes them."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def to_float(image: UInt8[np.ndarray, "*batch h w c"]) -> Float32[np.ndarray, "*batch h w c"]:

@@ -55,15 +55,7 @@ class Report:
         """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
         from robust_iqa_jax.evaluation.report import write_report
 
-        write_report(
-            folder,
-            self.rows,
-            self.models,
-            per_image=self.per_image,
-            run=self.run,
-            pictures=self.pictures,
-            title=title,
-        )
+        write_report(folder, self, title=title)
 
 
 def evaluate(

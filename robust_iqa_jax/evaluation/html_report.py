@@ -84,7 +84,7 @@ def html_report(
       notes: sentences below it.
       thumbnails: image name -> data URI, shown in the table of the images that were moved furthest.
     """
-    made = {table.key: table for table in tables(report.rows, report.models, report.per_image)}
+    made = {table.key: table for table in tables(report)}
     sections = {"accuracy": ("Accuracy", _table(made.pop("accuracy")))} if "accuracy" in made else {}
     attacks = attack_names(report.rows)
     if attacks:

@@ -1,13 +1,12 @@
 """What attacks add, as pictures: the change in grey levels, amplified to be seen, of the images that moved furthest.
 Source: this project."""
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Real, UInt8
-from PIL import Image
+
+from robust_iqa_jax.data.images import data_uri
 
 COUNT = 5
 """Images of a model that a report shows."""
@@ -31,7 +30,7 @@ class Furthest:
     def __init__(self, clean: Float[np.ndarray, " n"]) -> None:
         """Of images with these scores."""
         self._clean = clean
-        self._kept: dict[int, tuple[float, dict[str, Any]]] = {}
+        self._kept: dict[int, tuple[float, Float[np.ndarray, "h w c"]]] = {}
 
     def see(
         self,
@@ -44,23 +43,16 @@ class Furthest:
         moved = np.abs(scores - self._clean[index])
         for place in sorted(np.flatnonzero(np.isfinite(moved)), key=lambda place: -moved[place])[:COUNT]:
             change = 255 * (np.asarray(adversarial[place], np.float64) - np.asarray(images[place], np.float64))
-            self._kept[int(index[place])] = float(moved[place]), _encoded(_middle(change))
+            self._kept[int(index[place])] = float(moved[place]), _middle(change)
         best = sorted(self._kept, key=lambda i: (-self._kept[i][0], i))[:COUNT]
         self._kept = {i: self._kept[i] for i in best}
 
     def pictures(self) -> dict[str, dict[str, Any]]:
         """Place of an image, as text -> "amplified" (see `difference_picture`) and "picture", a PNG as a data URI."""
-        return {str(i): picture for i, (_, picture) in self._kept.items()}
+        made = {str(i): difference_picture(change) for i, (_, change) in self._kept.items()}
+        return {i: {"amplified": gain, "picture": data_uri(pixels, "PNG")} for i, (pixels, gain) in made.items()}
 
 
 def _middle(change: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
     top, left = (max(0, (side - most) // 2) for side, most in zip(change.shape, SHOWN, strict=False))
     return change[top : top + SHOWN[0], left : left + SHOWN[1]]
-
-
-def _encoded(change: Float[np.ndarray, "h w c"]) -> dict[str, Any]:
-    pixels, gain = difference_picture(change)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    return {"amplified": gain, "picture": uri}

@@ -3,10 +3,11 @@ folder again. Rows as evaluation.evaluate makes them; the findings in the files 
 What a clock said is in timings.json alone, so that the same evaluation gives the other files again byte by byte."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,8 @@ TIMED = ("test_seconds",)
 
 def write_report(
     folder: Path | str,
-    rows: Sequence[Row],
-    models: dict[str, Row],
+    report: Report,
     *,
-    per_image: Sequence[Row] = (),
-    run: Mapping[str, Any] | None = None,
-    pictures: Sequence[Row] = (),
     title: str = "Robustness report",
     notes: Sequence[str] = (),
     parquet: bool = False,
@@ -54,12 +51,8 @@ def write_report(
 
     Args:
       folder: created where missing.
-      rows: one a model, attack and eps (evaluation.evaluate.Report.rows).
-      models: facts of each model; the first is the undefended baseline of those whose facts name none ("baseline").
-      per_image: rows of per_image.csv; none writes no such file.
-      run: seed, versions and the like (evaluation.evaluate.Report.run).
-      pictures: of perturbations (evaluation.evaluate.Report.pictures); those of the images moved furthest by any
-        attack are kept.
+      report: without per-image rows or pictures there is no file of them. The first model is the undefended baseline of
+        those whose facts name none ("baseline"); pictures of the images moved furthest by any attack are kept.
       title: of the Markdown page.
       notes: sentences below the title.
       parquet: write the rows of per_image.csv as per_image.parquet too.
@@ -71,28 +64,30 @@ def write_report(
         require_pyarrow()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in models.items()}
-    models = {name: {fact: facts[fact] for fact in facts if fact not in TIMED} for name, facts in models.items()}
-    made = tables(rows, models, per_image)
-    stored = {"title": title, "run": dict(run or {}), "rows": list(rows), "models": models}
-    stored["findings"] = findings(rows, models, made)
+    measured = report.models.items()
+    timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in measured}
+    models = {name: {fact: facts[fact] for fact in facts if fact not in TIMED} for name, facts in measured}
+    report = dataclasses.replace(report, models=models)
+    made = tables(report)
+    stored = {"title": title, "run": report.run, "rows": report.rows, "models": models}
+    stored["findings"] = findings(report, made)
     write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
-    write_text(folder / "report.md", page(Report(list(rows), models, list(per_image)), made, title, notes))
-    if per_image:
+    write_text(folder / "report.md", page(report, made, title, notes))
+    if report.per_image:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(per_image[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, list(report.per_image[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(per_image)
+        writer.writerows(report.per_image)
         write_text(folder / "per_image.csv", text.getvalue())
         if parquet:
-            write_parquet(folder / "per_image.parquet", per_image)
-    if pictures:
-        worst = {tuple(row[key] for key in WHICH) for row in worst_images(per_image, models)}
-        kept = [row for row in pictures if tuple(row[key] for key in WHICH) in worst]
+            write_parquet(folder / "per_image.parquet", report.per_image)
+    if report.pictures:
+        worst = {tuple(row[key] for key in WHICH) for row in worst_images(report.per_image, models)}
+        kept = [row for row in report.pictures if tuple(row[key] for key in WHICH) in worst]
         write_text(folder / "perturbations.json", json.dumps(kept, indent=1) + "\n")
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
-    png(tradeoff(rows, models, attack_names(rows)), folder / "tradeoff.png")
+    png(tradeoff(report.rows, models, attack_names(report.rows)), folder / "tradeoff.png")
 
 
 def read_report(folder: Path | str) -> tuple[Report, str]:
@@ -172,9 +167,12 @@ def _check(row: Any, kind: str, where: str) -> None:
         raise ValueError(f"{where} has no {missing[0]!r}; evaluate again with this version")
 
 
-def findings(rows: Sequence[Row], models: Mapping[str, Row], made: Sequence[Table]) -> Row:
+def findings(report: Report, made: Sequence[Table]) -> Row:
     """What follows from the rows, for programs: range compression, Pareto fronts, and the other tables by column."""
-    fronts = {attack: pareto_front(tradeoff_points(rows, models, attack)) for attack in attack_names(rows)}
+    fronts = {
+        attack: pareto_front(tradeoff_points(report.rows, report.models, attack))
+        for attack in attack_names(report.rows)
+    }
     return {"pareto_fronts": fronts} | {
         table.key: {"columns": [column.title for column in table.columns], "rows": table.rows}
         for table in made

@@ -9,6 +9,7 @@ from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS, PublishedColumn, PublishedTable
 from robust_iqa_jax.evaluation.report_findings import (
     WHERE,
+    WHICH,
     attack_names,
     compressions,
     one_way,
@@ -25,16 +26,16 @@ COST = {"parameters": 0, "train_seconds": 1, "test_seconds": 1, "test_photos": 0
 """Facts about cost, where a model has them, and their digits."""
 
 
-def tables(rows: Sequence[Row], models: Mapping[str, Row], per_image: Sequence[Row] = ()) -> list[Table]:
+def tables(report: Report) -> list[Table]:
     """All tables that the data allow, in the order of a report.
 
     Args:
-      rows, models, per_image: of evaluation.evaluate.Report; the first model is the undefended baseline of those whose
-        facts name none.
+      report: its first model is the undefended baseline of those whose facts name none.
     """
+    rows, models, per_image = report.rows, report.models, report.per_image
     made = [accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []
     made.append(gains(rows))
-    fought = against_baselines(Report(list(rows), dict(models), list(per_image)))
+    fought = against_baselines(report)
     optional = (areas(models), compression(rows, models), paired(fought, models), masking(models), cost(models))
     made += [table for table in optional if table.rows]
     made += [published(table, rows, models) for table in (POSITIONS, DEFENCES)]
@@ -198,7 +199,7 @@ def worst(per_image: Sequence[Row], models: Mapping[str, Row]) -> Table:
         Column("image"), MODEL, ATTACK, EPS, number("clean", 2), number("attacked", 2), number("gain, points", 2),
         number("gain, baseline range", 3), number("MOS", 2),
     )  # fmt: skip
-    keys = ("image", "model", "attack", "eps", "clean", "attacked", "gain", "gain_baseline_range", "mos")
+    keys = (*WHICH, "clean", "attacked", "gain", "gain_baseline_range", "mos")
     lines = tuple(tuple(row.get(key) for key in keys) for row in worst_images(per_image, models))
     note = (
         "Of each model the images that any attack moved furthest, with the attack that did. On the web page the photo, "
