@@ -42,6 +42,8 @@ def main(args: list[str]) -> int:
         err.print(f"riqa compare: {error.args[0]}", markup=False)
         return 2
     fought = duels(a, b)
+    if not fought:
+        raise ValueError(f"{a.name} and {b.name} have no attack and size in common that pushes scores one way")
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
     png(comparison({duel.attack: (duel.own, duel.baseline) for duel in fought}, (a.name, b.name)), parsed.out)
     text = paragraph(a, b, fought)

@@ -54,7 +54,7 @@ class Duel:
       own: effects (mean |AbsGain| over the sizes) of both on their own ranges.
       baseline: the same on one range, that of the first model's undefended baseline.
       intervals: 95 % intervals of the second's effect minus the first's over the photos, on both ranges; None unless
-        both were scored on the same photos, two or more.
+        both have finite scores of the same photos, two or more.
       photos: how many those are.
     """
 
@@ -74,11 +74,7 @@ class Duel:
 
 
 def duels(a: Contender, b: Contender) -> list[Duel]:
-    """One for each attack and the sizes that both models have.
-
-    Raises:
-      ValueError: there is none.
-    """
+    """One for each attack and the sizes that both models have; none where they have none in common."""
     common = baseline_range(a.facts)
     own = [c.facts["clean_high"] - c.facts["clean_low"] for c in (a, b)]
     found = []
@@ -99,24 +95,18 @@ def duels(a: Contender, b: Contender) -> list[Duel]:
                 0 if images is None else len(images[0]),
             )
         )
-    if not found:
-        raise ValueError(f"{a.name} and {b.name} have no attack and size in common that pushes scores one way")
     return found
 
 
 def against_baselines(report: Report) -> dict[tuple[str, str], Duel]:
     """(Model, attack) -> the model, second, against its undefended baseline, first; of models that have another one."""
     contenders = {name: Contender(report, name, name) for name in report.models}
-    found = {}
-    for name, baseline in undefended(report.models).items():
-        if name == baseline:
-            continue
-        try:
-            fought = duels(contenders[baseline], contenders[name])
-        except ValueError:  # no attack in common
-            continue
-        found |= {(name, duel.attack): duel for duel in fought}
-    return found
+    return {
+        (name, duel.attack): duel
+        for name, baseline in undefended(report.models).items()
+        if name != baseline
+        for duel in duels(contenders[baseline], contenders[name])
+    }
 
 
 def by_chance(duel: Duel) -> str:
@@ -192,7 +182,7 @@ def _image_effects(
 ) -> tuple[Scores, Scores] | None:
     """Per-image gains in points, each size with the sign of its mean, averaged: over the images that is the effect.
 
-    None unless both have scores of the same images, two or more, at every size.
+    None unless both have finite scores of the same images, two or more, at every size.
     """
     effects: tuple[list[Scores], list[Scores]] = [], []
     for eps in sizes:
@@ -201,6 +191,8 @@ def _image_effects(
             return None
         for scores, found in zip((first, aligned(first, second)), effects, strict=True):
             gain = gains(scores.clean, scores.attacked, RAW)
+            if not np.isfinite(gain).all():
+                return None
             found.append(np.sign(gain.mean()) * gain)
     return np.mean(effects[0], axis=0), np.mean(effects[1], axis=0)
 
