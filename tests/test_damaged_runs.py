@@ -6,9 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from finished_runs import assert_same_model
 
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
@@ -31,13 +30,6 @@ def whole(tiny_training, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     train(CONFIG, tiny_training, folder)
     return folder
-
-
-def assert_same_model(found, expected):
-    tensors = [load_file(folder / "model" / "model.safetensors") for folder in (found, expected)]
-    assert tensors[0].keys() == tensors[1].keys()
-    for name, tensor in tensors[1].items():
-        np.testing.assert_array_equal(tensors[0][name], tensor, err_msg=name)
 
 
 def stopped(tiny_training, folder, after):

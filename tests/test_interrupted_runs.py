@@ -9,8 +9,8 @@ import threading
 import jax
 import numpy as np
 import pytest
+from finished_runs import assert_same_model
 from quick_models import quick_jit
-from safetensors.numpy import load_file
 from scipy import stats
 
 from robust_iqa_jax.cli import main
@@ -60,10 +60,7 @@ def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, tiny
     train(CONFIG, tiny_training, tmp_path, lambda step, total, metrics: resumed.append(step))
     assert resumed == [4, 5, 6]
     assert steps_of(tmp_path) == [1, 2, 3, 4, 5, 6]
-    uninterrupted, found = (load_file(folder / "model" / "model.safetensors") for folder in (whole, tmp_path))
-    assert uninterrupted.keys() == found.keys()
-    for name, tensor in uninterrupted.items():
-        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+    assert_same_model(tmp_path, whole)
 
 
 def test_a_second_sigterm_acts_as_before():

@@ -11,11 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import photo_tables
 import pytest
+from finished_runs import assert_same_model
 from killed_run import STEPS
-from safetensors.numpy import load_file
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 KILLS = 20
@@ -58,10 +57,7 @@ def wait_for(count, workdir, *processes):
 
 def assert_same_run(found, expected):
     """Weights and the losses of all steps, bit by bit."""
-    tensors = [load_file(folder / "model" / "model.safetensors") for folder in (found, expected)]
-    assert tensors[0].keys() == tensors[1].keys()
-    for name, tensor in tensors[1].items():
-        np.testing.assert_array_equal(tensors[0][name], tensor, err_msg=name)
+    assert_same_model(found, expected)
     lines = [[json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (found, expected)]
     assert [(line["step"], line["loss"]) for line in lines[0]] == [(line["step"], line["loss"]) for line in lines[1]]
     assert len(lines[0]) == STEPS

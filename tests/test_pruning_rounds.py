@@ -7,8 +7,8 @@ import signal
 import jax
 import numpy as np
 import pytest
+from finished_runs import assert_same_model, model_tensors
 from flax import traverse_util
-from safetensors.numpy import load_file
 
 from robust_iqa_jax.defenses.masks import convolution_kernels
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("hardly_optimised", "tiny_photos")
 
 @pytest.fixture(scope="module")
 def whole(tiny_training, tmp_path_factory):
-    """Model of the run, and the masks after each round: (share, masks)."""
+    """The run's folder, and the masks after each round: (share, masks)."""
     folder, rounds = tmp_path_factory.mktemp("whole"), []
     with pytest.MonkeyPatch.context() as patch:
 
@@ -39,7 +39,7 @@ def whole(tiny_training, tmp_path_factory):
         further = loop.pruned_further
         patch.setattr(loop, "pruned_further", seen)
         loop.train(CONFIG, tiny_training, folder)
-    return load_file(folder / "model" / "model.safetensors"), rounds
+    return folder, rounds
 
 
 def test_the_share_grows_as_published():
@@ -51,7 +51,8 @@ def test_the_share_grows_as_published():
 
 
 def test_masks_only_grow_and_end_at_the_share(whole):
-    tensors, rounds = whole
+    folder, rounds = whole
+    tensors = model_tensors(folder)
     assert [share for share, _ in rounds] == pytest.approx([26 / 54, 0.5])
     (_, before), (_, after) = rounds
     assert all((after[path] <= before[path]).all() for path in before)
@@ -78,10 +79,7 @@ def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, tiny
     with pytest.raises(Terminated, match=f"after step {at} of 12"):
         loop.train(CONFIG, tiny_training, tmp_path, end)
     loop.train(CONFIG, tiny_training, tmp_path)
-    found = load_file(tmp_path / "model" / "model.safetensors")
-    assert found.keys() == whole[0].keys()
-    for name, tensor in whole[0].items():
-        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+    assert_same_model(tmp_path, whole[0])
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import photo_tables
 import pytest
+from finished_runs import assert_same_model
 from flax import traverse_util
-from safetensors.numpy import load_file
 
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.open import open_photos, split_photos
@@ -251,9 +251,6 @@ def test_killed_run_ends_bit_identical_to_the_uninterrupted_one(tmp_path):
     process.wait()
     assert not (tmp_path / "killed" / "model" / "model.json").exists()
     subprocess.run(command("killed"), check=True, capture_output=True, timeout=250, cwd=tmp_path)
-    whole, resumed = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
-    assert whole.keys() == resumed.keys()
-    for name, tensor in whole.items():
-        np.testing.assert_array_equal(tensor, resumed[name], err_msg=name)
+    assert_same_model(tmp_path / "killed", tmp_path / "whole")
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == list(range(1, 9))

@@ -3,7 +3,7 @@ One object a step with at least `step` and `loss`."""
 
 import json
 import statistics
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -64,8 +64,9 @@ class MetricsLog:
         """Itself; leaving the block closes it."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close; each line was flushed when it was written."""
         for file in (self._lines, self._events):
-            with suppress(OSError):  # what a full disk did not take was reported by then
+            # where an error ends the run, that is the one to report, not that a full disk does not take the rest either
+            with nullcontext() if kind is None else suppress(OSError):
                 file.close()
