@@ -3,8 +3,8 @@
     python -m robust_iqa_jax.benchmarks.clive_folds --data DIR/scores.csv --out runs/clive --results results
 
 Trains the runs of a study on four folds each, scores all photos of the fifth and attacks some of them. Killed, it goes
-on where it was; several can share the folds of one --out. At the end the steps of training and the scores of a photo
-are timed, in turns, with the models of the first fold.
+on where it was. The cost of training is what the logs of the last fold tell, so nothing else should run beside that
+one; scoring is timed at the end, with the models of that fold in turns.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from robust_iqa_jax.commands.prune import costs
 from robust_iqa_jax.commands.study import run_study
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.evaluation import report_tables
-from robust_iqa_jax.evaluation.plots import tradeoff
+from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import attack_names, undefended
 from robust_iqa_jax.evaluation.table import Table, markdown, number
 from robust_iqa_jax.models import checkpoint
@@ -62,25 +62,26 @@ def main(args: Args) -> None:
         return
     reports = [json.loads((args.out / fold / "report.json").read_text()) for fold in args.folds]
     rows, models = mean_report(reports)
-    photos, _ = split_photos(open_photos(args.data), args.folds[0])
+    photos, _ = split_photos(open_photos(args.data), args.folds[-1])
     tables = [
         accuracy_by_fold(args.folds, reports),
         report_tables.accuracy(models),
         report_tables.gains(rows),
         report_tables.compression(rows, models),
-        cost(study, args.out / args.folds[0], len(photos), undefended(models)),
+        cost(study, args.out / args.folds[-1], len(photos), undefended(models)),
     ]
-    lines = [f"# {args.study} on LIVE In the Wild: means over folds {', '.join(args.folds)}", ""]
+    name = Path(args.study).stem
+    lines = [f"# {name} on LIVE In the Wild: means over folds {', '.join(args.folds)}", ""]
     lines += [f"{key}: {value}  " for key, value in machine().items()] + [""]
     attacked = sum(report["rows"][0]["n"] for report in reports)
     lines += [f"{attacked} photos attacked in all, at {study.base.model.input_size}.", ""]
     lines += [line for table in tables for line in markdown(table)]
     lines += ["Configuration:", "", "```json", json.dumps(dataclasses.asdict(study), default=str), "```", ""]
     out.print("\n".join(lines), markup=False)
-    stem = f"{time.strftime('%Y-%m-%d')}_{Path(args.study).stem}_folds"
+    stem = f"{time.strftime('%Y-%m-%d')}_{name}_folds"
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / f"{stem}.md").write_text("\n".join(lines))
-    tradeoff(rows, models, attack_names(rows)).savefig(args.results / f"{stem}.png")
+    png(tradeoff(rows, models, attack_names(rows)), args.results / f"{stem}.png")
 
 
 def mean_report(reports: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:

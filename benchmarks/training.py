@@ -26,10 +26,10 @@ from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.data.pipeline import crop_and_flip, resized, training_batches
+from robust_iqa_jax.data.pipeline import resized, training_batches
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import initial_variables
+from robust_iqa_jax.training.loop import augmentation, initial_variables, with_label_range
 from robust_iqa_jax.training.micro_batches import apply_in_parts
 from robust_iqa_jax.training.objectives import objective
 from robust_iqa_jax.training.optimizer import make_optimizer, stop_frozen
@@ -64,6 +64,7 @@ def main(args: Args) -> list[Row]:
     changes = {name: value for name, value in given.items() if value is not None}
     config = dataclasses.replace(load_config(args.config, TrainConfig), cache_frozen=False, **changes)
     photos, _ = split_photos(open_photos(config.data), config.test_group)
+    config = with_label_range(config, photos.scores)
     variables = initial_variables(config, photos)
     limits, rows = ceilings(), collect(_rows(config, photos, variables, args.repeats))
     publish("training", f"Parts of a training step: {config.name}", rows, limits, args.output)
@@ -81,8 +82,7 @@ def main(args: Args) -> list[Row]:
 
 def _rows(config: TrainConfig, photos: PhotoSet, variables: dict[str, Any], repeats: int) -> Iterator[Row]:
     size, batch = config.model.input_size, config.batch_size
-    augment = crop_and_flip(size, config.crop, config.flip)
-    batches = training_batches(resized(photos, size), photos.scores, batch, config.seed, augment)
+    batches = training_batches(resized(photos, size), photos.scores, batch, config.seed, augmentation(config, size))
     seconds, epoch = [], max(1, len(photos) // batch)
     for _ in range(2 * epoch):
         began = time.perf_counter()

@@ -12,7 +12,6 @@ import dataclasses
 
 from robust_iqa_jax.configs import clive_lite0_nt, clive_reduced
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
-from robust_iqa_jax.evaluation.suite import SuiteAttack
 from robust_iqa_jax.study import Defense, StudyConfig
 
 
@@ -31,10 +30,5 @@ def get_config() -> StudyConfig:
             "at": Defense(adversarial=AdversarialConfig(), from_trained=True),
             "robust-nt": Defense(gradient_norm=gradient_norm, block=True),
         },
-        attacks=(
-            SuiteAttack("pgd", clive_reduced.EPS, {"steps": 1}),
-            SuiteAttack("pgd", clive_reduced.EPS, {"steps": 8}),
-            SuiteAttack("suite", (4 / 255,), {"steps": 10, "restarts": 1, "queries": 50}),
-        ),
         attack_photos=10,
     )

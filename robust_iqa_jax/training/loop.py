@@ -3,7 +3,6 @@ Interrupted at any moment it goes on where the last checkpoint stands when it is
 
 import dataclasses
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,12 +16,14 @@ import numpy as np
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import (
+    Augment,
     check_batch_size,
     crop_and_flip,
     evaluation_batches,
     resized,
     training_batches,
 )
+from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.defenses.pruning import check_pruning
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import COLLECTIONS, build, init_pretrained, with_fresh_parts
@@ -100,9 +101,9 @@ def train(
         folder = config.cache_dir or workdir / "frozen_maps"
         load = frozen_maps(config, variables, photos, folder, on_photos)
         size = load(0).shape[1:3]
-    augment = crop_and_flip(size, _crop(config), config.flip, config.flip_vertical)
+    augment = augmentation(config, size)
     batches = training_batches(load, photos.scores, config.batch_size, config.seed, augment, part=placed.part)
-    compiled = placed.compile(make_step(_with_label_range(config, photos.scores), optimizer, placed.axis_name))
+    compiled = placed.compile(make_step(with_label_range(config, photos.scores), optimizer, placed.axis_name))
     checkpointing = RunCheckpoints(workdir / "checkpoints", config.checkpoint_every)
     with checkpointing as checkpoints, told_to_end(checkpoints.all_told_to_end) as ends:
         restored = checkpoints.restore(state)
@@ -197,7 +198,7 @@ def check(config: TrainConfig, photos: int) -> None:
             raise ValueError("--cache-frozen: there are no maps of photos upside down; drop it or --flip-vertical")
         frozen_map(config)
     else:
-        crop_and_flip(config.model.input_size, _crop(config), config.flip)
+        augmentation(config, config.model.input_size)
 
 
 def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
@@ -226,12 +227,17 @@ def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
     return project_block(config.model, variables, batches)
 
 
-def _crop(config: TrainConfig) -> int | None:
-    """Side of the windows that are trained on: the run's, or those that the model reads."""
-    return config.crop or (None if config.model.crops is None else config.model.crops.side)
+def augmentation(config: TrainConfig, size: tuple[int, int]) -> Augment:
+    """What a run does at random to photos of (h, w); windows are those of the run, or those that the model reads.
+
+    Raises:
+      ValueError: windows larger than the photos.
+    """
+    side = config.crop or (None if config.model.crops is None else config.model.crops.side)
+    return crop_and_flip(size, side, config.flip, config.flip_vertical)
 
 
-def _with_label_range(config: TrainConfig, scores: np.ndarray) -> TrainConfig:
+def with_label_range(config: TrainConfig, scores: np.ndarray) -> TrainConfig:
     """The configuration with the training labels' extremes where adversarial training is left to find them."""
     if config.adversarial is None or config.adversarial.label_range is not None:
         return config
@@ -244,22 +250,20 @@ def _claim(config: TrainConfig, workdir: Path) -> None:
 
     A field that the file lacks is one that is younger than the run, which had what is now its default.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            pass
-    except OSError as error:
-        raise ValueError(f"--workdir {workdir}: cannot be written to ({error.strerror}); choose another") from error
     path = workdir / "config.json"
     own, defaults = (
         {name: value for name, value in json.loads(json.dumps(c.to_json())).items() if name != "workdir"}
         for c in (config, TrainConfig())
     )
-    if path.exists():
-        found = defaults | json.loads(path.read_text())
-        changed = [name for name in own if own[name] != found[name]]
-        if changed:
-            raise ValueError(
-                f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
-            )
-    path.write_text(json.dumps(own, indent=2) + "\n")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            found = defaults | json.loads(path.read_text())
+            changed = [name for name in own if own[name] != found[name]]
+            if changed:
+                raise ValueError(
+                    f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
+                )
+        write_text(path, json.dumps(own, indent=2) + "\n")
+    except OSError as error:
+        raise ValueError(f"--workdir {workdir}: cannot be written to ({error.strerror}); choose another") from error
