@@ -25,7 +25,10 @@ from robust_iqa_jax.commands.prune import costs
 from robust_iqa_jax.commands.study import run_study
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.evaluation import report_tables
+from robust_iqa_jax.evaluation.comparison import against_baselines
+from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import png, tradeoff
+from robust_iqa_jax.evaluation.report import read_report
 from robust_iqa_jax.evaluation.report_findings import attack_names, undefended
 from robust_iqa_jax.evaluation.table import Table, markdown, number
 from robust_iqa_jax.models import checkpoint
@@ -60,20 +63,22 @@ def main(args: Args) -> None:
             run_study(of_fold, args.out / fold, args.study)
     if args.results is None:
         return
-    reports = [json.loads((args.out / fold / "report.json").read_text()) for fold in args.folds]
-    rows, models = mean_report(reports)
+    reports = [read_report(args.out / fold)[0] for fold in args.folds]
+    mean = mean_report(reports)
+    rows, models = mean.rows, mean.models
     photos, _ = split_photos(open_photos(args.data), args.folds[-1])
     tables = [
         accuracy_by_fold(args.folds, reports),
         report_tables.accuracy(models),
         report_tables.gains(rows),
         report_tables.compression(rows, models),
+        report_tables.paired(against_baselines(mean), models),
         cost(study, args.out / args.folds[-1], len(photos), undefended(models)),
     ]
     name = Path(args.study).stem
     lines = [f"# {name} on LIVE In the Wild: means over folds {', '.join(args.folds)}", ""]
     lines += [f"{key}: {value}  " for key, value in machine().items()] + [""]
-    attacked = sum(report["rows"][0]["n"] for report in reports)
+    attacked = sum(report.rows[0]["n"] for report in reports)
     lines += [f"{attacked} photos attacked in all, at {study.base.model.input_size}.", ""]
     lines += [line for table in tables for line in markdown(table)]
     lines += ["Configuration:", "", "```json", json.dumps(dataclasses.asdict(study), default=str), "```", ""]
@@ -84,11 +89,11 @@ def main(args: Args) -> None:
     png(tradeoff(rows, models, attack_names(rows)), args.results / f"{stem}.png")
 
 
-def mean_report(reports: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:
-    """Rows and model facts of reports of the same models and attacks, their numbers averaged."""
-    rows = [_mean(same) for same in zip(*(report["rows"] for report in reports), strict=True)]
-    models = {name: _mean([report["models"][name] for report in reports]) for name in reports[0]["models"]}
-    return rows, models
+def mean_report(reports: Sequence[Report]) -> Report:
+    """Reports of the same models and attacks on different photos as one: numbers averaged, all photos together."""
+    rows = [_mean(same) for same in zip(*(report.rows for report in reports), strict=True)]
+    models = {name: _mean([report.models[name] for report in reports]) for name in reports[0].models}
+    return Report(rows, models, [row for report in reports for row in report.per_image])
 
 
 def _mean(facts: Sequence[Row]) -> Row:
@@ -96,11 +101,10 @@ def _mean(facts: Sequence[Row]) -> Row:
     return {key: float(np.mean([row[key] for row in facts])) if key in numbers else facts[0][key] for key in facts[0]}
 
 
-def accuracy_by_fold(folds: Sequence[str], reports: Sequence[Row]) -> Table:
+def accuracy_by_fold(folds: Sequence[str], reports: Sequence[Report]) -> Table:
     """SROCC of every model on every held-out fold."""
     columns = (report_tables.MODEL, *(number(f"fold {fold}") for fold in folds))
-    names = reports[0]["models"]
-    rows = tuple((name, *(report["models"][name]["srocc"] for report in reports)) for name in names)
+    rows = tuple((name, *(report.models[name]["srocc"] for report in reports)) for name in reports[0].models)
     return Table("folds", "SROCC on the held-out fold", columns, rows)
 
 

@@ -113,6 +113,14 @@ def test_a_report_tests_every_defence_against_its_own_baseline():
     assert not any(table.key == "paired" for table in tables(without))
 
 
+def test_a_score_that_is_not_finite_leaves_no_interval():
+    last = max(i for i, row in enumerate(REPORT.per_image) if row["attack"] == "pgd-1" and row["model"] == "robust")
+    rows = [{**row, "attacked": np.nan} if i == last else row for i, row in enumerate(REPORT.per_image)]
+    fought = against_baselines(dataclasses.replace(REPORT, per_image=rows))
+    without = {case for case, duel in fought.items() if duel.intervals is None}
+    assert without == {("robust", "pgd-1")}
+
+
 def test_masking_checks_are_told():
     checks = {"dead gradients": {"suspicious": False}, "one step beats many": {"suspicious": True}}
     models = {name: {**facts, "masking": checks} for name, facts in REPORT.models.items()}
@@ -132,6 +140,8 @@ def folder(tmp_path_factory):
         rows = [row for row in REPORT.rows if row["model"] == name]
         images = [row for row in REPORT.per_image if row["model"] == name]
         write_report(folder / name, Report(rows, {name: REPORT.models[name]}, images))
+    change = [row for row in REPORT.rows if row["model"] == "base" and row["attack"] == "pgd-8-change"]
+    write_report(folder / "change", Report(change, {"base": REPORT.models["base"]}, []))
     return folder
 
 
@@ -155,6 +165,7 @@ def test_compare_says_the_same_of_two_folders_and_of_one(folder, capsys):
         ("base", "base", 2, "base twice; give two models"),
         ("absent", "base", 1, "absent: no report.json there"),
         ("absent:base", "base", 1, "absent: no report.json there"),
+        ("change", "robust", 1, "base and robust have no attack and size in common that pushes scores one way"),
     ],
 )
 def test_a_users_mistake_is_one_line(a, b, status, message, folder, capsys, monkeypatch):

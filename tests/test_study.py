@@ -11,6 +11,8 @@ import tiny_backbone
 from robust_iqa_jax.benchmarks import clive_folds
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.commands.config_file import load_config
+from robust_iqa_jax.evaluation.comparison import against_baselines
+from robust_iqa_jax.evaluation.report import read_report
 from robust_iqa_jax.evaluation.report_findings import compressions, undefended
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.study import StudyConfig, evaluation, variants
@@ -140,11 +142,13 @@ def test_folds_of_a_study_are_averaged(tmp_path):
     with tiny_backbone.registered():
         clive_folds.main(args)
     reports = [json.loads((args.out / fold / "report.json").read_text()) for fold in args.folds]
-    rows, models = clive_folds.mean_report(reports)
-    for name, facts in models.items():
+    mean = clive_folds.mean_report([read_report(args.out / fold)[0] for fold in args.folds])
+    for name, facts in mean.models.items():
         each = [report["models"][name]["plcc"] for report in reports]
         assert facts["plcc"] == pytest.approx(sum(each) / 2)
-    for i, row in enumerate(rows):
+    photos = sum(report["rows"][0]["n"] for report in reports)
+    assert {duel.photos for duel in against_baselines(mean).values()} == {photos}
+    for i, row in enumerate(mean.rows):
         assert (row["model"], row["attack"], row["eps"]) == tuple(reports[0]["rows"][i][key] for key in KEYS)
         each = [report["rows"][i]["abs_gain_raw"] for report in reports]
         assert row["abs_gain_raw"] == pytest.approx(sum(each) / 2)

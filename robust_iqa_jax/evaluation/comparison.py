@@ -190,9 +190,9 @@ def _image_effects(
         if first is None or second is None or len(first.images) < 2 or set(first.images) != set(second.images):
             return None
         for scores, found in zip((first, aligned(first, second)), effects, strict=True):
-            gain = gains(scores.clean, scores.attacked, RAW)
-            if not np.isfinite(gain).all():
+            if not np.isfinite([scores.clean, scores.attacked]).all():
                 return None
+            gain = gains(scores.clean, scores.attacked, RAW)
             found.append(np.sign(gain.mean()) * gain)
     return np.mean(effects[0], axis=0), np.mean(effects[1], axis=0)
 
