@@ -37,6 +37,7 @@ def drawn():
     return {name: rng.uniform(0.1, 1, leaf.shape).astype(np.float32) for name, leaf in flat.items()}
 
 
+@pytest.mark.slow  # test_paper_configs.py starts a model from a checkpoint
 def test_a_backbones_weights_start_a_model(tmp_path, capsys):
     status, out, err = run(capsys, "convert", weights_file("lite0"), tmp_path / "model", "--model", MODEL)
     assert status == 1
