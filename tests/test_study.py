@@ -131,8 +131,8 @@ def test_positions_and_other_models_are_measured_against_their_own_baselines(tmp
         assert facts["clean_range_of_baseline"] == pytest.approx(share)
 
 
-@pytest.mark.usefixtures("hardly_optimised")
 @pytest.mark.slow
+@pytest.mark.usefixtures("hardly_optimised")
 def test_folds_of_a_study_are_averaged(tmp_path):
     table = photo_tables.write_photo_table(tmp_path, count=12, side=40)
     defenses = 'prunings={}, defenses={"at": Defense(adversarial=AdversarialConfig(), from_trained=True)}'

@@ -42,8 +42,8 @@ class Furthest:
         """A batch: places of its images, scores under attack, and pixels in [0,1] before and after."""
         moved = np.abs(scores - self._clean[index])
         for place in sorted(np.flatnonzero(np.isfinite(moved)), key=lambda place: -moved[place])[:COUNT]:
-            change = 255 * (np.asarray(adversarial[place], np.float64) - np.asarray(images[place], np.float64))
-            self._kept[int(index[place])] = float(moved[place]), _middle(change)
+            after, before = (_middle(pixels[place]).astype(np.float64) for pixels in (adversarial, images))
+            self._kept[int(index[place])] = float(moved[place]), 255 * (after - before)
         best = sorted(self._kept, key=lambda i: (-self._kept[i][0], i))[:COUNT]
         self._kept = {i: self._kept[i] for i in best}
 
@@ -53,6 +53,6 @@ class Furthest:
         return {i: {"amplified": gain, "picture": data_uri(pixels, "PNG")} for i, (pixels, gain) in made.items()}
 
 
-def _middle(change: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
-    top, left = (max(0, (side - most) // 2) for side, most in zip(change.shape, SHOWN, strict=False))
-    return change[top : top + SHOWN[0], left : left + SHOWN[1]]
+def _middle(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
+    top, left = (max(0, (side - most) // 2) for side, most in zip(image.shape, SHOWN, strict=False))
+    return image[top : top + SHOWN[0], left : left + SHOWN[1]]
