@@ -1,0 +1,144 @@
+"""Checks of what callers hand over, shared by scorers, attacks, evaluation and commands: pixels, scores, eps, names.
+Values are looked at only where there are any: inside a traced program shapes and types are all that is known."""
+
+import difflib
+import warnings
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+LARGE_EPS = 32 / 255
+"""Above this an l-infinity eps is more likely n where n/255 was meant than what somebody wanted."""
+
+
+def checked_images(images: Any, who: str = "attack") -> Float[Array, "n h w c"]:
+    """`images` as a float array (n, h, w, c) in [0,1]; half precision (bfloat16, float16) becomes float32.
+
+    Args:
+      images: an array, or a list of images of one size.
+      who: first word of a message.
+
+    Raises:
+      ValueError: unequal sizes, wrong rank, integer type, NaN, or values outside [0,1].
+    """
+    if isinstance(images, (list, tuple)):
+        shapes = {np.shape(image) for image in images}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"{who}: images of one size expected, got {sorted(shapes)}; resize them or take each alone"
+            )
+    try:
+        images = jnp.asarray(images)
+    except TypeError as error:
+        raise ValueError(f"{who}: an array of images expected, got {type(images).__name__}") from error
+    if images.ndim == 3:
+        raise ValueError(
+            f"{who}: shape (n, height, width, channels) expected, got {images.shape}; for one image write image[None]"
+        )
+    if images.ndim != 4:
+        raise ValueError(f"{who}: images of shape (n, height, width, channels) expected, got {images.shape}")
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(f"{who}: float images in [0, 1] expected, got {images.dtype}; divide 8-bit images by 255")
+    if jnp.finfo(images.dtype).bits < 32:
+        images = images.astype(jnp.float32)
+    if images.size and not isinstance(images, Tracer):
+        low, high = float(images.min()), float(images.max())
+        if np.isnan(low) or np.isnan(high):
+            raise ValueError(f"{who}: images hold NaN; pixels must be numbers in [0, 1]")
+        if low < 0 or high > 1:
+            cure = "; divide 8-bit values by 255" if low >= 0 and 2 < high <= 255 else ""
+            raise ValueError(f"{who}: pixels in [0, 1] expected, got {low:g} to {high:g}{cure}")
+    return images
+
+
+def checked_scores(scores: Any, count: int, who: str = "scorer") -> Float[Array, " n"]:
+    """What a score function returned, as a float array (count,).
+
+    Args:
+      scores: its return value.
+      count: how many images it was given.
+      who: first word of a message.
+
+    Raises:
+      ValueError: not one array, another shape, integers, or (outside traced programs) NaN or infinity.
+    """
+    want = f"{who}: a score function must return one float a photo, an array of shape ({count},)"
+    if isinstance(scores, (list, tuple, dict)):
+        raise ValueError(f"{want}; got a {type(scores).__name__}")
+    try:
+        scores = jnp.asarray(scores)
+    except TypeError as error:
+        raise ValueError(f"{want}; got {type(scores).__name__}") from error
+    if scores.shape != (count,):
+        cure = "; take [:, 0] of it" if scores.shape == (count, 1) else ""
+        raise ValueError(f"{want}; got shape {scores.shape}{cure}")
+    if not jnp.issubdtype(scores.dtype, jnp.floating):
+        raise ValueError(f"{want}; got {scores.dtype}")
+    if not isinstance(scores, Tracer) and not bool(jnp.isfinite(scores).all()):
+        broken = int(jnp.argmin(jnp.isfinite(scores)))
+        raise ValueError(f"{want}; the score of image {broken} is {float(scores[broken])}")
+    return scores
+
+
+def check_eps(eps: Any, norm: str = "linf", who: str = "attack") -> None:
+    """Raise ValueError for an eps that is not above 0 and finite, or, for linf, above 1 (all pixels are in [0,1]).
+
+    Warns above 32/255 for linf: n is easily given where n/255 is meant. Placeholders of jax.tree and tracers pass.
+    """
+    if isinstance(eps, str):
+        raise ValueError(f"{who}: eps must be a number such as 4/255, got {eps!r}; parse_eps reads text")
+    if not is_known(eps):
+        return
+    values = np.asarray(eps, np.float64)
+    if not (np.all(values > 0) and np.all(np.isfinite(values))):
+        raise ValueError(f"{who}: eps must be above 0 and finite, got {eps}")
+    if norm == "linf" and np.any(values > 1):
+        raise ValueError(f"{who}: eps is in [0, 1] pixel units, got {eps}; did you mean {eps}/255?")
+    if norm == "linf" and np.any(values > LARGE_EPS):
+        warnings.warn(
+            f"{who}: eps {eps_text(float(values.max()))} is far more than is usual; did you mean 4/255?", stacklevel=3
+        )
+
+
+def parse_eps(text: str) -> float:
+    """ "4/255", "0.0157" or "1e-2" as a number.
+
+    Raises:
+      ValueError: neither a number nor a fraction.
+    """
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"eps {text!r}: give a number or a fraction such as 4/255") from error
+
+
+def eps_text(eps: float) -> str:
+    """An eps as people write it: "4/255" where it is n/255 for a whole n, else a short decimal."""
+    levels = eps * 255
+    return f"{round(levels)}/255" if round(levels) and abs(levels - round(levels)) < 1e-4 else f"{eps:.4g}"
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that does not exist: what is meant if one is close, and all that there are.
+
+    Args:
+      what: the kind of thing, such as "attack".
+      name: as given.
+      known: all names.
+    """
+    known = [str(each) for each in known]
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return (
+        f"unknown {what} {name!r}; " + (f"did you mean {near[0]}? " if near else "") + f"there are {', '.join(known)}"
+    )
+
+
+def is_known(value: Any) -> bool:
+    """Whether a setting has a value that can be looked at: not a tracer, nor a placeholder of jax.tree."""
+    return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and not isinstance(value, Tracer)
