@@ -241,7 +241,7 @@ def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):
     assert report["run"]["seed"] == 0
     assert report["run"]["jax"] == jax.__version__
     assert json.loads((tmp_path / "report" / "timings.json").read_text())["robust"]["test_seconds"] > 0
-    assert {p.name for p in (tmp_path / "report").iterdir()} == {
+    assert {p.name for p in (tmp_path / "report").glob("[!.]*")} == {
         "report.json", "report.md", "tradeoff.png", "per_image.csv", "perturbations.json", "timings.json", "cells",
     }  # fmt: skip
 

@@ -239,7 +239,7 @@ def test_report_writes_all_files_and_leaves_the_data_as_they_were(folder, capsys
     before = (folder / "per_image.csv").read_text(), json.loads((folder / "report.json").read_text())
     assert main(["report", str(folder)]) == 0
     assert "report.html" in capsys.readouterr().out
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.glob("[!.]*")}
     assert names == {"report.html", "report.tex", "report.md", "report.json", "per_image.csv", "tradeoff.png"}
     assert ((folder / "per_image.csv").read_text(), json.loads((folder / "report.json").read_text())) == before
     assert before[1]["findings"]["pareto_fronts"] == {attack: [HOSTILE] for attack in ("pgd-1", "suite-20", "stadv-10")}

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_iqa_jax.data.whole_file import write_text
+from robust_iqa_jax.files import whole_file
 
 
 class Cells:
@@ -44,7 +44,8 @@ class Cells:
           value: of JSON types; every bit of a float is kept.
           depends_on: what `read` is asked with.
         """
-        write_text(self._path(depends_on), json.dumps({"label": label, **versions(), "value": value}))
+        with whole_file(self._path(depends_on)) as temporary:
+            temporary.write_text(json.dumps({"label": label, **versions(), "value": value}))
 
     def _path(self, depends_on: tuple[Any, ...]) -> Path:
         return self._folder / f"{digest(versions(), *depends_on)}.json"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_iqa_jax.data.whole_file import whole_file
+from robust_iqa_jax.files import own_file
 
 
 def require_pyarrow() -> None:
@@ -25,5 +25,5 @@ def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     for name in rows[0]:
         text = any(isinstance(row[name], str) for row in rows)
         columns[name] = pyarrow.array([row[name] for row in rows], pyarrow.string() if text else pyarrow.float64())
-    with whole_file(path) as temporary:
+    with own_file(path) as temporary:
         parquet.write_table(pyarrow.table(columns), temporary)

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robust_iqa_jax.data.whole_file import whole_file
 from robust_iqa_jax.evaluation.report_findings import pareto_front, tradeoff_points
+from robust_iqa_jax.files import own_file
 
 Row = dict[str, Any]
 
@@ -155,7 +155,7 @@ def comparison(effects: Mapping[str, tuple[tuple[float, float], tuple[float, flo
 
 def png(figure: Figure, path: Path) -> None:
     """Write a PNG file, whole or not at all."""
-    with whole_file(path) as temporary, warnings.catch_warnings():
+    with own_file(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         FigureCanvasAgg(figure).print_png(str(temporary))
 

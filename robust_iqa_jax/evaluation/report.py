@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.evaluation.comparison import worth
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.parquet import require_pyarrow, write_parquet
@@ -25,6 +24,7 @@ from robust_iqa_jax.evaluation.report_findings import (
 )
 from robust_iqa_jax.evaluation.report_tables import accuracy, gains, tables
 from robust_iqa_jax.evaluation.table import Table, markdown
+from robust_iqa_jax.files import check_outputs, recognise, write_text
 
 Row = dict[str, Any]
 
@@ -34,6 +34,10 @@ NEEDED = {
     "per_image": ("image", "model", "attack", "eps", "clean", "attacked"),
 }
 """What every report has; it may have more."""
+
+FILES = ("report.json", "report.md", "per_image.csv", "perturbations.json", "timings.json", "tradeoff.png")
+PAGES = ("report.html", "report.tex")
+"""In a report folder."""
 
 TIMED = ("test_seconds",)
 """Facts of a model that the evaluation measures with a clock."""
@@ -58,11 +62,12 @@ def write_report(
       parquet: write the rows of per_image.csv as per_image.parquet too.
 
     Raises:
-      ValueError: PyArrow is asked for and not installed.
+      ValueError: PyArrow is asked for and not installed; the folder holds files of these names that are not a report's.
     """
     if parquet:
         require_pyarrow()
     folder = Path(folder)
+    check_report_folder(folder, parquet=parquet)
     folder.mkdir(parents=True, exist_ok=True)
     measured = report.models.items()
     timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in measured}
@@ -88,6 +93,19 @@ def write_report(
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
     png(tradeoff(report.rows, models, attack_names(report.rows)), folder / "tradeoff.png")
+
+
+def check_report_folder(folder: Path, *, parquet: bool = False, page: bool = False) -> None:
+    """Raise ValueError where the files of a report would replace others than those of a report.
+
+    Args:
+      folder: of the report; it need not exist.
+      parquet: whether per_image.parquet is written too.
+      page: whether the page and the LaTeX tables are written too.
+    """
+    recognise([folder / name for name in FILES], lambda: _is_report(folder))
+    more = (("per_image.parquet",) if parquet else ()) + (PAGES if page else ())
+    check_outputs([folder / name for name in (*FILES, *more)])
 
 
 def read_report(folder: Path | str) -> tuple[Report, str]:
@@ -125,6 +143,14 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
     per_image = _per_image(table) if table.is_file() else []
     pictures = _pictures(path.with_name("perturbations.json"))
     return Report(rows, models, per_image, stored.get("run", {}), pictures), stored.get("title", "Robustness report")
+
+
+def _is_report(folder: Path) -> bool:
+    try:
+        read_report(folder)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _pictures(path: Path) -> list[Row]:

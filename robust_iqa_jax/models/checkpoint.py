@@ -3,6 +3,7 @@ Formats that other frameworks read; nothing in them is executed on loading."""
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from robust_iqa_jax.data.whole_file import whole_file
+from robust_iqa_jax.files import check_outputs, cure, own_file, recognise
 from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
@@ -32,6 +33,7 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
       facts: JSON-able provenance (configuration, accuracy) kept under "facts".
     """
     folder = Path(folder)
+    check_save(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: scorer.variables[name] for name in COLLECTIONS}
     tensors = {name: np.asarray(leaf) for name, leaf in traverse_util.flatten_dict(weights, sep="/").items()}
@@ -43,9 +45,33 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
         "label": scorer.label,
         "facts": facts or {},
     }
-    with whole_file(folder / DESCRIPTION) as described, whole_file(folder / WEIGHTS) as weighed:
-        save_file(tensors, weighed)
-        described.write_text(json.dumps(description, indent=2) + "\n")
+    with own_file(folder / DESCRIPTION) as described, own_file(folder / WEIGHTS) as weighed:
+        try:
+            save_file(tensors, weighed)
+            described.write_text(json.dumps(description, indent=2) + "\n")
+        except (SafetensorError, OSError) as error:  # the first for a full disk, too
+            raise OSError(f"{folder}: the model cannot be written ({error}); {cure(error)}") from error
+
+
+def check_save(folder: Path, inputs: Iterable[Path] = (), option: str = "--out") -> None:
+    """Raise ValueError where `save` would replace an input, or files that are not a model's of ours.
+
+    Args:
+      folder: of the model to be; it need not exist.
+      inputs: files that are read.
+      option: that gives the folder, for the message.
+    """
+    paths = [folder / DESCRIPTION, folder / WEIGHTS]
+    recognise(paths, lambda: _is_description(folder / DESCRIPTION))
+    check_outputs(paths, inputs, option)
+
+
+def _is_description(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"format", "spec", "calibration"} <= found.keys()
 
 
 def load(path: str | os.PathLike[str]) -> Scorer:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_iqa_jax.data.whole_file import whole_file
+from robust_iqa_jax.files import own_file
 
 
 def save_failed_batch(folder: Path, batch: dict[str, Any], step: int, seed: int) -> Path:
@@ -27,6 +27,6 @@ def save_failed_batch(folder: Path, batch: dict[str, Any], step: int, seed: int)
     """
     path = folder / f"failed_batch_{jax.process_index()}.npz"
     key = np.asarray(jax.random.key_data(jax.random.key(seed)))
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with own_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, inputs=batch["inputs"], scores=batch["scores"], step=step, key=key)
     return path

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float16
 
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.data.whole_file import whole_file
+from robust_iqa_jax.files import check_space, whole_file
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
@@ -76,6 +76,10 @@ def frozen_maps(
     paths: list[Path] = []
     waiting: list[tuple[Path, np.ndarray]] = []
     compute = _mirrored_maps(config, variables, at)
+
+    shape = jax.eval_shape(compute, jax.ShapeDtypeStruct((BATCH, *size, 3), np.uint8))
+    made = sum(1 for _ in folder.glob("*.npy"))
+    check_space(folder, max(0, len(photos) - made) * shape.size * shape.dtype.itemsize / BATCH, "maps of frozen layers")
 
     def flush() -> None:
         images = np.stack([image for _, image in waiting] + [waiting[-1][1]] * (BATCH - len(waiting)))

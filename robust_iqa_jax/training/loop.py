@@ -23,8 +23,9 @@ from robust_iqa_jax.data.pipeline import (
     resized,
     training_batches,
 )
-from robust_iqa_jax.data.whole_file import write_text
 from robust_iqa_jax.defenses.pruning import check_pruning
+from robust_iqa_jax.files import check_folder, check_outputs, check_space, recognise, write_text
+from robust_iqa_jax.folder_lock import locked
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import COLLECTIONS, build, init_pretrained, with_fresh_parts
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -34,7 +35,7 @@ from robust_iqa_jax.training.failed_batch import save_failed_batch
 from robust_iqa_jax.training.features import outputs_from, pooled_features
 from robust_iqa_jax.training.frozen_maps import frozen_map, frozen_maps
 from robust_iqa_jax.training.head import fit_head
-from robust_iqa_jax.training.metrics_log import MetricsLog
+from robust_iqa_jax.training.metrics_log import FILE, MetricsLog
 from robust_iqa_jax.training.objectives import output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 from robust_iqa_jax.training.parallel import parallel
@@ -47,6 +48,12 @@ from robust_iqa_jax.training.termination import Terminated, told_to_end
 from robust_iqa_jax.training.validation import Validation
 
 PROJECTION_PHOTOS = 64
+
+KEPT_STATES = 4
+"""States of a run on disk at once: the last two, the best one, and the one that is being written."""
+
+OUTPUTS = ("config.json", "metrics.jsonl", "tensorboard", "checkpoints", "model")
+"""In a work folder."""
 
 
 def total_steps(config: TrainConfig, photos: int) -> int:
@@ -78,16 +85,32 @@ def train(
       the trained scorer, calibrated on `photos`.
 
     Raises:
-      ValueError: the folder holds another configuration's run, or the configuration does not fit the photos.
+      ValueError: the folder holds another configuration's run or files that are no run's, another process trains in
+        it, the disk has no room for the run, or the configuration does not fit the photos.
       FloatingPointError: the loss or its gradient is not finite; the state before that step and its batch are saved.
       Terminated: SIGTERM came; the step that it came in is finished and saved.
     """
     check(config, len(photos))
     evaluating = Validation(config, validation, len(photos))
+    if jax.process_index() > 0:
+        return _trained(config, photos, workdir, evaluating, on_step, on_photos)
+    check_folder(workdir, "--workdir")
+    with locked(workdir, "--workdir"):
+        _claim(config, workdir)
+        return _trained(config, photos, workdir, evaluating, on_step, on_photos)
+
+
+def _trained(
+    config: TrainConfig,
+    photos: PhotoSet,
+    workdir: Path,
+    evaluating: Validation,
+    on_step: Callable[[int, int, dict[str, float]], None],
+    on_photos: Callable[[int, int], None],
+) -> Scorer:
+    """`train`, once this process may write to the folder."""
     placed = parallel(config.parallel, config.batch_size)
     writes = jax.process_index() == 0
-    if writes:
-        _claim(config, workdir)
     total = total_steps(config, len(photos))
     variables = initial_variables(config, photos)
     size = config.model.input_size
@@ -97,6 +120,8 @@ def train(
         variables, masks = pruned(config, shares.pop(1), variables, photos, load)
     optimizer = make_optimizer(config, total)
     state = init_state(variables, optimizer, masks, config.ema is not None)
+    if writes:
+        check_space(workdir, KEPT_STATES * sum(leaf.nbytes for leaf in jax.tree.leaves(state)), "a run's checkpoints")
     if config.cache_frozen:
         folder = config.cache_dir or workdir / "frozen_maps"
         load = frozen_maps(config, variables, photos, folder, on_photos)
@@ -255,15 +280,29 @@ def _claim(config: TrainConfig, workdir: Path) -> None:
         {name: value for name, value in json.loads(json.dumps(c.to_json())).items() if name != "workdir"}
         for c in (config, TrainConfig())
     )
+    if not path.exists():
+        if strange := [name for name in OUTPUTS if (workdir / name).exists()]:
+            raise ValueError(
+                f"--workdir {workdir}: holds {strange[0]} and no config.json, so that no run wrote it; choose another"
+            )
+    else:
+        found = _run_config(path)
+        if found is None:
+            raise ValueError(f"--workdir {workdir}: its config.json is not one of a run; choose another")
+        changed = [name for name in own if own[name] != (defaults | found)[name]]
+        if changed:
+            raise ValueError(
+                f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
+            )
+        recognise([path, workdir / FILE], lambda: True)
+    check_outputs([path, workdir / FILE], option="--workdir")
+    write_text(path, json.dumps(own, indent=2) + "\n")
+
+
+def _run_config(path: Path) -> dict[str, Any] | None:
+    """What a run's config.json holds; None for any other file."""
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            found = defaults | json.loads(path.read_text())
-            changed = [name for name in own if own[name] != found[name]]
-            if changed:
-                raise ValueError(
-                    f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
-                )
-        write_text(path, json.dumps(own, indent=2) + "\n")
-    except OSError as error:
-        raise ValueError(f"--workdir {workdir}: cannot be written to ({error.strerror}); choose another") from error
+        found = json.loads(path.read_text())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and {"name", "model", "data", "seed"} <= found.keys() else None

@@ -6,7 +6,7 @@ import statistics
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from robust_iqa_jax.files import cure, write_text
 
 FILE = "metrics.jsonl"
 
@@ -39,7 +39,9 @@ class MetricsLog:
                         kept.append(line + "\n")
                 except (json.JSONDecodeError, KeyError):
                     break  # the line that a killed run was writing
-        path.write_text("".join(kept))
+        from tensorboardX import SummaryWriter  # imports PyTorch where there is one, which takes seconds
+
+        write_text(path, "".join(kept))
         self._lines = path.open("a")
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
 
@@ -56,7 +58,7 @@ class MetricsLog:
                 self._events.add_scalar(name, value, step)
         except OSError as error:
             raise OSError(
-                f"{self._lines.name}: cannot be written ({error.strerror}); free some space and repeat the command: it "
+                f"{self._lines.name}: cannot be written ({error.strerror}); {cure(error)} and repeat the command: it "
                 "goes on from the last checkpoint"
             ) from error
 

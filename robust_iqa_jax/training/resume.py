@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
+from robust_iqa_jax.files import cure
 from robust_iqa_jax.training.step import TrainState
 
 Evaluations = list[tuple[int, float]]
@@ -116,8 +117,8 @@ class RunCheckpoints:
             yield
         except Exception as error:  # of orbax and tensorstore, of many kinds
             raise OSError(
-                f"{self._folder}: a checkpoint cannot be written ({_first_line(error)}); free some space and repeat "
-                "the command: it goes on from the last whole one"
+                f"{self._folder}: a checkpoint cannot be written ({_first_line(error)}); {cure(error)} and "
+                "repeat the command: it goes on from the last whole one"
             ) from error
 
 
