@@ -27,6 +27,7 @@ from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.cells import Cells, kept
+from robust_iqa_jax.files import write_text
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 
@@ -116,7 +117,7 @@ def main(args: Args) -> None:
     out.print(table, markup=False, highlight=False)
     if args.results is not None:
         name = f"{time.strftime('%Y-%m-%d')}_attack_gains_{args.images.parent.name}.md"
-        (args.results / name).write_text(table)
+        write_text(args.results / name, table)
 
 
 def source(args: Args) -> tuple[int, Callable[[int], np.ndarray]]:

@@ -103,7 +103,3 @@ def _torch_pgd(pair: Twin, images: np.ndarray, mean: np.ndarray, std: np.ndarray
         (gradient,) = torch.autograd.grad(pair.torch_score((x - shift) / scale).sum(), x)
         perturbation = (perturbation + step_size * gradient.sign()).clamp(-args.eps, args.eps)
     return (clean + perturbation).clamp(0, 1).permute(0, 2, 3, 1).numpy()
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

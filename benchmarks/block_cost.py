@@ -91,7 +91,3 @@ def _training_step(module: LinearityIQA) -> Any:
         return jax.grad(loss, has_aux=True)(variables["params"], variables["batch_stats"], images, scores)
 
     return step
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

@@ -31,6 +31,7 @@ from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report import read_report
 from robust_iqa_jax.evaluation.report_findings import attack_names, undefended
 from robust_iqa_jax.evaluation.table import Table, markdown, number
+from robust_iqa_jax.files import check_folder, write_text
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.study import StudyConfig
 from robust_iqa_jax.training.metrics_log import median_step_seconds
@@ -56,6 +57,8 @@ class Args:
 def main(args: Args) -> None:
     """Run what is missing, then print and store the mean over the folds."""
     study = load_config(args.study, StudyConfig)
+    if args.results is not None:
+        check_folder(args.results, "--results")
     base = dataclasses.replace(study.base, data=args.data, cache_dir=args.out / "frozen_maps")
     for fold in args.folds:
         if not (args.out / fold / "report.json").exists():
@@ -84,8 +87,7 @@ def main(args: Args) -> None:
     lines += ["Configuration:", "", "```json", json.dumps(dataclasses.asdict(study), default=str), "```", ""]
     out.print("\n".join(lines), markup=False)
     stem = f"{time.strftime('%Y-%m-%d')}_{name}_folds"
-    args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / f"{stem}.md").write_text("\n".join(lines))
+    write_text(args.results / f"{stem}.md", "\n".join(lines))
     png(tradeoff(rows, models, attack_names(rows)), args.results / f"{stem}.png")
 
 

@@ -21,6 +21,7 @@ from robust_iqa_jax.benchmarks.cases import CASES, Case, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, publish
+from robust_iqa_jax.files import own_file
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.cayley_system import lag_matrices, product, systems
 from robust_iqa_jax.functional.circular_conv import circular_conv
@@ -117,8 +118,5 @@ def _plot(swept: dict[int, list[Row]], xlabel: str, title: str, path: Path) -> N
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.legend()
-    figure.savefig(path, dpi=150)
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    with own_file(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")

@@ -114,7 +114,3 @@ def _images(spec: ModelSpec, batch: int) -> Array:
 def _difference(ours: Any, expected: Any) -> float:
     theirs = (score_of(expected) if not hasattr(expected, "ndim") or expected.ndim < 4 else expected).detach().numpy()
     return float(np.abs(np.asarray(ours).reshape(theirs.shape) - theirs).max() / np.abs(theirs).max())
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

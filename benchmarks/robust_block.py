@@ -6,7 +6,6 @@ Every implementation of the same map is compared with the float64 result before 
 is timed is <weights, y>; gradients flow to kernel, alpha, bias and input, as inside a network.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,8 +74,7 @@ def main(args: Args) -> list[Row]:
     """
     check(args)
     limits = ceilings()
-    with jax.profiler.trace(str(args.output.trace)) if args.output.trace else contextlib.nullcontext():
-        rows = collect(row for name in args.case for batch in args.batch for row in _rows(CASES[name], batch, args))
+    rows = collect(row for name in args.case for batch in args.batch for row in _rows(CASES[name], batch, args))
     publish("robust_block", "Orthogonal convolution of the RobustBlock", rows, limits, args.output)
     return rows
 
@@ -172,7 +170,3 @@ def reference(case: Case, drawn: Parameters, x: Array, weights: np.ndarray) -> t
 
         y, gradient = exact(kernel)
         return np.asarray(y), np.asarray(gradient)
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from robust_iqa_jax.benchmarks.machine import Ceilings, machine
 from robust_iqa_jax.benchmarks.measure import Row
+from robust_iqa_jax.files import write_text
 
 COLUMNS = (
     *("case", "impl", "batch", "pass", "median ms", "spread ms", "compile s"),
@@ -27,7 +28,7 @@ class Output:
     results: Path | None = None
     """Folder for a dated Markdown table with machine and versions."""
     trace: Path | None = None
-    """Folder for a profiler trace of all timed calls (open it with TensorBoard's profile plugin or XProf)."""
+    """Folder for a profiler trace of the run, compilation included (for TensorBoard's profile plugin or XProf)."""
 
 
 def cells(row: Row, limits: Ceilings) -> list[str]:
@@ -71,11 +72,11 @@ def publish(name: str, question: str, rows: list[Row], limits: Ceilings, output:
     Console(width=None if Console().is_terminal else 200).print(table)
     if output.json is not None:
         output.json.parent.mkdir(parents=True, exist_ok=True)
-        output.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n")
+        write_text(output.json, json.dumps([row.to_json() for row in rows], indent=1) + "\n")
     if output.results is not None:
         output.results.mkdir(parents=True, exist_ok=True)
         path = output.results / f"{time.strftime('%Y-%m-%d')}_{name}.md"
-        path.write_text(markdown(question, rows, limits))
+        write_text(path, markdown(question, rows, limits))
 
 
 def markdown(question: str, rows: list[Row], limits: Ceilings) -> str:

@@ -108,7 +108,3 @@ def _approximations(case: Case, alpha: float, batch: int, repeats: int) -> list[
         error = float(np.abs(y - exact).max() / np.abs(exact).max())
         rows.append(timed_row(f"{case.name}, alpha {alpha:g}", name, batch, "forward", timing, error, isometry))
     return rows
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

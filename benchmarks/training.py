@@ -124,7 +124,3 @@ def _loss(config: TrainConfig) -> Any:
         return task(apply, variables, x, scores, {"dropout": jax.random.key(0)}, **options)[0]
 
     return loss
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

@@ -4,7 +4,8 @@
 
 The places are those of arXiv 2506.04951, table 1, carried over to EfficientNet-Lite0: 1 the normalised image, 2 behind
 the stem, 4 the map of stride 8 in the middle of the network, 6 the map of stride 16 that the head reads first (the run
-"robust"). Each keeps six of seven channels of its map, as 6 does, so that only the place differs; 1 keeps all three.
+"with-block"). Each keeps six of seven channels of its map, as 6 does, so that only the place differs; 1 keeps all
+three.
 The three models are LinearityIQA over EfficientNet-Lite0, 1 and 2 (extra "lite"), because no package that can be
 installed carries the ImageNet weights of KonCept512's and TReS's backbones; each is measured against its own
 undefended one. Photos are shrunk to 160x160, which hides much of what people judge: compare within this study only.

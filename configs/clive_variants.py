@@ -24,11 +24,11 @@ def get_config() -> StudyConfig:
         base=dataclasses.replace(study.base, cache_frozen=False),
         positions={},
         others={},
-        prunings={f"robust-{method}": method for method in ("l1", "l2", "pls", "displs", "hsic")},
+        prunings={f"with-block-{method}": method for method in ("l1", "l2", "pls", "displs", "hsic")},
         defenses={
             "nt": Defense(gradient_norm=gradient_norm),
             "at": Defense(adversarial=AdversarialConfig(), from_trained=True),
-            "robust-nt": Defense(gradient_norm=gradient_norm, block=True),
+            "with-block-nt": Defense(gradient_norm=gradient_norm, block=True),
         },
         attack_photos=10,
     )

@@ -1,10 +1,7 @@
 """Checks of what callers hand over, shared by scorers, attacks, evaluation and commands: pixels, scores, eps, names.
 Values are looked at only where there are any: inside a traced program shapes and types are all that is known."""
 
-import difflib
 import warnings
-from collections.abc import Iterable
-from fractions import Fraction
 from typing import Any
 
 import jax
@@ -12,6 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
+
+from robust_iqa_jax.wording import eps_text, parse_eps, unknown
+
+__all__ = [
+    "LARGE_EPS",
+    "check_eps",
+    "checked_images",
+    "checked_scores",
+    "eps_text",
+    "is_known",
+    "parse_eps",
+    "unknown",
+]
 
 LARGE_EPS = 32 / 255
 """Above this an l-infinity eps is more likely n where n/255 was meant than what somebody wanted."""
@@ -104,39 +114,6 @@ def check_eps(eps: Any, norm: str = "linf", who: str = "attack") -> None:
         warnings.warn(
             f"{who}: eps {eps_text(float(values.max()))} is far more than is usual; did you mean 4/255?", stacklevel=3
         )
-
-
-def parse_eps(text: str) -> float:
-    """ "4/255", "0.0157" or "1e-2" as a number.
-
-    Raises:
-      ValueError: neither a number nor a fraction.
-    """
-    try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"eps {text!r}: give a number or a fraction such as 4/255") from error
-
-
-def eps_text(eps: float) -> str:
-    """An eps as people write it: "4/255" where it is n/255 for a whole n, else a short decimal."""
-    levels = eps * 255
-    return f"{round(levels)}/255" if round(levels) and abs(levels - round(levels)) < 1e-4 else f"{eps:.4g}"
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that does not exist: what is meant if one is close, and all that there are.
-
-    Args:
-      what: the kind of thing, such as "attack".
-      name: as given.
-      known: all names.
-    """
-    known = [str(each) for each in known]
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    return (
-        f"unknown {what} {name!r}; " + (f"did you mean {near[0]}? " if near else "") + f"there are {', '.join(known)}"
-    )
 
 
 def is_known(value: Any) -> bool:

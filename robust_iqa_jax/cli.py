@@ -2,10 +2,14 @@
 0 it worked, 1 it failed, 2 bad arguments, 130 and 143 Ctrl-C and SIGTERM. RIQA_TRACEBACK=1 shows an error's origin."""
 
 import importlib
+import importlib.metadata
+import io
 import os
+import re
 import sys
-
-from robust_iqa_jax.training.termination import Terminated
+import traceback
+import warnings
+from pathlib import Path
 
 COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
@@ -22,10 +26,16 @@ COMMANDS = {
     "bench": "speed of the spectral core",
 }
 
+GO_ON = ("quickstart", "study", "train", "evaluate")
+"""Commands that keep what they have done and go on from it."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line (default: the process's) and return its exit status."""
     args = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text: what cannot be printed is escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not args or args[0] in ("-h", "--help"):
         print("usage: riqa COMMAND [options]\n\nAdversarially robust no-reference image-quality assessment.\n")
         print("\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items()))
@@ -37,22 +47,59 @@ def main(argv: list[str] | None = None) -> int:
         print(f"riqa {__version__}")
         return 0
     if args[0] not in COMMANDS:
-        print(f"riqa: unknown command {args[0]!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        from robust_iqa_jax.wording import unknown
+
+        print(f"riqa: {unknown('command', args[0], COMMANDS)}", file=sys.stderr)
         return 2
+    warnings.showwarning = lambda text, *_, **__: print(f"riqa {args[0]}: {text}", file=sys.stderr)
     try:
         command = importlib.import_module(f"robust_iqa_jax.commands.{args[0]}")
-        return command.main(args[1:])
-    except (ValueError, OSError, FloatingPointError) as error:
-        if os.environ.get("RIQA_TRACEBACK"):
-            raise
-        print(f"riqa {args[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        status = command.main(args[1:])
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who read the output, such as `head`, has enough: no more is written, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:
-        print(f"riqa {args[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        goes_on = "; the same command goes on from there" if args[0] in GO_ON else ""
+        print(f"riqa {args[0]}: interrupted{goes_on}", file=sys.stderr)
         return 130
-    except Terminated as end:
-        print(f"riqa {args[0]}: {end}", file=sys.stderr)
-        return 143
+    except Exception as error:
+        from robust_iqa_jax.training.termination import Terminated
+
+        if os.environ.get("RIQA_TRACEBACK") and not isinstance(error, Terminated):
+            raise
+        print(f"riqa {args[0]}: {' '.join(message(error).split())}", file=sys.stderr)
+        return 143 if isinstance(error, Terminated) else 1
+
+
+def message(error: Exception) -> str:
+    """What a user is told of an error: what is wrong and, where it is known, what to do."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
+        return f"memory is not enough ({text[:200] or 'MemoryError'}); take smaller batches or smaller images"
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        extra = _extra_with(error.name)
+        cure = "install robust_iqa_jax again" if extra is None else f"pip install 'robust_iqa_jax[{extra}]'"
+        return f"the package {error.name} is not installed; {cure}"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if text and type(error).__module__.startswith("robust_iqa_jax."):
+        return text
+    if text and isinstance(error, (ValueError, OSError, FloatingPointError)):
+        return text
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"unexpected {type(error).__name__}: {text} ({where}); RIQA_TRACEBACK=1 shows how it came to this"
+
+
+def _extra_with(module: str) -> str | None:
+    """The extra of this package that installs a module."""
+    for requirement in importlib.metadata.requires("robust_iqa_jax") or []:
+        name, extra = re.match(r"[\w-]+", requirement), re.search(r"extra == ['\"](\w+)['\"]", requirement)
+        if name and extra and name[0].replace("-", "_").lower() == module.split(".")[0].lower():
+            return extra[1]
+    return None
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def own_file(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """A whole UTF-8 file of ours; raises as `own_file` does."""
     with own_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # names of files need not be text: what Python made of them goes back as it came
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def is_ours(path: Path) -> bool:

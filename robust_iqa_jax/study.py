@@ -14,7 +14,8 @@ from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 
-BASE, ROBUST, PRUNED = "base", "robust", "robust-pruned"
+BASE, BLOCK, PRUNED = "base", "with-block", "with-block-pruned"
+"""Names of runs, after what they have: what it is worth the report says."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class StudyConfig:
     """The undefended run; the others differ from it only in what their name says."""
     block: BlockSpec = field(default_factory=BlockSpec)
     positions: dict[str, BlockSpec] = field(default_factory=dict)
-    """Other places of the block: "2" makes the run robust-2. They may lie in front of frozen layers, so their runs keep
-    no maps of these."""
+    """Other places of the block: "2" makes the run with-block-2. They may lie in front of frozen layers, so their runs
+    keep no maps of these."""
     others: dict[str, ModelSpec] = field(default_factory=dict)
-    """Other models: "lite1" makes the runs lite1 and lite1-robust, which is measured against it."""
+    """Other models: "lite1" makes the runs lite1 and lite1-with-block, which is measured against it."""
     defenses: dict[str, Defense] = field(default_factory=dict)
     """Runs that are defended by their training, by name."""
     prunings: dict[str, PruneMethod] = field(default_factory=lambda: {PRUNED: "l2"})
-    """Runs that prune the run robust, by name."""
+    """Runs that prune the run with-block, by name."""
     prune: float = 0.1
     """Share that they prune."""
     fine_tune_epochs: float = 1
@@ -72,16 +73,16 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
         return dataclasses.replace(study.base, **own, **changes)
 
     base = run(BASE, study.base.model)
-    robust = run(ROBUST, dataclasses.replace(base.model, block=study.block))
-    runs = [base, robust]
+    with_block = run(BLOCK, dataclasses.replace(base.model, block=study.block))
+    runs = [base, with_block]
     for name, method in study.prunings.items():
         runs.append(
             run(
                 name,
-                robust.model,
+                with_block.model,
                 prune=study.prune,
                 prune_method=method,
-                start_from=robust.workdir,
+                start_from=with_block.workdir,
                 epochs=study.fine_tune_epochs,
                 steps=None,
                 cache_frozen=False,  # pruning changes the frozen layers too: their maps would be made for one short run
@@ -89,15 +90,15 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
             )
         )
     for name, defense in study.defenses.items():
-        trained = robust if defense.block else base
+        trained = with_block if defense.block else base
         start = {"start_from": trained.workdir, "head_epochs": 0} if defense.from_trained else {}
         settings = {"gradient_norm": defense.gradient_norm, "adversarial": defense.adversarial}
         runs.append(run(name, trained.model, cache_frozen=False, **settings, **start))
     for name, block in study.positions.items():
-        runs.append(run(f"{ROBUST}-{name}", dataclasses.replace(base.model, block=block), cache_frozen=False))
+        runs.append(run(f"{BLOCK}-{name}", dataclasses.replace(base.model, block=block), cache_frozen=False))
     for name, model in study.others.items():
         runs.append(run(name, dataclasses.replace(model, block=None)))
-        runs.append(run(f"{name}-{ROBUST}", dataclasses.replace(model, block=study.block)))
+        runs.append(run(f"{name}-{BLOCK}", dataclasses.replace(model, block=study.block)))
     return {run.name: run for run in runs}
 
 
@@ -110,5 +111,5 @@ def evaluation(study: StudyConfig, workdir: Path) -> SuiteConfig:
         attacks=study.attacks,
         seed=study.base.seed,
         batch_size=study.batch_size,
-        baselines={variant: name for name in study.others for variant in (name, f"{name}-{ROBUST}")},
+        baselines={variant: name for name in study.others for variant in (name, f"{name}-{BLOCK}")},
     )

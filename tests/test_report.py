@@ -11,7 +11,7 @@ import pytest
 from small_report import HOSTILE, SCRIPT, small_report
 
 from robust_iqa_jax.cli import main
-from robust_iqa_jax.commands.evaluate import with_training_seconds
+from robust_iqa_jax.commands.evaluation import with_training_seconds
 from robust_iqa_jax.evaluation.latex import escape, latex
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.evaluation.report import read_report, write_report

@@ -28,11 +28,11 @@ def test_runs_of_a_shipped_study_fit_together(name):
     runs = variants(study, Path("runs"))
     suite = evaluation(study, Path("runs"))
     assert list(suite.models) == list(runs)
-    assert list(runs)[: 2 + len(study.prunings)] == ["base", "robust", *study.prunings]
+    assert list(runs)[: 2 + len(study.prunings)] == ["base", "with-block", *study.prunings]
     for run in runs.values():
         check(run, 700)
         assert run.name == run.workdir.name
-        assert (run.model.block is not None) == ("robust" in run.name)
+        assert (run.model.block is not None) == ("with-block" in run.name)
     same = {"name", "model", "workdir", "block_start", "cache_frozen"}
     fine_tuned = {"prune", "prune_method", "start_from", "epochs", "steps", "learning_rate"}
     defended = {"gradient_norm", "adversarial", "start_from", "head_epochs"}
@@ -47,12 +47,13 @@ def test_the_reduced_study_has_the_published_positions_and_three_models_with_the
     runs = variants(study)
     places = {name: run.model.block.at for name, run in runs.items() if run.model.block and "lite" not in name}
     assert places == {
-        "robust": "stage5", "robust-pruned": "stage5", "robust-1": "input", "robust-2": "stem", "robust-4": "stage3",
+        "with-block": "stage5", "with-block-pruned": "stage5", "with-block-1": "input", "with-block-2": "stem",
+        "with-block-4": "stage3",
     }  # fmt: skip
     models = {name: {"baseline": evaluation(study, Path()).baselines.get(name)} for name in runs}
     assert undefended(models) == {
         **dict.fromkeys(("base", *places), "base"),
-        **{name: name[:5] for name in ("lite1", "lite1-robust", "lite2", "lite2-robust")},
+        **{name: name[:5] for name in ("lite1", "lite1-with-block", "lite2", "lite2-with-block")},
     }
     assert {build(run.model).backbone.variant for run in runs.values()} == {"lite0", "lite1", "lite2"}
 
@@ -66,8 +67,8 @@ def test_the_variants_are_those_of_the_published_table():
         if not run.prune
     }
     assert kinds == {
-        "base": (False, False, False), "robust": (False, False, True), "nt": (True, False, False),
-        "at": (False, True, False), "robust-nt": (True, False, True),
+        "base": (False, False, False), "with-block": (False, False, True), "nt": (True, False, False),
+        "at": (False, True, False), "with-block-nt": (True, False, True),
     }  # fmt: skip
     assert {name: run.start_from for name, run in runs.items() if run.start_from and not run.prune} == {
         "at": runs["base"].workdir
@@ -103,12 +104,15 @@ def run(tmp_path, more):
 @pytest.mark.usefixtures("hardly_optimised")
 def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
     report = run(tmp_path, "prunings={}")
-    assert list(report["models"]) == ["base", "robust"]
-    assert [(row["model"], row["attack"]) for row in report["rows"]][::3] == [("base", "pgd-1"), ("robust", "pgd-1")]
+    assert list(report["models"]) == ["base", "with-block"]
+    assert [(row["model"], row["attack"]) for row in report["rows"]][::3] == [
+        ("base", "pgd-1"),
+        ("with-block", "pgd-1"),
+    ]
     assert {facts["train_seconds"] > 0 for facts in report["models"].values()} == {True}
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/jpeg;base64") >= 3
-    assert "6 training and 6 test photos, labels: mos" in capsys.readouterr().out
+    assert "training on 6 photos, labels: mos; 6 test photos" in capsys.readouterr().out
     before = (tmp_path / "out" / "report.json").read_bytes()
     run(tmp_path, "prunings={}")
     assert (tmp_path / "out" / "report.json").read_bytes() == before
@@ -118,13 +122,20 @@ def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
 @pytest.mark.usefixtures("hardly_optimised")
 def test_positions_and_other_models_are_measured_against_their_own_baselines(tmp_path):
     report = run(tmp_path, 'positions={"1": BlockSpec("first", 4)}, others={"other": SPEC}, fine_tune_rate=1e-4')
-    assert list(report["models"]) == ["base", "robust", "robust-pruned", "robust-1", "other", "other-robust"]
+    assert list(report["models"]) == [
+        "base",
+        "with-block",
+        "with-block-pruned",
+        "with-block-1",
+        "other",
+        "other-with-block",
+    ]
     pairs = {model for model, _ in compressions(report["rows"], report["models"])}
-    assert pairs == {"robust", "robust-pruned", "robust-1", "other-robust"}
+    assert pairs == {"with-block", "with-block-pruned", "with-block-1", "other-with-block"}
     columns, rows = (report["findings"]["compression"][key] for key in ("columns", "rows"))
     for row in rows:
-        assert row[columns.index("baseline")] == ("other" if row[0] == "other-robust" else "base")
-    for name in ("base", "robust-1", "other"):
+        assert row[columns.index("baseline")] == ("other" if row[0] == "other-with-block" else "base")
+    for name in ("base", "with-block-1", "other"):
         facts = report["models"][name]
         baseline = report["models"][facts["baseline"]]
         share = (facts["clean_high"] - facts["clean_low"]) / (baseline["clean_high"] - baseline["clean_low"])

@@ -4,32 +4,36 @@ Example: riqa attack photo.jpg --checkpoint runs/quickstart/base --attack pgd --
 import argparse
 import csv
 import dataclasses
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from jaxtyping import Array, Float
 from PIL import Image
 
-from robust_iqa_jax.attacks import registry
-from robust_iqa_jax.attacks.arguments import example_keys
-from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.commands.arguments import existing, parsed
 from robust_iqa_jax.commands.attack_settings import option, settings_table, split_settings
 from robust_iqa_jax.commands.progress import bar, err, out
-from robust_iqa_jax.commands.score import read_images
-from robust_iqa_jax.data.images import to_float
-from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
-from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.files import check_folder, check_outputs, own_file, write_text
+from robust_iqa_jax.labels import label_note
+
+if TYPE_CHECKING:
+    from robust_iqa_jax.attacks.core import Attack
+    from robust_iqa_jax.models.scorer import Scorer
+
+LARGEST = 24_000_000
+"""Pixels of a photo that is attacked at its own size; larger ones are at the model's. An attack holds about ten copies
+of its image as float32: 3 GB at this size."""
+
+Size = Literal["own", "model"]
 
 
 @dataclass(frozen=True)
 class AttackArgs:
-    """Attack photos, at the model's input size."""
+    """Attack photos."""
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files."""
@@ -37,6 +41,10 @@ class AttackArgs:
     """Checkpoint or work folder of a training run."""
     attack: str = "pgd"
     """Name of an attack; those that there are, with their own options, stand above."""
+    size: Size | None = None
+    """Pixels that are attacked and written: the photo's own, which the model resizes as it does when it scores, or
+    the model's input ("model": faster, and the photo is shrunk first). Universal perturbations have the model's size;
+    "own" for all others where not given."""
     fit_on: tuple[Path, ...] = ()
     """Images that a universal perturbation is fitted on; others than the attacked ones."""
     to_8bit: bool = False
@@ -44,7 +52,8 @@ class AttackArgs:
     seed: int = 0
     """Of the attack's random numbers."""
     out: Path = Path("runs/attacked")
-    """Folder for NAME.png (adversarial), NAME_difference.png (128 + gain * difference) and scores.csv."""
+    """Folder for NAME.png (adversarial), NAME_difference.png (128 + gain * difference) and scores.csv. Photos and files
+    that riqa did not write are never replaced."""
 
 
 OWN = {option(field.name) for field in dataclasses.fields(AttackArgs)} | {"--help", "--no-to-8bit"}
@@ -52,6 +61,8 @@ OWN = {option(field.name) for field in dataclasses.fields(AttackArgs)} | {"--hel
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where an image could not be read, 2 for bad arguments."""
+    from robust_iqa_jax.attacks import registry
+
     wanted = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     wanted.add_argument("--attack", nargs="?", default=AttackArgs.attack)
     name = wanted.parse_known_args(args)[0].attack or ""
@@ -60,40 +71,54 @@ def main(args: list[str]) -> int:
         attack = registry.make(name, **settings)
     except ValueError as error:
         return _refused(str(error))
-    description = f"{__doc__}\n\nAttacks and their options:\n{settings_table()}"
-    parsed = tyro.cli(AttackArgs, args=rest, prog="riqa attack", description=description)
+    given = parsed(AttackArgs, rest, "riqa attack", f"{__doc__}\n\nAttacks and their options:\n{settings_table()}")
     fitted = registry.entry(name).fitted
-    if not parsed.images:
+    if not given.images:
         return _refused("attack: give at least one image")
-    if fitted and not parsed.fit_on:
+    if fitted and not given.fit_on:
         return _refused(f"attack: {name} is fitted on images first; give them with --fit-on IMAGE...")
-    if parsed.fit_on and not fitted:
+    if given.fit_on and not fitted:
         return _refused(f"attack: {name} is not fitted on images; drop --fit-on")
     if not fitted and attack.couples:
         return _refused(f"attack: {attack.name} looks at a batch as a whole, and here each image is attacked alone")
+    if fitted and given.size == "own":
+        return _refused(f"attack: {name} makes one perturbation of the model's size; drop --size own")
+    existing(given.images)
+    existing(given.fit_on)
+    stems = _stems(given.images)
+    outputs = [given.out / name for stem in stems for name in (f"{stem}.png", f"{stem}_difference.png")]
+    outputs += [given.out / name for name in ("scores.csv", *(("universal.npy", "universal.png") if fitted else ()))]
+    check_outputs(outputs, (*given.images, *given.fit_on))
+    check_folder(given.out)
 
-    scorer = checkpoint.load(parsed.checkpoint)
-    parsed.out.mkdir(parents=True, exist_ok=True)
-    key = jax.random.key(parsed.seed)
+    import jax
+
+    from robust_iqa_jax.models import checkpoint
+
+    scorer = checkpoint.load(given.checkpoint)
+    if note := label_note(scorer.label):
+        err.print(note, markup=False)
+    key = jax.random.key(given.seed)
     complete = True
     if fitted:
         key, fit_key = jax.random.split(key)
-        training = read_images(parsed.fit_on, scorer.spec.input_size)
-        complete = len(training) == len(parsed.fit_on)
+        training = [image for path in given.fit_on if (image := _read(path, scorer.spec.input_size)) is not None]
+        complete = len(training) == len(given.fit_on)
         if not training:
             raise ValueError("none of the images of --fit-on could be read")
-        attack = _fit(attack, scorer, fit_key, [image for _, image in training], parsed.out)
-    read = read_images(parsed.images, scorer.spec.input_size)
-    rows = _attack_each(attack, scorer, key, read, parsed.out)
-    with (parsed.out / "scores.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    reported = "attacked_8bit" if parsed.to_8bit else "attacked"
+        attack = _fit(attack, scorer, fit_key, training, given.out)
+    size: Size = given.size or ("model" if fitted else "own")
+    rows = _attack_each(attack, scorer, key, given.images, stems, size, given.out)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(given.out / "scores.csv", text.getvalue())
+    reported = "attacked_8bit" if given.to_8bit else "attacked"
     for row in rows:
-        suffix = ", as 8-bit PNG" if parsed.to_8bit else ""
+        suffix = ", as 8-bit PNG" if given.to_8bit else ""
         out.print(f"{row['image']}: {row['clean']:.3f} -> {row[reported]:.3f} ({attack.name}{suffix})", markup=False)
-    return 0 if complete and len(read) == len(parsed.images) else 1
+    return 0 if complete and len(rows) == len(given.images) else 1
 
 
 COLUMNS: tuple[str, ...] = (
@@ -110,22 +135,34 @@ COLUMNS: tuple[str, ...] = (
 
 
 def _attack_each(
-    attack: Attack, scorer: Scorer, key: Array, read: list[tuple[Path, np.ndarray]], folder: Path
+    attack: "Attack", scorer: "Scorer", key: Array, paths: tuple[Path, ...], stems: list[str], size: Size, folder: Path
 ) -> list[dict[str, Any]]:
-    """Attack images one by one, each with the key that it has in `riqa evaluate`; write pictures, return CSV rows."""
-    keys = example_keys(key, len(read))
-    rows, taken = [], {"universal"}
+    """Attack images one by one, each with the key that it has in `riqa evaluate`; write pictures, return CSV rows.
+
+    Images that cannot be read are named on standard error and left out.
+    """
+    import jax.numpy as jnp
+
+    from robust_iqa_jax.attacks.arguments import example_keys
+    from robust_iqa_jax.data.images import to_float
+    from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
+
+    keys = example_keys(key, len(paths))
+    rows = []
     with bar() as progress:
-        task = progress.add_task("attacking", total=len(read), note=attack.name)
-        for i, (path, image) in enumerate(read):
+        task = progress.add_task("attacking", total=len(paths), note=attack.name)
+        for i, (path, stem) in enumerate(zip(paths, stems, strict=True)):
+            image = _read(path, None if size == "own" else scorer.spec.input_size, scorer.spec.input_size)
+            progress.update(task, advance=1)
+            if image is None:
+                continue
             clean = jnp.asarray(to_float(image))[None]
             adversarial = attack(scorer, keys[i : i + 1], clean)
             pixels = np.round(np.asarray(adversarial[0]) * 255).astype(np.uint8)
-            stem = _free_stem(path.stem, i, taken)
             picture, gain = difference_picture(pixels.astype(int) - image)
             target, difference = folder / f"{stem}.png", folder / f"{stem}_difference.png"
-            Image.fromarray(pixels).save(target)
-            Image.fromarray(picture).save(difference)
+            save_png(target, pixels)
+            save_png(difference, picture)
             rows.append(
                 {
                     "image": str(path),
@@ -138,12 +175,33 @@ def _attack_each(
                     "attacked_8bit": float(scorer(jnp.asarray(to_float(pixels))[None])[0]),
                 }
             )
-            progress.update(task, advance=1)
     return rows
 
 
-def _fit(attack: Any, scorer: Scorer, key: Array, images: list[np.ndarray], folder: Path) -> Attack:
+def _read(path: Path, size: tuple[int, int] | None, too_large: tuple[int, int] | None = None) -> np.ndarray | None:
+    """The uint8 pixels of a photo, resized where a size is given; None, and a line on standard error, for one that
+    cannot be read. One of more than LARGEST pixels gets the size `too_large`, with a line that says so."""
+    from robust_iqa_jax.data.images import ImageError, read_image, resize_image
+
+    try:
+        pixels = read_image(path)
+    except ImageError as error:
+        err.print(f"riqa: {error}", markup=False)
+        return None
+    height, width = pixels.shape[:2]
+    if size is None and too_large is not None and height * width > LARGEST:
+        size = too_large
+        err.print(
+            f"{path}: {width}x{height} is too large for an attack at its own size; written at the model's", markup=False
+        )
+    return pixels if size is None else resize_image(pixels, size)
+
+
+def _fit(attack: Any, scorer: "Scorer", key: Array, images: list[np.ndarray], folder: Path) -> "Attack":
     """The fitted universal attack; its perturbation goes to universal.npy ([0,1] units) and universal.png."""
+    from robust_iqa_jax.data.images import to_float
+    from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
+
     with bar() as progress:
         task = progress.add_task("fitting", total=attack.epochs, note=f"{len(images)} images")
         found = attack.fit(
@@ -151,19 +209,30 @@ def _fit(attack: Any, scorer: Scorer, key: Array, images: list[np.ndarray], fold
             on_epoch=lambda epoch, mean: progress.update(task, completed=epoch + 1, note=f"mean {mean:.3f}"),
         )  # fmt: skip
     perturbation: Float[np.ndarray, "h w c"] = np.asarray(found.eps * found.pattern, np.float32)
-    np.save(folder / "universal.npy", perturbation)
+    with own_file(folder / "universal.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, perturbation)
     picture, gain = difference_picture(perturbation * 255)
-    Image.fromarray(picture).save(folder / "universal.png")
+    save_png(folder / "universal.png", picture)
     out.print(f"{folder / 'universal.npy'}: fitted on {len(images)} images; universal.png shows it {gain} times larger")
     return found
 
 
-def _free_stem(stem: str, index: int, taken: set[str]) -> str:
-    """A file name that neither another image nor its difference has; added to `taken`."""
-    while stem in taken or f"{stem}_difference" in taken:
-        stem = f"{stem}_{index}"
-    taken |= {stem, f"{stem}_difference"}
-    return stem
+def save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 pixels losslessly, whole or not at all."""
+    with own_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
+
+
+def _stems(paths: tuple[Path, ...]) -> list[str]:
+    """A file name for each image that neither another image nor its difference has, on no file system."""
+    stems, taken = [], {"universal"}
+    for i, path in enumerate(paths):
+        stem = path.stem
+        while taken & {stem.casefold(), f"{stem}_difference".casefold()}:
+            stem = f"{stem}_{i}"
+        taken |= {stem.casefold(), f"{stem}_difference".casefold()}
+        stems.append(stem)
+    return stems
 
 
 def _refused(message: str) -> int:

@@ -2,11 +2,14 @@
 Which ones there are, and of which kind, the registry's entry says."""
 
 import argparse
+import difflib
 from collections.abc import Collection
 from fractions import Fraction
 from typing import Any
 
 from robust_iqa_jax.attacks import registry
+from robust_iqa_jax.commands.arguments import checked_eps, number_text
+from robust_iqa_jax.wording import unknown
 
 
 def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
@@ -20,6 +23,8 @@ def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[di
     Raises:
       ValueError: an unknown attack, an option that neither it nor the command has, a value of the wrong kind.
     """
+    if name not in registry.ATTACKS:
+        raise ValueError(f"attack: {unknown('attack', name, registry.ATTACKS)}")
     defaults = registry.entry(name).settings
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for setting, default in defaults.items():
@@ -32,15 +37,23 @@ def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[di
     for argument in rest:
         if argument.startswith("--") and argument.split("=")[0] not in own:
             has = ", ".join(map(option, defaults)) or "none"
-            raise ValueError(f"attack: {name} has no {argument.split('=')[0]}; its settings: {has}")
-    return {setting: _value(setting, value, defaults[setting]) for setting, value in vars(chosen).items()}, rest
+            near = difflib.get_close_matches(argument.split("=")[0], [*map(option, defaults), *own], n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"attack: {name} has no {argument.split('=')[0]}{meant}; its settings: {has}")
+    settings = {setting: _value(setting, value, defaults[setting]) for setting, value in vars(chosen).items()}
+    if "eps" in settings and settings.get("norm", defaults.get("norm", "linf")) == "linf":
+        checked_eps([settings["eps"]], "attack: --eps")
+    return settings, rest
 
 
 def settings_table() -> str:
     """One line an attack: name, what it is, its options. A dash first, or tyro joins the lines of a description."""
     lines = []
     for name, entry in registry.ATTACKS.items():
-        settings = " ".join(option(setting) for setting in entry.settings)
+        settings = " ".join(
+            option(setting) + (f" ({number_text(default)})" if setting == "eps" else "")
+            for setting, default in entry.settings.items()
+        )
         lines.append(f"- {name}: {entry.description}. {settings or 'No options.'}")
     return "\n".join(lines)
 

@@ -2,10 +2,13 @@
 Example: riqa bench robust_block --case position6 --batch 1 8 --json rows.json"""
 
 import importlib
+from contextlib import nullcontext
+from typing import Any
 
-import tyro
-
-from robust_iqa_jax.commands.progress import err
+from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.files import check_file, check_folder
+from robust_iqa_jax.wording import unknown
 
 BENCHES = {
     "robust_block": "the orthogonal convolution against other constructions and PyTorch",
@@ -23,12 +26,30 @@ def main(args: list[str]) -> int:
     if not args or args[0] not in BENCHES:
         asked = bool(args) and args[0] in ("-h", "--help")
         lines = [f"  {name:<14} {what}" for name, what in BENCHES.items()]
-        unknown = [f"riqa bench: unknown benchmark {args[0]!r}"] if args and not asked else []
-        text = "\n".join(
-            [*unknown, "usage: riqa bench NAME [options], NAME one of", *lines, "", *(__doc__ or "").split("\n")[1:]]
-        )
-        (print if asked else lambda t: err.print(t, markup=False, highlight=False))(text)
+        wrong = [f"riqa bench: {unknown('benchmark', args[0], BENCHES)}"] if args and not asked else []
+        usage = ["usage: riqa bench NAME [options], NAME one of", *lines, "", *(__doc__ or "").split("\n")[1:]]
+        console = out if asked else err
+        console.print("\n".join(wrong or usage), markup=False)
         return 0 if asked else 2
     bench = importlib.import_module(f"robust_iqa_jax.benchmarks.{args[0]}")
-    bench.main(tyro.cli(bench.Args, args=args[1:], prog=f"riqa bench {args[0]}", description=bench.__doc__))
+    given = parsed(bench.Args, args[1:], f"riqa bench {args[0]}", bench.__doc__)
+    check_output(given)
+    with _traced(given.output.trace):
+        bench.main(given)
     return 0
+
+
+def check_output(given: Any) -> None:
+    """Raise ValueError for files and folders of a benchmark's options that cannot be, or may not be, written."""
+    if given.output.json is not None:
+        check_file(given.output.json, "--json")
+    folders = {"results": given.output.results, "trace": given.output.trace, "plots": getattr(given, "plots", None)}
+    for option, folder in folders.items():
+        if folder is not None:
+            check_folder(folder, f"--{option}")
+
+
+def _traced(folder: Any) -> Any:
+    import jax
+
+    return nullcontext() if folder is None else jax.profiler.trace(str(folder))

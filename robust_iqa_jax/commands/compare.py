@@ -1,5 +1,5 @@
 """`riqa compare A B`: which of two evaluated models is more robust, and whether that survives another score range.
-Example: riqa compare runs/quickstart:base runs/quickstart:robust --out base_robust.png"""
+Example: riqa compare runs/quickstart:base runs/quickstart:with-block --out base_robust.png"""
 
 import dataclasses
 import json
@@ -9,10 +9,13 @@ from typing import Annotated
 
 import tyro
 
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.evaluation.comparison import Contender, duels, paragraph
 from robust_iqa_jax.evaluation.plots import comparison, png
 from robust_iqa_jax.evaluation.report import read_report
+from robust_iqa_jax.files import check_file
+from robust_iqa_jax.wording import unknown
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,28 @@ class CompareArgs:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
-    parsed = tyro.cli(CompareArgs, args=args, prog="riqa compare", description=__doc__)
+    given = parsed(CompareArgs, args, "riqa compare", __doc__)
+    check_file(given.out)
     try:
-        a, b = (_contender(text) for text in (parsed.a, parsed.b))
+        a, b = (_contender(text) for text in (given.a, given.b))
         if a.name == b.name:
-            a, b = (dataclasses.replace(c, name=text) for c, text in ((a, parsed.a), (b, parsed.b)))
+            a, b = (dataclasses.replace(c, name=text) for c, text in ((a, given.a), (b, given.b)))
         if a.name == b.name:
-            raise LookupError(f"{parsed.a} twice; give two models")
+            raise LookupError(f"{given.a} twice; give two models")
     except LookupError as error:
         err.print(f"riqa compare: {error.args[0]}", markup=False)
         return 2
     fought = duels(a, b)
     if not fought:
         raise ValueError(f"{a.name} and {b.name} have no attack and size in common that pushes scores one way")
-    parsed.out.parent.mkdir(parents=True, exist_ok=True)
-    png(comparison({duel.attack: (duel.own, duel.baseline) for duel in fought}, (a.name, b.name)), parsed.out)
+    png(comparison({duel.attack: (duel.own, duel.baseline) for duel in fought}, (a.name, b.name)), given.out)
     text = paragraph(a, b, fought)
-    if parsed.json:
+    if given.json:
         rows = [dataclasses.asdict(duel) for duel in fought]
         print(json.dumps({"models": [a.name, b.name], "attacks": rows, "paragraph": text}, indent=2))
     else:
         out.print(text, markup=False)
-        err.print(str(parsed.out), markup=False)
+        err.print(str(given.out), markup=False)
     return 0
 
 
@@ -71,5 +74,5 @@ def _contender(text: str) -> Contender:
     if not model and len(known) > 1:
         raise LookupError(f"{folder} has several models; give {folder}:MODEL with one of {', '.join(known)}")
     if model and model not in known:
-        raise LookupError(f"{folder} has no model {model!r}; it has {', '.join(known)}")
+        raise LookupError(f"{folder}: {unknown('model', model, known)}")
     return Contender(report, model or known[0], model or known[0])

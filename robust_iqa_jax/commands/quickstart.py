@@ -4,12 +4,10 @@ Example: riqa quickstart --out runs/quickstart"""
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.progress import out
-from robust_iqa_jax.commands.study import run_study
-from robust_iqa_jax.study import BASE, StudyConfig
+from robust_iqa_jax.files import check_folder
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,11 @@ class QuickstartArgs:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
-    parsed = tyro.cli(QuickstartArgs, args=args, prog="riqa quickstart", description=__doc__)
-    run_study(load_config("quickstart", StudyConfig), parsed.out, "riqa quickstart")
-    out.print(f"next: riqa score PHOTO --checkpoint {parsed.out / BASE}", markup=False)
+    given = parsed(QuickstartArgs, args, "riqa quickstart", __doc__)
+    check_folder(given.out)  # before the imports, so that a mistake is answered at once
+    from robust_iqa_jax.commands.study import run_study
+    from robust_iqa_jax.study import BASE, StudyConfig
+
+    run_study(load_config("quickstart", StudyConfig), given.out, "riqa quickstart")
+    out.print(f"next: riqa score PHOTO --checkpoint {given.out / BASE}", markup=False)
     return 0

@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from robust_iqa_jax.commands.arguments import columns, parsed
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.archives.table import archives_in
 from robust_iqa_jax.data.images import ImageError, data_uri, read_image
@@ -17,10 +18,10 @@ from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.evaluation.html_report import html_report
 from robust_iqa_jax.evaluation.latex import latex
-from robust_iqa_jax.evaluation.report import read_report, write_report
+from robust_iqa_jax.evaluation.report import check_report_folder, read_report, write_report
 from robust_iqa_jax.evaluation.report_findings import worst_images
 from robust_iqa_jax.evaluation.report_tables import tables
-from robust_iqa_jax.files import write_text
+from robust_iqa_jax.files import check_folder, write_text
 
 THUMBNAIL = (128, 96)
 """Largest width and height in pixels."""
@@ -34,6 +35,10 @@ class ReportArgs:
     """Folder with report.json and, for distributions and worst images, per_image.csv."""
     data: str | None = None
     """Photos for thumbnails: the data that was evaluated, or a folder of image files."""
+    image_column: str | None = None
+    """Columns of the label table, where their names are not recognised."""
+    score_column: str | None = None
+    group_column: str | None = None
     title: str | None = None
     """Of the page; the folder's own where not given."""
     parquet: bool = False
@@ -44,15 +49,19 @@ class ReportArgs:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where a thumbnail could not be made."""
-    parsed = tyro.cli(ReportArgs, args=args, prog="riqa report", description=__doc__)
-    photos = parsed.data
+    given = parsed(ReportArgs, args, "riqa report", __doc__)
+    folder = given.out or given.folder
+    read_report(given.folder)
+    check_report_folder(folder, parquet=given.parquet, page=True)
+    check_folder(folder)
+    photos = given.data
     if photos is not None:
         is_folder = Path(photos).is_dir() and not archives_in(Path(photos))
-        photos = Path(photos) if is_folder else open_photos(photos)
-    missing = write_page(parsed.folder, title=parsed.title, photos=photos, out=parsed.out, parquet=parsed.parquet)
+        photos = Path(photos) if is_folder else open_photos(photos, **columns(given))
+    missing = write_page(given.folder, title=given.title, photos=photos, out=given.out, parquet=given.parquet)
     if missing:
-        err.print(f"riqa report: not in {parsed.data}: {', '.join(missing)}", markup=False)
-    out.print(f"{(parsed.out or parsed.folder) / 'report.html'}, report.tex, report.md, report.json", markup=False)
+        err.print(f"riqa report: not in {given.data}: {', '.join(missing)}", markup=False)
+    out.print(f"{folder / 'report.html'}, report.tex, report.md, report.json", markup=False)
     return 1 if missing else 0
 
 

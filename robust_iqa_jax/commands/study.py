@@ -5,17 +5,18 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from robust_iqa_jax.commands.config_file import load_config
-from robust_iqa_jax.commands.evaluate import evaluate_suite
+from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.config_file import load_config, shipped
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.commands.report import write_page
-from robust_iqa_jax.commands.train import run
-from robust_iqa_jax.data.open import open_photos, split_photos
-from robust_iqa_jax.study import StudyConfig, evaluation, variants
+from robust_iqa_jax.files import check_folder
+from robust_iqa_jax.folder_lock import locked
+
+if TYPE_CHECKING:
+    from robust_iqa_jax.study import StudyConfig
 
 
 @dataclass(frozen=True)
@@ -23,43 +24,75 @@ class StudyArgs:
     """Run what the get_config() of a file describes as a study.StudyConfig."""
 
     config: Annotated[str, tyro.conf.Positional]
-    """Path of the .py file, or the name of one that ships with the package, such as clive_reduced."""
+    """Name of a study that ships with the package, such as clive_reduced, or path of a .py file of yours."""
     data: str | None = None
     """Label table (CSV) or the embedded set; the configuration's where not given."""
     test_group: str | None = None
     """Value of the split or fold column that is tested on; the configuration's where not given."""
+    image_column: str | None = None
+    """Columns of the label table, where their names are not recognised."""
+    score_column: str | None = None
+    group_column: str | None = None
     out: Path = Path("runs/study")
     """Folder for the report, its page report.html, and a work folder for each model."""
 
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
-    parsed = tyro.cli(StudyArgs, args=args, prog="riqa study", description=__doc__)
-    study = load_config(parsed.config, StudyConfig)
-    given = {name: getattr(parsed, name) for name in ("data", "test_group") if getattr(parsed, name) is not None}
-    run_study(dataclasses.replace(study, base=dataclasses.replace(study.base, **given)), parsed.out, parsed.config)
+    names = ", ".join(name for name in shipped() if not name.startswith("koniq"))
+    given = parsed(StudyArgs, args, "riqa study", f"{__doc__}\n\nConfigurations that ship: {names}")
+    from robust_iqa_jax.study import StudyConfig
+
+    study = load_config(given.config, StudyConfig)
+    options = ("data", "test_group", "image_column", "score_column", "group_column")
+    changes = {name: getattr(given, name) for name in options if getattr(given, name) is not None}
+    run_study(dataclasses.replace(study, base=dataclasses.replace(study.base, **changes)), given.out, given.config)
     return 0
 
 
-def run_study(study: StudyConfig, folder: Path, name: str) -> None:
+def run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     """Train what is missing of a study, evaluate it, write report and page.
 
     Args:
       study: what to run.
       folder: of the report, and of a work folder for each model.
       name: of the study, in the title.
+
+    Raises:
+      ValueError: something that the study will need is missing, before the first second of training.
     """
     began = time.perf_counter()
+    check_folder(folder)
+    with locked(folder):
+        _run_study(study, folder, name)
+    out.print(f"{folder / 'report.html'}; {time.perf_counter() - began:.0f} s in all", markup=False)
+
+
+def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
+    from robust_iqa_jax.commands.arguments import columns
+    from robust_iqa_jax.commands.evaluation import evaluate_suite
+    from robust_iqa_jax.commands.photos import check_measurable, described
+    from robust_iqa_jax.commands.report import write_page
+    from robust_iqa_jax.commands.train import check_before, run
+    from robust_iqa_jax.data.open import open_photos, split_photos
+    from robust_iqa_jax.evaluation.report import check_report_folder
+    from robust_iqa_jax.study import evaluation, variants
+
+    check_report_folder(folder, page=True)
     cache_dir = study.base.cache_dir or folder / "frozen_maps"
     study = dataclasses.replace(study, base=dataclasses.replace(study.base, cache_dir=cache_dir))
+    runs, suite = variants(study, folder), evaluation(study, folder)
     with err.status("opening the photos"):
-        photos = open_photos(study.base.data)
+        photos = open_photos(study.base.data, **columns(study.base))
     training, test = split_photos(photos, study.base.test_group)
-    labels = "pseudo_mos (a formula, not people)" if photos.label == "pseudo_mos" else photos.label
-    out.print(f"{len(training)} training and {len(test)} test photos, labels: {labels}")
-    scorers = {name: run(config, training, test)[0] for name, config in variants(study, folder).items()}
-    suite = evaluation(study, folder)
+    check_measurable(test, f"--test-group {study.base.test_group}")
+    if study.attack_photos is not None and study.attack_photos < 2:
+        raise ValueError(f"{name}: attack_photos = {study.attack_photos}; an evaluation needs two photos or more")
+    folders = tuple(run.workdir for run in runs.values() if run.workdir is not None)
+    for config in runs.values():
+        check_before(config, len(training), folders)
+    out.print(f"training on {described(training)}; {len(test)} test photos", markup=False)
+    scorers = {name: run(config, training, test)[0] for name, config in runs.items()}
     (line,) = suite.data.values()
     evaluate_suite(suite, scorers, line, training, test, folder, f"{name}, test group {line.test_group}")
     write_page(folder, photos=photos)
-    out.print(f"{folder / 'report.html'}; {time.perf_counter() - began:.0f} s in all", markup=False)

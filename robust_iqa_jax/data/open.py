@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from robust_iqa_jax.data.archives.table import read_archive
-from robust_iqa_jax.data.distorted_photos import distorted_photos
 from robust_iqa_jax.data.info_mat import read_info_mat
 from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.photo_set import PhotoSet
@@ -24,6 +23,8 @@ def open_photos(data: str | os.PathLike[str]) -> PhotoSet:
       ValueError: none of them, or files that are missing or damaged.
     """
     if str(data) == EMBEDDED:
+        from robust_iqa_jax.data.distorted_photos import distorted_photos  # imports scipy.signal, which takes seconds
+
         return distorted_photos()
     path = Path(data)
     if path.is_dir():

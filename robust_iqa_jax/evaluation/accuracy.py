@@ -4,7 +4,6 @@ The field's usual measures, through scipy in float64; LinearityIQA reports them 
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from robust_iqa_jax.evaluation.score_mapping import Kind, fit_mapping
 from robust_iqa_jax.evaluation.scores import Scores, checked_scores
@@ -12,6 +11,8 @@ from robust_iqa_jax.evaluation.scores import Scores, checked_scores
 
 def srocc(predictions: Scores, mos: Scores) -> float:
     """Spearman's rank correlation, -1..1."""
+    from scipy import stats  # in each of them: it takes a second to import, which most commands do not need
+
     result: Any = stats.spearmanr(*_checked(predictions, mos))
     return float(result.statistic)
 
@@ -27,12 +28,16 @@ def plcc(predictions: Scores, mos: Scores, mapping: Kind | None = None) -> float
     Raises:
       ValueError: undefined correlation, unknown mapping, a fit that does not converge.
     """
+    from scipy import stats
+
     result: Any = stats.pearsonr(*_checked(*_mapped(predictions, mos, mapping)))
     return float(result.statistic)
 
 
 def krocc(predictions: Scores, mos: Scores) -> float:
     """Kendall's rank correlation (tau-b), -1..1."""
+    from scipy import stats
+
     result: Any = stats.kendalltau(*_checked(predictions, mos))
     return float(result.statistic)
 

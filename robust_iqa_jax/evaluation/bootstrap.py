@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import stats
 
 from robust_iqa_jax.evaluation.scores import Scores, checked_scores
 
@@ -70,6 +69,8 @@ def bootstrap_interval(
       ValueError: unequal lengths, fewer than two images, settings out of range, a statistic that is undefined on a
         draw, a BCa interval that does not exist.
     """
+    from scipy import stats  # here: it takes a second to import
+
     if method not in get_args(Method):
         raise ValueError(f"bootstrap: unknown method {method!r}; choose one of {', '.join(get_args(Method))}")
     if not 0 < confidence < 1:

@@ -2,7 +2,6 @@
 MSU's robustness benchmark, robustness_benchmark/score_methods.py; distances as scipy.stats defines them."""
 
 import numpy as np
-from scipy import stats
 
 from robust_iqa_jax.evaluation.robustness import Scale
 from robust_iqa_jax.evaluation.scores import Scores, checked_scores
@@ -16,6 +15,8 @@ def wasserstein(clean: Scores, attacked: Scores, scale: Scale, *, signed: bool =
       scale: range.
       signed: MSU's form: times the sign of mean(attacked) - mean(clean), so that a spread without a shift counts 0.
     """
+    from scipy import stats  # in both of them: it takes a second to import
+
     clean, attacked = _scaled("wasserstein", clean, attacked, scale)
     return _sign(clean, attacked, signed) * float(stats.wasserstein_distance(clean, attacked))
 
@@ -27,6 +28,8 @@ def energy_distance(clean: Scores, attacked: Scores, scale: Scale, *, signed: bo
     Args:
       clean, attacked, scale, signed: as in `wasserstein`.
     """
+    from scipy import stats
+
     clean, attacked = _scaled("energy_distance", clean, attacked, scale)
     return _sign(clean, attacked, signed) * float(stats.energy_distance(clean, attacked))
 

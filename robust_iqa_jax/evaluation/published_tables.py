@@ -62,17 +62,23 @@ POSITIONS = PublishedTable(
         PublishedRow("AT", ("at", "linearity-resnet101-at"), (0.855, 0.877, 0.209, 0.025, 183.7, 32.2)),
         PublishedRow("NT", ("nt", "linearity-resnet101-nt"), (0.904, 0.921, 0.265, 0.026, 229.6, 33.0)),
         PublishedRow(
-            "RobustBlock 1", ("robust-1", "linearity-resnet101-robust-1"), (0.766, 0.794, 0.415, 0.018, 131.2, 36.8)
+            "RobustBlock 1",
+            ("with-block-1", "robust-1", "linearity-resnet101-robust-1"),
+            (0.766, 0.794, 0.415, 0.018, 131.2, 36.8),
         ),
         PublishedRow(
-            "RobustBlock 2", ("robust-2", "linearity-resnet101-robust-2"), (0.793, 0.823, 0.508, 0.006, 129.3, 63.9)
+            "RobustBlock 2",
+            ("with-block-2", "robust-2", "linearity-resnet101-robust-2"),
+            (0.793, 0.823, 0.508, 0.006, 129.3, 63.9),
         ),
         PublishedRow(
-            "RobustBlock 4", ("robust-4", "linearity-resnet101-robust-4"), (0.854, 0.876, 0.402, 0.016, 199.6, 103.7)
+            "RobustBlock 4",
+            ("with-block-4", "robust-4", "linearity-resnet101-robust-4"),
+            (0.854, 0.876, 0.402, 0.016, 199.6, 103.7),
         ),
         PublishedRow(
             "RobustBlock 6",
-            ("robust", "robust-6", "linearity-resnet101-robust"),
+            ("with-block", "with-block-6", "robust", "robust-6", "linearity-resnet101-robust"),
             (0.923, 0.936, 0.289, 0.031, 181.8, 89.7),
         ),
     ),
@@ -102,7 +108,7 @@ DEFENCES = PublishedTable(
         ),
         PublishedRow(
             "Linearity + RobustBlock, pruned",
-            ("robust-pruned", "linearity-resnet101-robust-pruned"),
+            ("with-block-pruned", "robust-pruned", "linearity-resnet101-robust-pruned"),
             (0.921, 0.935, 0.261, 0.034, 0.360, 0.668, 0.022, 1.862),
         ),
         PublishedRow("KonCept", ("koncept512",), (0.915, 0.929, 0.359, 0.015, 1.276, 0.293, 0.006, 2.176)),

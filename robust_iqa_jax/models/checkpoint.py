@@ -22,6 +22,8 @@ from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 FORMAT = 1
+FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".msgpack")
+"""Ends of names of files that `riqa convert` may read."""
 
 
 def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] | None = None) -> None:
@@ -66,6 +68,18 @@ def check_save(folder: Path, inputs: Iterable[Path] = (), option: str = "--out")
     check_outputs(paths, inputs, option)
 
 
+def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `save` was told about where a checkpoint comes from, without reading its weights; empty where nothing is.
+
+    Args:
+      path: as `load` takes it.
+    """
+    for folder in (Path(path), Path(path) / "model"):
+        if (folder / DESCRIPTION).is_file() and _is_description(folder / DESCRIPTION):
+            return json.loads((folder / DESCRIPTION).read_text()).get("facts") or {}
+    return {}
+
+
 def _is_description(path: Path) -> bool:
     try:
         found = json.loads(path.read_text())
@@ -89,9 +103,7 @@ def load(path: str | os.PathLike[str]) -> Scorer:
         folder = folder / "model"
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(
-                f"{path}: no {name} there; give a folder that `riqa train` or `riqa quickstart` wrote"
-            )
+            raise CheckpointError(f"{path}: {_absent(Path(path), name)}")
     try:
         description = json.loads((folder / DESCRIPTION).read_text())
         if description["format"] != FORMAT:
@@ -110,6 +122,19 @@ def load(path: str | os.PathLike[str]) -> Scorer:
     read = jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(tensors, sep="/"))
     variables = {name: read.get(name, {}) for name in COLLECTIONS}
     return Scorer(variables, calibration, spec, label).prepare()
+
+
+def _absent(path: Path, name: str) -> str:
+    """What to say where a checkpoint has no file of this name."""
+    if not path.exists():
+        return "no such checkpoint"
+    inside = sorted(p.parent for d in (DESCRIPTION, f"model/{DESCRIPTION}") for p in path.glob(f"*/{d}"))
+    names = sorted({str(path / folder.relative_to(path).parts[0]) for folder in inside})
+    if names:
+        return f"is no model itself, but holds some; give one of {', '.join(names)}"
+    if path.is_file() or any(found.suffix in FOREIGN for found in path.iterdir() if found.is_file()):
+        return f"no {name} there; make a checkpoint of published weights with `riqa convert FILE OUT --model NAME`"
+    return f"no {name} there; give a folder that `riqa train`, `riqa quickstart` or `riqa convert` wrote"
 
 
 def _check(path: Path, tensors: dict[str, np.ndarray], spec: ModelSpec) -> None:

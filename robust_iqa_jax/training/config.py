@@ -25,6 +25,10 @@ class TrainConfig:
     """Label table (CSV, or LinearityIQA's .mat), folder of an unpacked published archive, or "distorted-photos"."""
     test_group: str = "test"
     """Value of the table's split or fold column that is held out; every other group but validation is trained on."""
+    image_column: str | None = None
+    """Columns of the label table with image names, scores and groups, where their names are not recognised."""
+    score_column: str | None = None
+    group_column: str | None = None
     validation_group: str | None = None
     """Value of that column whose photos are evaluated during training instead, for the SROCC; the weights that were
     best become the model. Neither trained nor tested on."""
