@@ -324,7 +324,7 @@ def test_evaluate_with_suite_and_masking_feeds_the_comparison(folder, capsys, tm
     report = tmp_path / "report"
     status, out, _ = run(capsys, "compare", f"{report}:base", f"{report}:robust", "--out", tmp_path / "figure.png")
     assert status == 0
-    assert out.startswith("Under suite-20 (the strongest attack that both met; eps 0.01000, 0.02000)")
+    assert out.startswith("Under suite-20 (the strongest attack that both met; eps 0.01, 0.02)")
     assert "base: " in out
     assert "no checks for masked gradients" not in out
 

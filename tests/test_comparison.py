@@ -161,7 +161,7 @@ def test_compare_says_the_same_of_two_folders_and_of_one(folder, capsys):
     ("a", "b", "status", "message"),
     [
         ("all", "base", 2, "all has several models; give all:MODEL with one of base, robust"),
-        ("all:best", "base", 2, "all has no model 'best'; it has base"),
+        ("all:best", "base", 2, "all: unknown model 'best'; did you mean"),
         ("base", "base", 2, "base twice; give two models"),
         ("absent", "base", 1, "absent: no report.json there"),
         ("absent:base", "base", 1, "absent: no report.json there"),

@@ -12,7 +12,7 @@ import robust_iqa_jax as riqa
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.evaluate import merge
 from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
-from robust_iqa_jax.evaluation.table import eps_text
+from robust_iqa_jax.wording import eps_text
 
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.uniform(0, 1, (5, 8, 9, 3)), jnp.float32)
@@ -93,7 +93,7 @@ def test_without_opinion_scores_accuracy_is_null(tmp_path):
     assert row["abs_gain"] == row["abs_gain_baseline_range"] > 0
 
 
-@pytest.mark.parametrize(("eps", "text"), [(4 / 255, "4/255"), (0.01, "0.01000")])
+@pytest.mark.parametrize(("eps", "text"), [(4 / 255, "4/255"), (0.01, "0.01")])
 def test_sizes_read_as_grey_levels_where_they_are(eps, text):
     assert eps_text(eps) == text
 

@@ -51,7 +51,7 @@ def settings_table() -> str:
     lines = []
     for name, entry in registry.ATTACKS.items():
         settings = " ".join(
-            option(setting) + (f" ({number_text(default)})" if setting == "eps" else "")
+            option(setting) + (f" ({number_text(default)})" if setting == "eps" and default is not None else "")
             for setting, default in entry.settings.items()
         )
         lines.append(f"- {name}: {entry.description}. {settings or 'No options.'}")

@@ -14,7 +14,7 @@ from robust_iqa_jax.evaluation.per_image import AttackedScores, Case, aligned, b
 from robust_iqa_jax.evaluation.report_findings import attack_names, baseline_range, undefended, verdicts
 from robust_iqa_jax.evaluation.robustness import RAW, gains
 from robust_iqa_jax.evaluation.scores import Scores
-from robust_iqa_jax.evaluation.table import eps_text
+from robust_iqa_jax.wording import eps_text
 
 Row = dict[str, Any]
 Pair = tuple[float, float]

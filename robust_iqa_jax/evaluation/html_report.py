@@ -9,7 +9,7 @@ from typing import Any
 from robust_iqa_jax.evaluation.comparison import worth
 from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.evaluation.plots import score_distributions, tradeoff
-from robust_iqa_jax.evaluation.report_findings import WHICH, attack_names, undefended
+from robust_iqa_jax.evaluation.report_findings import WHICH, attack_names, label_notes, undefended
 from robust_iqa_jax.evaluation.report_svg import svg
 from robust_iqa_jax.evaluation.report_tables import tables
 from robust_iqa_jax.evaluation.table import Table
@@ -97,6 +97,7 @@ def html_report(
     sentences = worth(report)
     body = [
         f"<h1>{escape(title)}</h1>",
+        *(f"<p><strong>{escape(note)}</strong></p>" for note in label_notes(report.models, report.run)),
         f'<p class="note">{escape(_facts(report))}</p>',
         *(f"<p>{escape(note)}</p>" for note in notes),
         _verdicts(sentences) if sentences else "",

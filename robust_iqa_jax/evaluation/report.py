@@ -18,6 +18,7 @@ from robust_iqa_jax.evaluation.plots import png, tradeoff
 from robust_iqa_jax.evaluation.report_findings import (
     WHICH,
     attack_names,
+    label_notes,
     pareto_front,
     tradeoff_points,
     worst_images,
@@ -208,12 +209,14 @@ def findings(report: Report, made: Sequence[Table]) -> Row:
 
 def summary(report: Report) -> str:
     """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
-    lines = [*markdown(accuracy(report.models)), *markdown(gains(report.rows))]
-    return "\n".join([*lines, *(f"- {sentence}" for sentence in worth(report))])
+    lines = [*label_notes(report.models, report.run), "", *markdown(accuracy(report.models))]
+    lines += markdown(gains(report.rows))
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in worth(report))]).lstrip("\n")
 
 
 def page(report: Report, made: Sequence[Table], title: str, notes: Sequence[str] = ()) -> str:
     """The report as a Markdown page."""
+    notes = (*label_notes(report.models, report.run), *notes)
     lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]
     lines += [f"- {sentence}" for sentence in worth(report)]
     lines += ["", *(line for table in made for line in markdown(table))]

@@ -7,6 +7,7 @@ from typing import Any
 
 from robust_iqa_jax.evaluation.perturbation_pictures import COUNT
 from robust_iqa_jax.evaluation.range_compression import RangeCompression, Verdict
+from robust_iqa_jax.labels import label_note
 
 Row = dict[str, Any]
 
@@ -86,11 +87,24 @@ def verdicts(
         whose = f"{baselines[model]}'s" if several else "the baseline's"
         text = f"{model} under {attack}: {whose} effect {found.baseline_gain:.3f} becomes {found.own_gain:.3f}"
         text += f" on the model's own range and {found.baseline_range_gain:.3f} on the baseline's; its clean scores"
-        text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. More robust {WHERE[found.verdict]}"
+        text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. "
+        unsure = (chance or {}).get((model, attack))
+        text += f"{'Moved less' if unsure else 'More robust'} {WHERE[found.verdict]}"
         if share is not None and share > 0:
             text += f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range"
-        sentences.append(" ".join(filter(None, (f"{text}.", (chance or {}).get((model, attack))))))
+        sentences.append(" ".join(filter(None, (f"{text}.", unsure))))
     return sentences
+
+
+def label_notes(models: Mapping[str, Row], run: Mapping[str, Any]) -> list[str]:
+    """What is to be known of the scores before any number: that no people gave the labels, where none did.
+
+    Args:
+      models: their facts "label" say what they were trained on.
+      run: its "labels" are those that they are measured with.
+    """
+    labels = dict.fromkeys((str(run.get("labels", "")), *(str(facts.get("label", "")) for facts in models.values())))
+    return [note for label in labels if (note := label_note(label))]
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

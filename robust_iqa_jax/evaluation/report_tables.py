@@ -16,7 +16,8 @@ from robust_iqa_jax.evaluation.report_findings import (
     undefended,
     worst_images,
 )
-from robust_iqa_jax.evaluation.table import Column, Table, eps_text, number
+from robust_iqa_jax.evaluation.table import Column, Table, number
+from robust_iqa_jax.wording import eps_text
 
 Row = dict[str, Any]
 

@@ -53,12 +53,6 @@ def number(title: str, digits: int = 4) -> Column:
     return Column(title, lambda value: f"{value:.{digits}f}" if math.isfinite(value) else "-", right=True)
 
 
-def eps_text(eps: float) -> str:
-    """ "4/255" where the size is a whole number of grey levels."""
-    levels = eps * 255
-    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-4 else f"{eps:.5f}"
-
-
 def markdown(table: Table) -> list[str]:
     """Heading, note and pipe table, as lines."""
     lines = [f"## {table.title}", "", *([table.note, ""] if table.note else [])]
