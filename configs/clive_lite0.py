@@ -1,6 +1,6 @@
 """LinearityIQA over EfficientNet-Lite0 on LIVE In the Wild, one fold of five.
 
-    riqa train configs/clive_lite0.py --data DIR/scores.csv --test-group 0 --workdir runs/clive_lite0_fold0
+    riqa train clive_lite0 --data DIR/scores.csv --test-group 0 --workdir runs/clive_lite0_fold0
 
 Photos keep their own resolution: shrinking them hides what people judge (ridge regression on frozen features: SROCC .68
 at 224x224, .73 at 320x320, .78 at 500x500). Layers up to stage5 stay as ImageNet made them, so that their maps are

@@ -1,6 +1,6 @@
 """The model of clive_lite0.py, trained further on attacked photos whose labels SSIM lowers (AT, wianluna/metrics_at).
 
-    riqa train configs/clive_lite0_at.py --data DIR/scores.csv --test-group 0 --start-from runs/clive_lite0_fold0
+    riqa train clive_lite0_at --data DIR/scores.csv --test-group 0 --start-from runs/clive_lite0_fold0
 
 As published it starts from a trained model, attacks with one step of 5/255 in a ball of 4/255, and trains on attacked
 and clean photos together.

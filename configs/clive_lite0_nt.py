@@ -1,6 +1,6 @@
 """The model of clive_lite0.py, trained with gradient-norm regularisation (NT, arXiv 2403.11397).
 
-    riqa train configs/clive_lite0_nt.py --data DIR/scores.csv --test-group 0 --workdir runs/clive_nt_fold0
+    riqa train clive_lite0_nt --data DIR/scores.csv --test-group 0 --workdir runs/clive_nt_fold0
 
 The penalty needs pixels, so that no maps are cached, and batches are small. It is taken of scores in standard
 deviations of their batch, because norm-in-norm leaves their scale free and shrinking them would be the cheapest way to

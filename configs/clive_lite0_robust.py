@@ -1,6 +1,6 @@
 """The model of clive_lite0.py with a RobustBlock after its first tap.
 
-riqa train configs/clive_lite0_robust.py --data DIR/scores.csv --test-group 0 --workdir runs/clive_robust_fold0
+riqa train clive_lite0_robust --data DIR/scores.csv --test-group 0 --workdir runs/clive_robust_fold0
 
 Expected: SROCC .832, .851, .840, .846, .812 on folds 0 to 4, mean .836 (benchmarks/clive_folds.py).
 """

@@ -1,7 +1,7 @@
 """KonCept512 on KonIQ-10k: the undefended KonCept of arXiv 2506.04951, table 2.
 
     riqa convert inceptionresnetv2.pth runs/inception_resnet_v2 --model koncept512 --allow-missing
-    riqa train configs/koniq_koncept512.py --data DIR
+    riqa train koniq_koncept512 --data DIR
 
 The first file has the ImageNet weights of Cadene's port. Squared error to the scores, Adam at 1e-4 for all layers,
 batches of 16, photos at 384x512, mirrored half of the time. The authors' rate falls from 1e-4 to 5e-5 and 1e-5 after 40

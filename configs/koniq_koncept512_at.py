@@ -1,6 +1,6 @@
 """The model of koniq_koncept512.py, trained further on attacked photos (AT) as the paper's authors ran it.
 
-    riqa train configs/koniq_koncept512_at.py --data DIR
+    riqa train koniq_koncept512_at --data DIR
 
 From the trained model, 30 epochs: one step of 5/255 that raises the loss, from a uniform start in a ball of 4/255;
 attacked photos only, with their own labels (REFERENCE 3.2, A-Kon).

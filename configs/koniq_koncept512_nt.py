@@ -1,6 +1,6 @@
 """koniq_koncept512.py with gradient-norm regularisation (NT) as the paper's authors ran it.
 
-    riqa train configs/koniq_koncept512_nt.py --data DIR
+    riqa train koniq_koncept512_nt --data DIR
 
 Step and gradient in [0,1] pixels, with batch statistics (REFERENCE 3.1, A-Kon).
 Published: SROCC .794, PLCC .808.

@@ -1,6 +1,6 @@
 """koniq_koncept512.py with a RobustBlock behind its last block, 2080 -> 1040 -> 2080 channels.
 
-    riqa train configs/koniq_koncept512_robust.py --data DIR
+    riqa train koniq_koncept512_robust --data DIR
 
 No row of the paper, but what koniq_koncept512_robust_pruned.py starts from.
 """

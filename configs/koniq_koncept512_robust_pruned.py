@@ -1,6 +1,6 @@
 """The model of koniq_koncept512_robust.py with 10 % of its filters pruned by l2: "+our" of the paper's table 2.
 
-    riqa train configs/koniq_koncept512_robust_pruned.py --data DIR
+    riqa train koniq_koncept512_robust_pruned --data DIR
 
 Fine-tuned under the masks for 15 epochs at 1e-5, the authors' preset; their command line has 1e-4 (REFERENCE 3.3).
 Published: SROCC .884, PLCC .908.

@@ -1,7 +1,7 @@
 """LinearityIQA over ResNet-101 on KonIQ-10k: the undefended model of arXiv 2506.04951, tables 1 and 2.
 
     riqa convert resnet101.pth runs/resnet101 --model linearity-resnet101 --allow-missing
-    riqa train configs/koniq_linearity_r101.py --data DIR
+    riqa train koniq_linearity_r101 --data DIR
 
 resnet101.pth has torchvision's ImageNet weights; DIR is an unpacked KonIQ-10k. LinearityIQA's recipe: Adam at 1e-4, a
 tenth of it for the backbone, cut tenfold after 10 and 20 of 30 epochs, batches of 8, whole photos at 498x664 as they

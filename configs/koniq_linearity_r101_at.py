@@ -1,6 +1,6 @@
 """The model of koniq_linearity_r101.py, trained further on attacked photos (AT) as the paper's authors ran it.
 
-    riqa train configs/koniq_linearity_r101_at.py --data DIR
+    riqa train koniq_linearity_r101_at --data DIR
 
 From the trained model, 30 epochs at 1e-3: one step that raises the score, from a uniform start in a ball of 4/255;
 labels lowered by what SSIM lost; attacked and clean photos together (REFERENCE 3.2, A-Lin without its defects).

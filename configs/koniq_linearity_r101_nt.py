@@ -1,6 +1,6 @@
 """koniq_linearity_r101.py with gradient-norm regularisation (NT) as the paper's authors ran it.
 
-    riqa train configs/koniq_linearity_r101_nt.py --data DIR
+    riqa train koniq_linearity_r101_nt --data DIR
 
 The penalty is of raw outputs, in normalised pixels, with batch statistics (REFERENCE 3.1, A-Lin). Norm-in-norm leaves
 the outputs' scale free, so that shrinking them lowers it too; gradient_norm.relative closes that way.

@@ -1,6 +1,6 @@
 """koniq_linearity_r101.py with a RobustBlock at position 6: behind layer3, what both taps read.
 
-    riqa train configs/koniq_linearity_r101_robust.py --data DIR
+    riqa train koniq_linearity_r101_robust --data DIR
 
 The block is drawn and trained with the head; the authors' code leaves it as it was drawn (--freeze-block).
 Published: SROCC .923, PLCC .936.

@@ -1,6 +1,6 @@
 """koniq_linearity_r101.py with a RobustBlock at position 2: behind the stem, before layer1.
 
-    riqa train configs/koniq_linearity_r101_robust_2.py --data DIR
+    riqa train koniq_linearity_r101_robust_2 --data DIR
 
 The block is drawn and trained with the head; the authors' code leaves it as it was drawn (--freeze-block).
 Published: SROCC .793, PLCC .823.

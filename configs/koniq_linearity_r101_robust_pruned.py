@@ -1,6 +1,6 @@
 """The model of koniq_linearity_r101_robust.py with 10 % of its filters pruned by l2: "+our" of the paper's table 2.
 
-    riqa train configs/koniq_linearity_r101_robust_pruned.py --data DIR
+    riqa train koniq_linearity_r101_robust_pruned --data DIR
 
 Fine-tuned under the masks for 5 epochs at 1e-6 (REFERENCE 3.3); `riqa prune --compact` then takes the filters out.
 Published: SROCC .921, PLCC .935.

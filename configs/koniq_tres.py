@@ -1,7 +1,7 @@
 """TReS on KonIQ-10k: the undefended TReS of arXiv 2506.04951, table 2.
 
     riqa convert resnet50.pth runs/resnet50 --model tres --allow-missing
-    riqa train configs/koniq_tres.py --data DIR
+    riqa train koniq_tres --data DIR
 
 resnet50.pth has torchvision's ImageNet weights. Adam at 2e-5 for all layers, cut tenfold after each of the first three
 epochs, weight decay 5e-4, batches of 53 random crops of 224, 50 crops a photo and epoch, so 150 passes; half of them

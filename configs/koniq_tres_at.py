@@ -1,6 +1,6 @@
 """The model of koniq_tres.py, trained further on attacked crops (AT) as the paper's authors ran it.
 
-    riqa train configs/koniq_tres_at.py --data DIR
+    riqa train koniq_tres_at --data DIR
 
 From the trained model: one step of 3/255 that raises the loss, from a uniform start in a ball of 2/255; attacked crops
 only, with their own labels (REFERENCE 3.2, A-TReS without its defects).

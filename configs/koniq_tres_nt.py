@@ -1,6 +1,6 @@
 """koniq_tres.py with gradient-norm regularisation (NT) as the paper's authors ran it.
 
-    riqa train configs/koniq_tres_nt.py --data DIR
+    riqa train koniq_tres_nt --data DIR
 
 Step and gradient in normalised pixels, with batch statistics (REFERENCE 3.1, A-TReS).
 Published: SROCC .887, PLCC .901.

@@ -1,6 +1,6 @@
 """koniq_tres.py with a RobustBlock behind layer3, 1024 -> 512 -> 1024 channels: "+our" of the paper's table 2.
 
-    riqa train configs/koniq_tres_robust.py --data DIR
+    riqa train koniq_tres_robust --data DIR
 
 Not pruned: the authors' branch for TReS has no pruning (REFERENCE 3.3).
 Published: SROCC .919, PLCC .929.

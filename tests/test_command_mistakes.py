@@ -1,16 +1,13 @@
 """What a user gets wrong is told in one line, with the cure, before any work; errors of libraries too."""
 
 import errno
-import io
-import json
 import os
 import subprocess
 import sys
 
 import pytest
 
-from robust_iqa_jax.cli import COMMANDS, main, message
-from robust_iqa_jax.commands import arguments
+from robust_iqa_jax.cli import COMMANDS, main
 from robust_iqa_jax.commands.arguments import checked_eps, number_text, parse_number
 from robust_iqa_jax.training.termination import Terminated
 from robust_iqa_jax.wording import eps_text
@@ -27,7 +24,7 @@ from robust_iqa_jax.wording import eps_text
         (["evaluate", "none", "--attack-photos", "1"], 1, "--attack-photos 1: an evaluation needs two photos or more"),
         (["evaluate", "none", "--steps", "0"], 1, "--steps 0: give whole numbers from 1"),
         (["evaluate", "none", "--eps", "4"], 1, "--eps: eps is in [0, 1] pixel units, got 4; did you mean 4/255?"),
-        (["evaluate", "none", "--eps", "inf"], 1, "eps must be above 0 and finite"),
+        (["evaluate", "none", "--eps", "0"], 1, "eps must be above 0 and finite"),
         (["evaluate", "none", "--eps", "4/255"], 1, "none: no such checkpoint"),
         (["evaluate"], 2, "give at least one checkpoint, or a suite"),
         (["evaluate", "absent.py"], 1, "absent.py: no such configuration file"),
@@ -157,17 +154,10 @@ def test_arguments_are_read_before_the_slow_imports():
     code = (
         "import sys, importlib\n"
         "for name in {!r}: importlib.import_module('robust_iqa_jax.commands.' + name)\n"
-        "print([m for m in ('torch', 'tensorboardX', 'scipy.stats', 'orbax', 'grain', 'matplotlib') if m in sys.modules])"
+        "slow = ('torch', 'tensorboardX', 'scipy.stats', 'orbax', 'grain', 'matplotlib')\n"
+        "print([name for name in slow if name in sys.modules])"
     )
     quick = ["quickstart", "study", "train", "evaluate", "attack", "bench"]
     assert set(quick) <= COMMANDS.keys()
     done = subprocess.run([sys.executable, "-c", code.format(quick)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_message_of_json_nested_too_deep():
-    try:
-        json.load(io.StringIO("[" * 100_000))
-    except RecursionError as error:
-        assert "RecursionError" in message(error)
-    assert arguments.existing([]) is None

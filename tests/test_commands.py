@@ -91,21 +91,25 @@ def test_table_names_the_scale(folder, capsys):
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
-        (["score", "cat.png", "--checkpoint", "nowhere"], 1, "nowhere: no model.json there; give a folder that"),
-        (["paint"], 2, "unknown command 'paint'; choose one of quickstart, study"),
+        (["score", "cat.png", "--checkpoint", "nowhere"], 1, "nowhere: no such checkpoint"),
+        (["paint"], 2, "unknown command 'paint'; did you mean"),
         (["train", "absent.py"], 1, "absent.py: no such configuration file"),
-        (["train", "absent"], 1, "neither a .py file nor a shipped configuration (clive_lite0, "),
+        (["train", "absent"], 1, "unknown configuration 'absent'; there are clive_lite0, "),
         (["train"], 2, "give a configuration first"),
-        (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig"),
+        (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig; give it to `riqa study`"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
         (["evaluate", "base", "--devices", "99"], 1, "devices: 99 asked for, this process has"),
-        (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig"),
+        (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig; give it to `riqa train`"),
         (["study", "clive_reduced"], 1, "clive/scores.csv: no such label table"),
         (["attack", "cat.png", "--checkpoint", "base", "--eps", "four"], 2, "--eps four: give a number or a fraction"),
-        (["attack", "cat.png", "--checkpoint", "base", "--eps", "-1"], 2, "riqa attack: eps must be above 0, got -1"),
+        (
+            ["attack", "cat.png", "--checkpoint", "base", "--eps", "-1"],
+            2,
+            "attack: --eps: eps must be above 0 and finite, got -1",
+        ),
         (["attack", "cat.png", "--checkpoint", "base", "--steps", "2.5"], 2, "--steps 2.5: give a whole number"),
         (["attack", "cat.png", "--checkpoint", "base", "--steps"], 2, "argument --steps: expected one argument"),
-        (["attack", "cat.png", "--checkpoint", "base", "--attack", "laser"], 2, "choose one of"),
+        (["attack", "cat.png", "--checkpoint", "base", "--attack", "laser"], 2, "unknown attack 'laser'; there are"),
         (["attack", "--checkpoint", "base"], 2, "riqa attack: give at least one image"),
         (
             ["attack", "cat.png", "--checkpoint", "base", "--attack", "jpeg", "--steps", "3"],
@@ -149,7 +153,7 @@ def test_a_bad_option_names_the_allowed_values_with_status_2(args, allowed, fold
 def test_attack_writes_lossless_images_inside_the_ball_and_their_scores(folder, capsys, tmp_path):
     status, _, _ = run(
         capsys, "attack", folder / "cat.png", folder / "coffee.png", folder / "text.jpg", "--checkpoint",
-        folder / "base", "--eps", "8/255", "--steps", 2, "--out", tmp_path,
+        folder / "base", "--eps", "8/255", "--steps", 2, "--size", "model", "--out", tmp_path,
     )  # fmt: skip
     assert status == 1
     with (tmp_path / "scores.csv").open() as file:
@@ -180,9 +184,8 @@ def test_attack_writes_lossless_images_inside_the_ball_and_their_scores(folder, 
 )
 def test_attacks_of_the_registry_run_with_their_own_options(name, options, label, folder, capsys, tmp_path):
     paths = [folder / "cat.png", folder / "cat.webp"]
-    status, out, _ = run(
-        capsys, "attack", *paths, "--attack", name, *options, "--checkpoint", folder / "base", "--out", tmp_path
-    )
+    options = [*options, "--size", "model", "--checkpoint", folder / "base", "--out", tmp_path]
+    status, out, _ = run(capsys, "attack", *paths, "--attack", name, *options)
     assert status == 0
     with (tmp_path / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Every option that a command lists does something: its value is looked at, and a trace is written by every benchmark."""
+"""Every option that a command lists does something: its value is looked at, and every benchmark writes a trace."""
 
 import ast
 import dataclasses
@@ -84,6 +84,7 @@ def test_every_option_of_a_benchmark_is_looked_at_and_its_trace_is_written(name,
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_the_trace_of_a_real_benchmark_holds_its_calls(tmp_path, capsys):
     small = ["--case", "small", "--batch", "1", "--sides", "4", "--channels", "2", "--repeats", "1"]
     assert main(["bench", "fft_core", *small, "--trace", str(tmp_path), "--json", str(tmp_path / "rows.json")]) == 0
