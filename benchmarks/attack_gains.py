@@ -7,6 +7,7 @@ Every attack with a ball gets the same one. A killed run goes on from its finish
 """
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.benchmarks.machine import machine
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.images import read_image, resize_image, to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
@@ -209,4 +210,4 @@ def _crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    main(parsed(Args, sys.argv[1:], "attack_gains", __doc__))

@@ -9,6 +9,7 @@ one; scoring is timed at the end, with the models of that fold in turns.
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from robust_iqa_jax.benchmarks.machine import machine
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.commands.prune import costs
@@ -139,4 +140,4 @@ def cost(study: StudyConfig, folder: Path, photos: int, baselines: Mapping[str, 
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))
+    main(parsed(Args, sys.argv[1:], "clive_folds", __doc__))

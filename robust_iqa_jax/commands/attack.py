@@ -18,6 +18,7 @@ from robust_iqa_jax.commands.arguments import existing, parsed
 from robust_iqa_jax.commands.attack_settings import option, settings_table, split_settings
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.files import check_folder, check_outputs, own_file, write_text
+from robust_iqa_jax.folder_lock import locked
 from robust_iqa_jax.labels import label_note
 
 if TYPE_CHECKING:
@@ -90,7 +91,12 @@ def main(args: list[str]) -> int:
     outputs += [given.out / name for name in ("scores.csv", *(("universal.npy", "universal.png") if fitted else ()))]
     check_outputs(outputs, (*given.images, *given.fit_on))
     check_folder(given.out)
+    with locked(given.out):
+        return _attack(given, attack, fitted, stems)
 
+
+def _attack(given: AttackArgs, attack: Any, fitted: bool, stems: list[str]) -> int:
+    """Attack the photos, write everything and return the exit status."""
     import jax
 
     from robust_iqa_jax.models import checkpoint
