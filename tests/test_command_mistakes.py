@@ -33,7 +33,7 @@ from robust_iqa_jax.wording import eps_text
             2,
             "unknown attack 'pgdd'; did you mean pgd?",
         ),
-        (["attack", "a.png", "--checkpoint", "none", "--setps", "3"], 2, "pgd has no --setps; did you mean --steps?"),
+        (["attack", "a.png", "--checkpoint", "none", "--setps", "3"], 2, "pgd has no --setps (did you mean --steps?)"),
         (["attack", "a.png", "--checkpoint", "none", "--eps", "4"], 2, "got 4; did you mean 4/255?"),
         (["attack", "a.png", "--checkpoint", "none"], 1, "a.png: no such image"),
         (["attack", ".", "--checkpoint", "none"], 1, ".: is a folder; give the files in it"),

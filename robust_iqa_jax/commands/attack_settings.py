@@ -37,8 +37,8 @@ def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[di
     for argument in rest:
         if argument.startswith("--") and argument.split("=")[0] not in own:
             has = ", ".join(map(option, defaults)) or "none"
-            near = difflib.get_close_matches(argument.split("=")[0], [*map(option, defaults), *own], n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            near = difflib.get_close_matches(argument.split("=")[0], [*map(option, defaults), *own], n=1, cutoff=0.75)
+            meant = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"attack: {name} has no {argument.split('=')[0]}{meant}; its settings: {has}")
     settings = {setting: _value(setting, value, defaults[setting]) for setting, value in vars(chosen).items()}
     if "eps" in settings and settings.get("norm", defaults.get("norm", "linf")) == "linf":
