@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import jax
-
 
 class Terminated(Exception):
     """The run was asked to end and has saved all its steps."""
@@ -23,6 +21,8 @@ def told_to_end(of_several: Callable[[int], bool]) -> Iterator[Callable[[int], b
     Args:
       of_several: step -> the same where there are several processes; JAX has its own handler in each of them.
     """
+    import jax  # here, because the command line imports this file before it knows that it needs JAX
+
     if jax.process_count() > 1:
         yield of_several
         return
