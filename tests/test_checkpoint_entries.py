@@ -83,7 +83,7 @@ def test_two_tensors_of_one_name_are_refused_unless_they_are_alike(tmp_path):
     save_file({"module.a": VALUES, "a": VALUES}, tmp_path / "alike.safetensors")
     assert set(read_checkpoint(tmp_path / "alike.safetensors").tensors) == {"a"}
     save_file({"module.a": VALUES, "a": VALUES + 1}, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointError, match="holds a twice, as module.a too, with other values"):
+    with pytest.raises(CheckpointError, match=r"holds a twice, as module.a too, with other values"):
         read_checkpoint(tmp_path / "x.safetensors")
 
 

@@ -26,6 +26,7 @@ from robust_iqa_jax.weights import (
     vit,
 )
 from robust_iqa_jax.weights.conversion import TORCH_AXES, Path, Report, from_torch
+from robust_iqa_jax.weights.entries import is_averaged
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -99,7 +100,7 @@ def _fit(tensors: Tensors, release: Release, names: set[str]) -> _Fit:
     named = release.plain(tensors)
     fit = _Fit(release, "", named, len(names & named.keys()), ())
     if found and max(found.values()) > fit.explained:
-        prefix = max(found, key=lambda each: found[each])
+        prefix = max(found, key=lambda each: (found[each], not is_averaged(each)))
         named = release.plain({name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)})
         if (explained := len(names & named.keys())) > fit.explained:
             fit = _Fit(release, prefix, named, explained, ())

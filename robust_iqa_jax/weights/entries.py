@@ -1,6 +1,7 @@
 """Which part of a checkpoint holds the weights: training loops keep them under a name, beside optimisers and averages.
 Sources: pytorch/ignite, Lightning, timm (state_dict_ema, model_ema), BasicSR and IQA-PyTorch (params, params_ema)."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ AVERAGED = (
 )  # fmt: skip
 """Names of entries, of their moving averages; taken where there are no others."""
 
+_AVERAGED = re.compile(r"(^|[._/-])(ema|swa|avg|averaged|teacher)([._/-]|$)", re.IGNORECASE)
 _RANK = {name: rank for rank, name in enumerate((*PLAIN, *AVERAGED))}
 _NOT_WEIGHTS = ("optim", "sched", "scaler", "callback")
 _DEPTH, _VISITED = 4, 100_000
@@ -75,6 +77,11 @@ def under_prefix(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """What stands under "PREFIX." or "PREFIX/", by the rest of the names."""
     starts = (f"{prefix}.", f"{prefix}/")
     return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if str(name).startswith(starts)}
+
+
+def is_averaged(prefix: str) -> bool:
+    """Whether a prefix of names says that these weights are a moving average: "model_ema." or "teacher."."""
+    return _AVERAGED.search(prefix) is not None
 
 
 def _entry(path: str, found: Mapping[str, Mapping[str, Any]]) -> Entry:
