@@ -190,7 +190,7 @@ def fuzz_ours(folder, count, seed):
 @pytest.mark.slow  # building the model for each file takes a second
 @pytest.mark.usefixtures("tiny")
 def test_mutated_checkpoints_of_ours_are_read_or_explained(tmp_path):
-    fuzz_ours(tmp_path, 60, seed=0)
+    fuzz_ours(tmp_path, 400, seed=0)
 
 
 def test_reading_stays_within_a_limit_of_memory_that_the_system_sets(tmp_path):

@@ -115,7 +115,15 @@ def from_torch(
             flat[path] = np.ascontiguousarray(array).reshape(expected)
     known = {*used, *missing}
     unused = [name for name in tensors if not (name in known or name.endswith(COUNTERS) or ignored(name))]
-    report = Report(*map(tuple, (used, unused, missing, misshapen, *wrong.values())))
+    report = Report(
+        used=tuple(used),
+        unused=tuple(unused),
+        missing=tuple(missing),
+        misshapen=tuple(misshapen),
+        not_finite=tuple(wrong["not finite"]),
+        negative=tuple(wrong["negative variances"]),
+        not_floats=tuple(wrong["not floats"]),
+    )
     return flax.traverse_util.unflatten_dict(flat), report
 
 
