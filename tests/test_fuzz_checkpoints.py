@@ -187,10 +187,10 @@ def fuzz_ours(folder, count, seed):
         assert str(folder) in line
 
 
-@pytest.mark.slow  # building the model for each file takes a second
 @pytest.mark.usefixtures("tiny")
-def test_mutated_checkpoints_of_ours_are_read_or_explained(tmp_path):
-    fuzz_ours(tmp_path, 400, seed=0)
+@pytest.mark.parametrize("count", [10, pytest.param(400, marks=pytest.mark.slow)])
+def test_mutated_checkpoints_of_ours_are_read_or_explained(tmp_path, count):
+    fuzz_ours(tmp_path, count, seed=0)
 
 
 def test_reading_stays_within_a_limit_of_memory_that_the_system_sets(tmp_path):
