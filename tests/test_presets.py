@@ -91,7 +91,7 @@ def test_a_block_where_there_is_none_is_named():
         ValueError, match="koncept512 over inception_resnet_v2: no feature map 'layer3' for the block; "
     ):
         build(spec)
-    with pytest.raises(ValueError, match="unknown architecture 'brisque'; choose one of linearity, koncept512"):
+    with pytest.raises(ValueError, match="unknown architecture 'brisque'; there are linearity, koncept512"):
         build(ModelSpec(architecture="brisque"))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="nothing is left of maps of 2 x 2 behind its 3x3 convolution"):
         RobustBlock(4).init(jax.random.key(0), jnp.zeros((1, 2, 2, 8)))

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import flax.traverse_util
 import jax
@@ -13,17 +13,18 @@ import jax.numpy as jnp
 import tyro
 from rich.table import Table
 
+from robust_iqa_jax.commands.checkpoint_output import check_output, save
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import COLLECTIONS, init
 from robust_iqa_jax.models.releases import convert
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
-from robust_iqa_jax.weights.conversion import Report
-from robust_iqa_jax.weights.linearity_iqa import rescale
-from robust_iqa_jax.weights.read import read_tensors
+from robust_iqa_jax.weights.conversion import Report, listed
+from robust_iqa_jax.weights.linearity_iqa import RESCALE, rescale
+from robust_iqa_jax.weights.read import ReadCheckpoint, read_checkpoint
+from robust_iqa_jax.weights.tensor_checks import check_calibration
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ class ConvertArgs:
     """Convert a checkpoint."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """.pth or .pt (read without executing it), .safetensors, .msgpack, or a folder of orbax."""
+    """.pth or .pt (read without executing it), .safetensors, .msgpack, an index of shards (.index.json), or a folder of
+    orbax or Hugging Face."""
     out: Annotated[Path, tyro.conf.Positional]
     """Folder for the converted checkpoint, written only where everything fits."""
     model: str
     """What the weights belong to; `riqa models` lists the names."""
+    entry: str = ""
+    """Part of the file to take where it has several, such as params_ema; else plain weights before averaged ones."""
     allow_missing: bool = False
     """Draw what the file lacks and leave out what the model lacks: to start training from a backbone, say."""
     slope: float | None = None
@@ -54,37 +58,89 @@ def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where the file does not fit."""
     parsed = tyro.cli(ConvertArgs, args=args, prog="riqa convert", description=__doc__)
     spec = preset(parsed.model)
-    tensors, facts = read_tensors(parsed.source)
-    variables, report, release = convert(tensors, spec)
+    check_output(parsed.out, [parsed.source], "release")
+    found = read_checkpoint(parsed.source, parsed.entry)
+    variables, report, release = convert(found.tensors, spec)
+    calibration, origin = _calibration(parsed, spec, found)
+    notes = [*_notes(found, report), *_missing_scale(origin, spec)]
     if parsed.json:
-        print(json.dumps({"release": release.name, **dataclasses.asdict(report)}, indent=2))
+        described = {name: float(value) for name, value in vars(calibration).items()}
+        facts = {"entry": found.entry, "left_out": found.left_out, "calibration": described, "notes": notes}
+        print(json.dumps({"release": release.name, **dataclasses.asdict(report), **facts}, indent=2))
     else:
-        _show(report, f"{parsed.source} as {parsed.model}, names of {release.name}")
+        _show(report, f"{parsed.source} as {parsed.model}, names of {release.name}", notes)
     problems = report.problems(parsed.allow_missing)
     if problems or not report.used:
-        cure = "" if report.misshapen or report.not_finite else "; --allow-missing takes what fits"
-        err.print(f"riqa convert: {parsed.source} does not fit {parsed.model}: {problems}{cure}", markup=False)
+        values = report.misshapen or report.not_finite or report.negative or report.not_floats
+        cure = "" if values else "; --allow-missing takes what fits"
+        why = problems or "none of its names are the model's"
+        err.print(f"riqa convert: {parsed.source} does not fit {parsed.model}: {why}{cure}", markup=False)
         return 1
     if report.missing:
         variables = _filled(variables, jax.jit(lambda key: init(spec, key))(jax.random.key(0)))
     whole = {name: jax.tree.map(jnp.asarray, variables.get(name, {})) for name in COLLECTIONS}
-    scorer = Scorer(whole, _calibration(parsed, spec, facts), spec, parsed.label)
-    checkpoint.save(parsed.out, scorer, {"source": parsed.source.name, "release": release.name})
+    scorer = Scorer(whole, calibration, spec, parsed.label)
+    save(parsed.out, scorer, {"source": parsed.source.name, "release": release.name, "entry": found.entry})
     if not parsed.json:
         out.print(f"{parsed.out}: {len(report.used)} tensors", markup=False, highlight=False)
     return 0
 
 
-def _calibration(parsed: ConvertArgs, spec: ModelSpec, facts: dict[str, Any]) -> Calibration:
+Origin = Literal["given", "file", "none"]
+"""Where slope and intercept come from."""
+
+
+def _calibration(parsed: ConvertArgs, spec: ModelSpec, read: ReadCheckpoint) -> tuple[Calibration, Origin]:
     """What the command line says, else the file, else the model's own range."""
-    found = rescale(facts) if spec.architecture == "linearity" else None
+    given = {"slope": parsed.slope, "intercept": parsed.intercept, "low": parsed.low, "high": parsed.high}
     low, high = architecture(spec).score_range or (0.0, 100.0)
-    stored = (1.0, 0.0, low, high)
-    if found is not None:
-        pairs = zip((found.slope, found.intercept, found.low, found.high), stored, strict=True)
-        stored = tuple(default if value is None else value for value, default in pairs)
-    given = (parsed.slope, parsed.intercept, parsed.low, parsed.high)
-    return Calibration(*(jnp.float32(s if g is None else g) for g, s in zip(given, stored, strict=True)))
+    values = {"slope": 1.0, "intercept": 0.0, "low": low, "high": high}
+    among = {name: read.tensors[name] for name in RESCALE if name in read.tensors}
+    found = None
+    if spec.architecture == "linearity" and None in given.values():
+        found = rescale({**read.facts, **among})
+    for stored in (vars(found) if found else {}, given):
+        values.update((name, value) for name, value in stored.items() if value is not None)
+    try:
+        check_calibration(values)
+    except ValueError as error:
+        raise ValueError(f"{parsed.source}: {error}; give --slope, --intercept, --low and --high") from error
+    if values["slope"] == 0:
+        raise ValueError(f"{parsed.source}: slope 0 gives all photos the same score; give another --slope")
+    if values["low"] >= values["high"]:
+        raise ValueError(
+            f"{parsed.source}: low {values['low']:g} is not below high {values['high']:g}; give --low, --high"
+        )
+    calibration = Calibration(**{name: jnp.float32(value) for name, value in values.items()})
+    whole = parsed.slope is not None and parsed.intercept is not None
+    return calibration, "given" if whole else "file" if found else "none"
+
+
+def _notes(read: ReadCheckpoint, report: Report) -> list[str]:
+    """What was chosen or passed over in the file."""
+    others = (*read.others, *report.twins)
+    taken = read.entry or report.prefix.rstrip("./")
+    notes = []
+    if others:
+        what = taken or "the names without a prefix"
+        notes.append(f"weights of {what} taken; the file also has {', '.join(others)}: --entry {others[0]} takes those")
+    elif taken:
+        notes.append(f"weights of {taken} taken")
+    if left := [name for name in report.outside if not name.startswith(tuple(f"{twin}." for twin in report.twins))]:
+        notes.append(f"left out, not under {report.prefix.rstrip('./')}: {listed(tuple(left))}")
+    if read.left_out:
+        notes.append(f"left out, no tensors: {listed(read.left_out)}")
+    return notes
+
+
+def _missing_scale(origin: Origin, spec: ModelSpec) -> list[str]:
+    """A warning where a model whose scores have no scale of their own is left without one."""
+    if origin != "none" or architecture(spec).score_range is not None:
+        return []
+    lacking = "no k and b, LinearityIQA's rescale" if spec.architecture == "linearity" else "no scale of scores"
+    return [
+        f"the file has {lacking}: scores are the network's outputs; give --slope and --intercept for opinion scores"
+    ]
 
 
 def _filled(found: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
@@ -92,10 +148,13 @@ def _filled(found: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
     return flax.traverse_util.unflatten_dict(flat)
 
 
-def _show(report: Report, title: str) -> None:
+def _show(report: Report, title: str, notes: list[str]) -> None:
     table = Table("tensors", "number", "names", title=title)
     for field in dataclasses.fields(report):
         names = getattr(report, field.name)
-        shown = "" if field.name == "used" else "\n".join(names[:20]) + ("\n..." if len(names) > 20 else "")
-        table.add_row(field.name.replace("_", " "), str(len(names)), shown)
+        if isinstance(names, tuple) and field.name not in ("outside", "twins"):
+            shown = "" if field.name == "used" else "\n".join(names[:20]) + ("\n..." if len(names) > 20 else "")
+            table.add_row(field.name.replace("_", " "), str(len(names)), shown)
     out.print(table)
+    for note in notes:
+        out.print(f"note: {note}", markup=False, highlight=False)

@@ -2,22 +2,20 @@
 Example: riqa models koncept512 --json"""
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
 import tyro
+from rich import box
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
-from robust_iqa_jax.commands.progress import bar, out
-from robust_iqa_jax.functional.work import work_of
-from robust_iqa_jax.layers.cayley_conv import OPERATORS
-from robust_iqa_jax.models.architectures import architecture
-from robust_iqa_jax.models.presets import PRESETS, preset
-from robust_iqa_jax.models.registry import build, shapes
-from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.commands.progress import out
+from robust_iqa_jax.models.model_table import model_table
+
+_WIDE = 125
+"""Columns of a console from which on the paper and the score range are shown as well."""
 
 
 @dataclass(frozen=True)
@@ -33,58 +31,40 @@ class ModelsArgs:
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
     parsed = tyro.cli(ModelsArgs, args=args, prog="riqa models", description=__doc__)
-    specs = {name: preset(name) for name in parsed.names} or PRESETS
-    rows = []
-    with bar() as progress:
-        task = progress.add_task("counting", total=len(specs), note="")
-        for name, spec in specs.items():
-            rows.append({"model": name, **facts(spec)})
-            progress.update(task, completed=len(rows))
+    table = model_table()
+    for name in parsed.names:
+        if name not in table:
+            from robust_iqa_jax.checks import unknown  # imports jax, which the list does without
+
+            raise ValueError(unknown("model", name, table))
+    rows = [{"model": name, **table[name]} for name in dict.fromkeys(parsed.names or table)]
     if parsed.json:
         print(json.dumps(rows, indent=2))
         return 0
-    console = out if out.is_terminal else Console(width=200, highlight=False)
-    table = Table(
-        Column("model", no_wrap=True),
-        "paper",
-        "parameters",
-        "input",
-        "crops",
-        "RobustBlock at",
-        "score range",
-        "GFLOP an image",
-    )
-    for row in rows:
-        scale = "free, calibrated" if row["score_range"] is None else "{:g} to {:g}".format(*row["score_range"])
-        table.add_row(
-            row["model"],
-            row["paper"],
-            f"{row['parameters']:,}",
-            "{} x {}".format(*row["input_size"]),
-            str(row["crops"]),
-            row["block_at"] or "-",
-            scale,
-            f"{row['gflop']:.1f}",
-        )
-    console.print(table)
+    known_width = out.is_terminal or "COLUMNS" in os.environ
+    console = Console(width=out.width if known_width else 200, highlight=False)
+    console.print(_listing(rows, console.width >= _WIDE))
     return 0
 
 
-def facts(spec: ModelSpec) -> dict[str, Any]:
-    """Size, input and cost of a model: parameters, and operations of one image's score with a prepared block."""
-    entry, variables, module = architecture(spec), shapes(spec), build(spec)
-    crops = 1 if spec.crops is None else spec.crops.rows * spec.crops.columns
-    image = jax.ShapeDtypeStruct((1, *spec.seen_size, 3), jnp.float32)
-    if spec.block is not None:
-        prepare = lambda v, x: module.apply(v, x, train=False, mutable=[OPERATORS])[1]  # noqa: E731
-        variables = {**variables, **jax.eval_shape(prepare, variables, image)}
-    work = work_of(lambda v, x: module.apply(v, x, train=False), variables, image)
-    return {
-        "paper": entry.paper,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        "input_size": list(spec.input_size),
-        "crops": crops,
-        "block_at": None if spec.block is None else spec.block.at,
-        "score_range": entry.score_range,
-        "gflop": crops * work.flops / 1e9,
-    }
+def _listing(rows: list[dict[str, Any]], wide: bool) -> Table:
+    listing = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    listing.add_column("model", no_wrap=True)
+    for heading in ("parameters", "input", "crops", "GFLOP"):
+        listing.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("RobustBlock at", "score range", "paper") if wide else ("block",):
+        listing.add_column(heading, no_wrap=True)
+    for row in rows:
+        scale = "free, calibrated" if row["score_range"] is None else "{:g} to {:g}".format(*row["score_range"])
+        size = f"{row['parameters']:,}" if wide else f"{row['parameters'] / 1e6:.1f} M"
+        block = row["block_at"] or "-"
+        cells = [
+            row["model"],
+            size,
+            "{}x{}".format(*row["input_size"]),
+            str(row["crops"]),
+            f"{row['gflop']:.1f}",
+            block,
+        ]
+        listing.add_row(*cells, *((scale, row["paper"]) if wide else ()))
+    return listing

@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
+from robust_iqa_jax.commands.checkpoint_output import check_output, save
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
@@ -55,15 +56,14 @@ class PruneArgs:
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
     parsed = tyro.cli(PruneArgs, args=args, prog="riqa prune", description=__doc__)
+    check_output(parsed.out, [parsed.checkpoint, parsed.checkpoint / "model"], "pruning", "--out")
     scorer = checkpoint.load(parsed.checkpoint)
-    if parsed.out.resolve() in (parsed.checkpoint.resolve(), (parsed.checkpoint / "model").resolve()):
-        raise ValueError(f"--out {parsed.out}: holds the checkpoint that is pruned; choose another folder")
     photos = None if parsed.data is None else split_photos(open_photos(parsed.data), parsed.test_group)[0]
     with err.status(f"pruning {parsed.checkpoint}"):
         pruned, share = masked(scorer, parsed.method, parsed.amount, photos)
         result = compact(pruned) if parsed.compact else pruned
     facts = {"source": parsed.checkpoint.name, "method": parsed.method, "amount": parsed.amount, "pruned_share": share}
-    checkpoint.save(parsed.out, result, {"pruning": {**facts, "compact": parsed.compact}})
+    save(parsed.out, result, {"pruning": {**facts, "compact": parsed.compact}})
     with err.status("timing"):
         rows = costs({"before": scorer, "after": result})
     if parsed.json:

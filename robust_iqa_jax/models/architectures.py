@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import flax.linen as nn
 
 from robust_iqa_jax.backbones import inception_resnet_v2, resnet, vgg
+from robust_iqa_jax.checks import unknown
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models import dbcnn, hyper_iqa, koncept512, maniqa, tres
 from robust_iqa_jax.models.backbone_table import backbone
@@ -39,7 +40,7 @@ class ArchitectureEntry:
 def architecture(spec: ModelSpec) -> ArchitectureEntry:
     """The row of a spec's architecture; ValueError for an unknown one."""
     if spec.architecture not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {spec.architecture!r}; choose one of {', '.join(ARCHITECTURES)}")
+        raise ValueError(unknown("architecture", spec.architecture, ARCHITECTURES))
     return ARCHITECTURES[spec.architecture]
 
 

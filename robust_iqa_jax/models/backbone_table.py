@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 
 from robust_iqa_jax.backbones import efficientnet_lite, inception_resnet_v2, resnet, vgg, vit
+from robust_iqa_jax.checks import unknown
 from robust_iqa_jax.weights.efficientnet_lite import load_imagenet
 
 Variables = Mapping[str, Any]
@@ -39,7 +40,7 @@ class BackboneEntry:
 def backbone(name: str) -> BackboneEntry:
     """The row of a backbone; ValueError for an unknown one."""
     if name not in BACKBONES:
-        raise ValueError(f"unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
+        raise ValueError(unknown("backbone", name, BACKBONES))
     return BACKBONES[name]
 
 

@@ -4,6 +4,7 @@ Sources: input sizes, crops and block positions of REFERENCE 1.5 and 2 (arXiv 25
 import dataclasses
 from typing import cast
 
+from robust_iqa_jax.checks import unknown
 from robust_iqa_jax.models import dbcnn, koncept512, maniqa
 from robust_iqa_jax.models.spec import Backbone, BlockSpec, CropSpec, ModelSpec
 
@@ -75,7 +76,10 @@ _AUTHORS = ("linearity-resnet101", "koncept512", "tres")
 
 PRESETS: dict[str, ModelSpec] = {
     **{name: spec for name, (spec, _) in _MODELS.items()},
-    **{f"{name}-robust": dataclasses.replace(spec, block=block) for name, (spec, block) in _MODELS.items()},
+    **{
+        f"{name}-robust": dataclasses.replace(spec, block=block, pool_window=None)
+        for name, (spec, block) in _MODELS.items()
+    },
     **{
         f"{name}-authors": dataclasses.replace(
             spec, block=dataclasses.replace(block, norm="spectrum", alpha_init=1.0, compat="authors")
@@ -85,11 +89,15 @@ PRESETS: dict[str, ModelSpec] = {
     },
 }
 """Name -> model. "-robust" adds the RobustBlock where the paper has it, in models that it does not treat where we put
-it; "-authors" adds it with the conventions that the paper's checkpoints were trained with."""
+it; "-authors" adds it with the conventions that the paper's checkpoints were trained with.
+
+koncept512-pytorch-robust is koncept512-robust: the block leaves 7 x 7 pixels of the last map, fewer than the window of
+koniq-PyTorch, 8. The paper's code, whose tensors have koniq-PyTorch's names, averages all of them; a checkpoint of it
+fits both names, and has to be scored as it was trained."""
 
 
 def preset(name: str) -> ModelSpec:
     """The model of this name; ValueError for an unknown one."""
     if name not in PRESETS:
-        raise ValueError(f"unknown model {name!r}; `riqa models` lists them")
+        raise ValueError(unknown("model", name, PRESETS))
     return PRESETS[name]

@@ -1,6 +1,7 @@
 """Names that published checkpoints give to a model's tensors, and the conversion of a file to a model's variables.
 A new release is one row; its names live in weights/."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from robust_iqa_jax.weights import (
     vit,
 )
 from robust_iqa_jax.weights.conversion import TORCH_AXES, Path, Report, from_torch
+from robust_iqa_jax.weights.entries import is_averaged
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -69,14 +71,53 @@ def convert(tensors: Tensors, spec: ModelSpec) -> tuple[dict[str, Any], Report, 
     """
     expected = shapes(spec)
     paths = flax.traverse_util.flatten_dict(expected)
+    fits = [_fit(tensors, release, {release.name_of(path) for path in paths}) for release in releases(spec)]
+    best = max(fits, key=lambda fit: fit.explained)  # by their names alone: converting a model costs a copy of it
+    release = best.release
+    variables, report = from_torch(best.named, expected, release.name_of, release.ignored, release.axes)
+    twins = tuple(f"{prefix}." for prefix in best.twins)
+    outside = [name for name in tensors if not name.startswith(best.prefix) or name.startswith(twins)]
+    unused = tuple(name for name in report.unused if not name.startswith(twins))
+    report = dataclasses.replace(report, unused=unused, prefix=best.prefix, outside=tuple(outside), twins=best.twins)
+    return variables, report, release
 
-    def explained(candidate: tuple[Tensors, Release]) -> int:
-        named, release = candidate
-        return sum(release.name_of(path) in named for path in paths)
 
-    # by their names alone: converting a model costs a copy of it
-    named, release = max(((release.plain(tensors), release) for release in releases(spec)), key=explained)
-    return *from_torch(named, expected, release.name_of, release.ignored, release.axes), release
+@dataclass(frozen=True)
+class _Fit:
+    """A checkpoint read as one release: tensors behind `prefix` by the release's names, how many names they explain,
+    and other prefixes behind which as many are found."""
+
+    release: Release
+    prefix: str
+    named: Tensors
+    explained: int
+    twins: tuple[str, ...]
+
+
+def _fit(tensors: Tensors, release: Release, names: set[str]) -> _Fit:
+    """The release's names as they are, or behind the prefix that a training framework gave to all of them."""
+    found = _behind_prefixes(tensors, names)
+    named = release.plain(tensors)
+    fit = _Fit(release, "", named, len(names & named.keys()), ())
+    if found and max(found.values()) > fit.explained:
+        prefix = max(found, key=lambda each: (found[each], not is_averaged(each)))
+        named = release.plain({name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)})
+        if (explained := len(names & named.keys())) > fit.explained:
+            fit = _Fit(release, prefix, named, explained, ())
+    # behind the prefix that was taken, or that `plain` took off, the same names do not stand once more
+    again = [p for p in found if p != fit.prefix and (fit.prefix or any(p + name in fit.named for name in names))]
+    return dataclasses.replace(fit, twins=tuple(p[:-1] for p in again if found[p] >= fit.explained))
+
+
+def _behind_prefixes(tensors: Tensors, names: set[str]) -> dict[str, int]:
+    """Prefixes of up to four parts -> how many of the names stand behind them."""
+    found: dict[str, int] = {}
+    for name in tensors:
+        ends = [end for end, character in enumerate(name, 1) if character in "./"][:4]
+        for end in ends:
+            if name[end:] in names:
+                found[name[:end]] = found.get(name[:end], 0) + 1
+    return found
 
 
 def _backbone_alone(name_of: Callable[[Path], str], module: str = "backbone") -> Callable[[Path], str]:

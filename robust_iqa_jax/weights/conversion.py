@@ -8,6 +8,7 @@ from typing import Any
 import flax.traverse_util
 import numpy as np
 
+from robust_iqa_jax.weights.tensor_checks import wrong_values
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 Path = tuple[str, ...]
@@ -35,6 +36,11 @@ class Report:
       missing: asked for, not in the checkpoint.
       misshapen: found, with another shape: "name (found) instead of (expected)".
       not_finite: found, with NaN or infinity in it.
+      negative: found, variances with values below zero.
+      not_floats: found, integers: of quantised weights, say.
+      prefix: that the names of all of these were found behind.
+      outside: in the checkpoint, without that prefix, or the same weights behind another one.
+      twins: those other prefixes.
     """
 
     used: tuple[str, ...]
@@ -42,10 +48,20 @@ class Report:
     missing: tuple[str, ...]
     misshapen: tuple[str, ...]
     not_finite: tuple[str, ...]
+    negative: tuple[str, ...] = ()
+    not_floats: tuple[str, ...] = ()
+    prefix: str = ""
+    outside: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
 
     def problems(self, allow_missing: bool = False) -> str:
         """One line, empty where the checkpoint fits; `allow_missing` forgives what is missing or unused."""
-        kinds = {"of another shape": self.misshapen, "not finite": self.not_finite}
+        kinds = {
+            "of another shape": self.misshapen,
+            "not finite": self.not_finite,
+            "negative variances": self.negative,
+            "not floats": self.not_floats,
+        }
         if not allow_missing:
             kinds = {"missing": self.missing, "unused": self.unused, **kinds}
         return "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names)
@@ -80,7 +96,8 @@ def from_torch(
       variables with numpy leaves of the tensors' type, holding what fits; and the report.
     """
     leaves: dict[Path, Any] = flax.traverse_util.flatten_dict(dict(shapes))  # pyright: ignore[reportAssignmentType]
-    flat, missing, misshapen, not_finite, used = {}, [], [], [], []
+    flat, missing, misshapen, used = {}, [], [], []
+    wrong: dict[str, list[str]] = {"not finite": [], "negative variances": [], "not floats": []}
     for path, leaf in leaves.items():
         name = torch_name(path)
         if name not in tensors:
@@ -92,18 +109,26 @@ def from_torch(
         if _without_ones(array.shape) != _without_ones(expected):
             back = [expected[i] for i in np.argsort(axes[len(expected)])] if len(expected) in axes else expected
             misshapen.append(f"{name} {tensor.shape} instead of {tuple(back)}")
-        elif not np.isfinite(array.astype(np.float32, copy=False)).all():
-            not_finite.append(name)
+        elif values := wrong_values("/".join(path), array):
+            wrong[values].append(name)
         else:
             flat[path] = np.ascontiguousarray(array).reshape(expected)
     known = {*used, *missing}
     unused = [name for name in tensors if not (name in known or name.endswith(COUNTERS) or ignored(name))]
-    report = Report(tuple(used), tuple(unused), tuple(missing), tuple(misshapen), tuple(not_finite))
+    report = Report(
+        used=tuple(used),
+        unused=tuple(unused),
+        missing=tuple(missing),
+        misshapen=tuple(misshapen),
+        not_finite=tuple(wrong["not finite"]),
+        negative=tuple(wrong["negative variances"]),
+        not_floats=tuple(wrong["not floats"]),
+    )
     return flax.traverse_util.unflatten_dict(flat), report
 
 
 def require_fit(report: Report, what: str) -> None:
-    """Raise CheckpointError naming what is missing, unused, misshapen or not finite."""
+    """Raise CheckpointError naming what is missing, unused, misshapen or of values that no model can have."""
     if problems := report.problems():
         raise CheckpointError(f"does not fit {what}: {problems}")
 

@@ -11,6 +11,7 @@ import numpy as np
 from robust_iqa_jax.weights import resnet, robust_block
 from robust_iqa_jax.weights.conversion import LEAVES, Path
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
+from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 FEATURES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 """Children of torchvision's ResNet, in order: the release keeps them in a sequence, by index."""
@@ -25,6 +26,9 @@ BLOCKS = {
 }
 """Where the RobustBlock sits -> its name there. The positions 1, 2, 4 and 6 of the paper are "input", "stem",
 "layer2_2" and "layer3". All have pool="square", padding=0, norm="spectrum"."""
+
+RESCALE = ("k", "b", "min", "max")
+"""Names of the rescale's values, which stand beside the weights or among them."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,25 @@ def to_release(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Tensors under the names that `torch_name` gives: of a model wrapped for several devices ("module.") or with its
     normalisation ("model.", beside "normalize.mean" and "normalize.std", which are what the model expects anyway)."""
     plain = without_prefixes(tensors, ("module.", "model."))
-    return with_masks_applied({name: v for name, v in plain.items() if not name.startswith("normalize.")})
+    kept = {name: v for name, v in plain.items() if not name.startswith("normalize.") and name not in RESCALE}
+    return with_masks_applied(kept)
 
 
 def rescale(facts: Mapping[str, Any]) -> Rescale | None:
-    """The rescale among the plain values of a checkpoint; None where it has no k and b."""
+    """The rescale among the plain values of a checkpoint; None where it has no k and b.
+
+    Raises:
+      CheckpointError: one of them is no number.
+    """
     if not {"k", "b"} <= facts.keys():
         return None
-    slope, intercept = (v[0] if isinstance(v, list | tuple) else v for v in (facts["k"], facts["b"]))
-    low, high = (None if facts.get(name) is None else float(facts[name]) for name in ("min", "max"))
-    return Rescale(float(slope), float(intercept), low, high)
+    low, high = (_number(name, facts[name]) if facts.get(name) is not None else None for name in ("min", "max"))
+    return Rescale(_number("k", facts["k"]), _number("b", facts["b"]), low, high)
+
+
+def _number(name: str, value: Any) -> float:
+    """The first of a list, an array or a tensor of one axis, or the number itself."""
+    try:
+        return float(np.ravel(np.asarray(value, np.float64))[0])
+    except (TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"its {name} is {value!r:.40}, not a number; give --slope and --intercept") from error
