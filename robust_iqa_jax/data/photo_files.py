@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_image
+from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_pixels
 from robust_iqa_jax.data.photo_set import PhotoSet
 
 
@@ -81,7 +81,7 @@ class PhotoFiles:
 
     def __call__(self, index: int) -> np.ndarray:
         """Uint8 (h, w, 3) sRGB."""
-        return read_image(self.paths[index])
+        return read_pixels(self.paths[index])
 
 
 def _find_images(table: Path, lines: dict[str, int], image_dir: Path | None) -> tuple[Path, ...]:
