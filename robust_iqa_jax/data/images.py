@@ -228,7 +228,7 @@ def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) -> Pi
         pixels = _on_white(np.asarray(image.convert("RGBA")), 255)
     else:
         pixels = np.asarray(image.convert("RGB"))
-    # After the picture is loaded: TIFF's are turned by then, and have lost their tag; a PNG's may stand behind its pixels.
+    # After the picture is loaded: a TIFF is turned by then and has lost its tag, a PNG's may stand behind its pixels.
     return Picture(np.ascontiguousarray(_UPRIGHT.get(_orientation(image), lambda a: a)(pixels)), more)
 
 

@@ -30,8 +30,8 @@ class DamagedImage(ValueError):
 def check_whole(data: bytes, kind: str, most_pixels: int | None) -> None:
     """Raise where a file is cut off, or where its checksums or its structure contradict its contents.
 
-    Only PNG has checksums: there a single wrong bit is found anywhere. In JPEG, WebP, GIF, BMP and most TIFF files wrong
-    bits within the coded pixels are other pixels, and nothing tells. Memory is bounded whatever a file declares.
+    Only PNG has checksums: there a single wrong bit is found anywhere. In JPEG, WebP, GIF, BMP and most TIFF files
+    wrong bits within the coded pixels are other pixels, and nothing tells. Memory is bounded whatever a file declares.
 
     Args:
       data: the file.
@@ -139,14 +139,12 @@ def _check_jpeg(data: bytes, most: int | None) -> None:
 
 def _end_of_scan(data: bytes, place: int) -> int:
     """Where the marker behind coded pixels begins; restart markers count from 0 to 7 in turn (T.81 B.1.1.5)."""
-    restarts = 0
-    for found in _JPEG_MARKER.finditer(data, place):
+    for restarts, found in enumerate(_JPEG_MARKER.finditer(data, place)):
         marker = found[1][0]
         if not 0xD0 <= marker <= 0xD7:
             return found.start()
         if marker != 0xD0 + restarts % 8:
             raise DamagedImage("a part of its pixels is missing: its restart markers are out of order")
-        restarts += 1
     raise DamagedImage("it ends within its pixels")
 
 
