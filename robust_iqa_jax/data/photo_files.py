@@ -13,8 +13,21 @@ from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_pixels
 from robust_iqa_jax.data.photo_set import PhotoSet
 
 
+LONGEST_MESSAGE, CURE = 800, 200
+"""Characters of a message, and of its end, which says what to do."""
+
+
 class LabelTableError(ValueError):
-    """A table that cannot be used; one line that names the file, the line or column, and the cure."""
+    """A table that cannot be used; one line that names the file, the line or column, and the cure.
+
+    Whatever the table holds: breaks of lines in what is quoted become spaces, and a long text is shortened within.
+    """
+
+    def __init__(self, message: str):
+        line = " ".join(message.splitlines())
+        if len(line) > LONGEST_MESSAGE:
+            line = f"{line[: LONGEST_MESSAGE - CURE]} ... {line[-CURE:]}"
+        super().__init__(line)
 
 
 class Row(NamedTuple):
