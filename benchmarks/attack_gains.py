@@ -23,7 +23,7 @@ from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.data.images import read_image, resize_image, to_float
+from robust_iqa_jax.data.images import read_pixels, resize_image, to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
@@ -102,7 +102,7 @@ def main(args: Args) -> None:
     """Run what is missing, print and store the table."""
     count, load = source(args)
     images = np.stack([to_float(resize_image(load(i), args.size)) for i in evenly_spread(count, args.photos)])
-    fitted_on = np.stack([to_float(_crop(read_image(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
+    fitted_on = np.stack([to_float(_crop(read_pixels(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     finished = Cells(args.out)
     for pair in args.models:
@@ -129,7 +129,7 @@ def source(args: Args) -> tuple[int, Callable[[int], np.ndarray]]:
     """
     if args.images.is_dir():
         files = sorted(path for path in args.images.iterdir() if path.suffix.lower() in (".png", ".jpg", ".webp"))
-        return len(files), lambda i: read_image(files[i])
+        return len(files), lambda i: read_pixels(files[i])
     if args.group is None:
         raise ValueError(f"attack_gains: {args.images} is a table; say which --group of it is attacked")
     _, photos = split_photos(open_photos(str(args.images)), args.group)

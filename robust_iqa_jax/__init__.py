@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robust_iqa_jax import attacks
+    from robust_iqa_jax.data.images import read_image
     from robust_iqa_jax.evaluation.evaluate import evaluate
     from robust_iqa_jax.models.checkpoint import load
     from robust_iqa_jax.models.scorer import Scorer
 
 __version__ = "0.1.0"
-__all__ = ["Scorer", "__version__", "attacks", "evaluate", "load"]
+__all__ = ["Scorer", "__version__", "attacks", "evaluate", "load", "read_image"]
 
-_PLACES = {"Scorer": "models.scorer", "evaluate": "evaluation.evaluate", "load": "models.checkpoint"}
+_PLACES = {
+    "Scorer": "models.scorer",
+    "evaluate": "evaluation.evaluate",
+    "load": "models.checkpoint",
+    "read_image": "data.images",
+}
 
 
 def __getattr__(name: str) -> Any:

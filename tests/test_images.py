@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from robust_iqa_jax.data.images import ImageError, decode_image, read_image, resize_image, to_float
+from robust_iqa_jax.data.images import ImageError, decode_image, read_pixels, resize_image, to_float
 
 SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
 PHOTO = data.chelsea()[40:140, 60:190]
@@ -43,13 +43,13 @@ def save(path, image, **options):
 
 @pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True}), ("a.bmp", {})])
 def test_a_photo_decodes_to_the_same_pixels_from_every_lossless_format(tmp_path, name, options):
-    np.testing.assert_array_equal(read_image(save(tmp_path / name, PHOTO, **options)), PHOTO)
+    np.testing.assert_array_equal(read_pixels(save(tmp_path / name, PHOTO, **options)), PHOTO)
 
 
 def test_a_file_s_bytes_decode_as_the_file_does(tmp_path):
     deep = png(tmp_path / "deep.png", np.arange(60).reshape(4, 5, 3) * 1_000, 2)
     for path in (deep, save(tmp_path / "a.webp", PHOTO)):
-        np.testing.assert_array_equal(decode_image(path.read_bytes(), "a record"), read_image(path))
+        np.testing.assert_array_equal(decode_image(path.read_bytes(), "a record"), read_pixels(path))
     for contents, message in ((b"", r"a record: the file is empty"), (b"text", "a record: not an image")):
         with pytest.raises(ImageError, match=message):
             decode_image(contents, "a record")
@@ -57,13 +57,13 @@ def test_a_file_s_bytes_decode_as_the_file_does(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.avif"])
 def test_a_lossy_file_decodes_to_nearly_the_photo(tmp_path, name):
-    image = read_image(save(tmp_path / name, PHOTO, quality=95))
+    image = read_pixels(save(tmp_path / name, PHOTO, quality=95))
     assert image.dtype == np.uint8
     assert np.abs(image.astype(int) - PHOTO).mean() < 3
 
 
 def test_a_cmyk_jpeg_has_the_photo_s_colours_and_not_their_negative(tmp_path):
-    image = read_image(save(tmp_path / "a.jpg", Image.fromarray(PHOTO).convert("CMYK"), quality=95))
+    image = read_pixels(save(tmp_path / "a.jpg", Image.fromarray(PHOTO).convert("CMYK"), quality=95))
     assert np.abs(image.astype(int) - PHOTO).mean() < 3
 
 
@@ -71,18 +71,18 @@ def test_a_cmyk_jpeg_has_the_photo_s_colours_and_not_their_negative(tmp_path):
 def test_grey_and_one_bit_pictures_get_three_equal_channels(tmp_path, mode):
     grey = Image.fromarray(PHOTO).convert(mode)
     expected = np.asarray(grey.convert("L"))
-    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", grey)), np.stack([expected] * 3, -1))
+    np.testing.assert_array_equal(read_pixels(save(tmp_path / "a.png", grey)), np.stack([expected] * 3, -1))
 
 
 def test_a_palette_gives_its_colours(tmp_path):
     image = Image.fromarray(PHOTO).quantize(16)
-    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", image)), np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(read_pixels(save(tmp_path / "a.png", image)), np.asarray(image.convert("RGB")))
 
 
 def test_transparency_is_composited_on_white(tmp_path):
     alpha = np.linspace(0, 255, PHOTO.shape[0] * PHOTO.shape[1]).reshape(*PHOTO.shape[:2], 1).astype(np.uint8)
     expected = np.round((PHOTO * (alpha / 255)) + 255 * (1 - alpha / 255))
-    image = read_image(save(tmp_path / "a.png", np.concatenate([PHOTO, alpha], -1)))
+    image = read_pixels(save(tmp_path / "a.png", np.concatenate([PHOTO, alpha], -1)))
     np.testing.assert_array_equal(image, expected)
     assert (image[0, 0] == 255).all()
 
@@ -90,11 +90,11 @@ def test_transparency_is_composited_on_white(tmp_path):
 def test_transparency_of_grey_with_alpha_and_of_a_palette_is_composited_on_white(tmp_path):
     grey_alpha = np.zeros((4, 5, 2), np.uint8)
     grey_alpha[:2, :, 1] = 255
-    image = read_image(save(tmp_path / "la.png", Image.fromarray(grey_alpha)))
+    image = read_pixels(save(tmp_path / "la.png", Image.fromarray(grey_alpha)))
     np.testing.assert_array_equal(image[:, 0, 0], [0, 0, 255, 255])
     palette = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
     palette.putpalette([10, 20, 30, 40, 50, 60])
-    image = read_image(save(tmp_path / "p.png", palette, transparency=1))
+    image = read_pixels(save(tmp_path / "p.png", palette, transparency=1))
     np.testing.assert_array_equal(image[0], [[10, 20, 30], [255, 255, 255]])
 
 
@@ -103,14 +103,14 @@ def test_sixteen_bits_are_rounded_to_the_nearest_of_eight(tmp_path, colour_type,
     pixels = np.random.default_rng(0).integers(0, 65536, (33, 41, channels))
     colour, alpha = (pixels[..., :-1], pixels[..., -1:] / 65535) if channels in (2, 4) else (pixels, 1.0)
     expected = np.round((colour * alpha + 65535 * (1 - alpha)) / 257)
-    image = read_image(png(tmp_path / "a.png", pixels, colour_type))
+    image = read_pixels(png(tmp_path / "a.png", pixels, colour_type))
     np.testing.assert_array_equal(image, np.broadcast_to(expected, image.shape))
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3)])
 def test_the_transparent_colour_of_a_sixteen_bit_png_becomes_white(tmp_path, colour_type, channels):
     pixels = np.random.default_rng(0).integers(0, 60000, (9, 7, channels))
-    image = read_image(png(tmp_path / "a.png", pixels, colour_type, transparent=pixels[4, 5].tolist()))
+    image = read_pixels(png(tmp_path / "a.png", pixels, colour_type, transparent=pixels[4, 5].tolist()))
     assert np.argwhere((image == 255).all(-1)).tolist() == [[4, 5]]
 
 
@@ -133,7 +133,7 @@ def test_the_exif_orientation_is_applied(tmp_path, orientation, name):
     stored[:, :16, 1] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = read_image(save(tmp_path / name, stored, exif=exif))
+    image = read_pixels(save(tmp_path / name, stored, exif=exif))
     assert image.shape == ((32, 64, 3) if orientation < 5 else (64, 32, 3))
     sides = {"top": image[0], "bottom": image[-1], "left": image[:, 0], "right": image[:, -1]}
     assert (sides[first_row][:, 0] > 200).all()
@@ -143,7 +143,7 @@ def test_the_exif_orientation_is_applied(tmp_path, orientation, name):
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     path = save(tmp_path / "a.webp", frames[0], save_all=True, append_images=frames[1:], lossless=True)
-    assert read_image(path)[0, 0].tolist() == [255, 0, 0]
+    assert read_pixels(path)[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
@@ -153,7 +153,7 @@ def test_a_truncated_file_is_an_error_and_never_a_half_grey_picture(tmp_path, su
     path = tmp_path / f"cut.{suffix}"
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ImageError, match=f"cut.{suffix}: ") as caught:
-        read_image(path)
+        read_pixels(path)
     assert "\n" not in str(caught.value)
 
 
@@ -168,13 +168,13 @@ def test_what_is_no_picture_is_refused_with_one_line_that_names_it(tmp_path, con
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(ImageError, match=f"photo.png: .*{message}") as caught:
-        read_image(path)
+        read_pixels(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_picture_without_pixels_is_refused(tmp_path):
     with pytest.raises(ImageError, match=r"empty\.png"):
-        read_image(png(tmp_path / "empty.png", np.zeros((1, 0, 3)), 2, depth=8))
+        read_pixels(png(tmp_path / "empty.png", np.zeros((1, 0, 3)), 2, depth=8))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -183,12 +183,12 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, limit):
     path = save(tmp_path / "bomb.png", PHOTO)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ImageError, match=r"bomb\.png: more than .* megapixels"):
-        read_image(path)
+        read_pixels(path)
 
 
 def test_pixels_of_32_bits_are_refused(tmp_path):
     with pytest.raises(ImageError, match="32 bits"):
-        read_image(save(tmp_path / "a.tif", PHOTO[..., 0].astype(np.float32)))
+        read_pixels(save(tmp_path / "a.tif", PHOTO[..., 0].astype(np.float32)))
 
 
 def test_real_photos_decode():
@@ -196,7 +196,7 @@ def test_real_photos_decode():
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}")
     for path in sorted(folder.iterdir())[:40:10]:
-        image = read_image(path)
+        image = read_pixels(path)
         assert image.dtype == np.uint8
         assert image.shape[2] == 3
         assert min(image.shape[:2]) >= 300

@@ -13,7 +13,7 @@ from PIL import Image
 from robust_iqa_jax.commands.arguments import columns, parsed
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.archives.table import archives_in
-from robust_iqa_jax.data.images import ImageError, data_uri, read_image
+from robust_iqa_jax.data.images import ImageError, data_uri, read_pixels
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.evaluation.html_report import html_report
@@ -103,7 +103,7 @@ def _thumbnails(photos: PhotoSet | Path, names: Iterable[str]) -> Iterable[tuple
     """Image names with small JPEGs of them as data URIs, None for one that is not there or not readable."""
     for name in names:
         try:
-            pixels = read_image(photos / name) if isinstance(photos, Path) else photos.load(photos.names.index(name))
+            pixels = read_pixels(photos / name) if isinstance(photos, Path) else photos.load(photos.names.index(name))
         except (ImageError, ValueError):
             yield name, None
             continue

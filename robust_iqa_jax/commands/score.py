@@ -1,34 +1,64 @@
-"""`riqa score IMAGE...`: quality scores of photos by a trained model, higher is better.
-Example: riqa score photo.jpg other.png --checkpoint runs/quickstart/robust --json"""
+"""`riqa score IMAGE...`: quality scores of photos by a trained model, higher is better. A folder stands for its photos.
+Example: riqa score photo.jpg folder --checkpoint runs/quickstart/robust --json"""
 
 import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from rich.table import Table
+from jaxtyping import Array, Float, Float32
+from rich.markup import escape
+from rich.table import Column, Table
 
 from robust_iqa_jax.commands.progress import bar, err, out
-from robust_iqa_jax.data.images import ImageError, read_image, resize_image, to_float
+from robust_iqa_jax.data.images import (
+    IMAGE_SUFFIXES,
+    ImageError,
+    check_path,
+    read_picture,
+    read_pixels,
+    resize_image,
+    to_float,
+)
+from robust_iqa_jax.data.photo_notes import note_on
+from robust_iqa_jax.functional.resize import resize_photo
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 
 BATCH = 8
+FORMULA = "scores are pseudo_mos: the model was trained on labels by a formula, not people"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+Complain = Callable[[str], None]
+"""Takes a line about a photo that is not scored."""
 
 
 @dataclass(frozen=True)
 class ScoreArgs:
     """Score photos."""
 
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files: PNG, JPEG, WebP, BMP, ..."""
+    images: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Image files (PNG, JPEG, WebP, BMP, TIFF, ...), or folders: the photos directly inside, by name."""
     checkpoint: Path
     """Checkpoint or work folder of a training run."""
     json: bool = False
-    """Print a list of {"image", "score", "model"} in input order."""
+    """Print a list of {"image", "score", "model"} in input order; with "note" where a score means little."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A photo, its score, and what makes the score mean little (`photo_notes.note_on`)."""
+
+    image: str
+    score: float
+    note: str | None
 
 
 def main(args: list[str]) -> int:
@@ -37,40 +67,160 @@ def main(args: list[str]) -> int:
     if not parsed.images:
         err.print("riqa score: give at least one image")
         return 2
+    refused: list[str] = []
+
+    def complain(line: str) -> None:
+        refused.append(line)
+        err.print(f"riqa: {line}", markup=False)
+
+    paths = photo_paths(parsed.images, complain)
+    if not paths:  # before the seconds that loading a model takes
+        if parsed.json:
+            print("[]")
+        return 1
     scorer = checkpoint.load(parsed.checkpoint)
-    model = str(parsed.checkpoint)
-    read = read_images(parsed.images, scorer.spec.input_size)
-    scores = score_images(scorer, [image for _, image in read])
-    rows = [{"image": str(path), "score": score, "model": model} for (path, _), score in zip(read, scores, strict=True)]
-    if parsed.json:
-        print(json.dumps(rows, indent=2))
-    else:
-        table = Table("image", f"score ({scorer.label}, {scorer.calibration.low:.1f} to {scorer.calibration.high:.1f})")
+    if scorer.label == "pseudo_mos":
+        err.print(f"riqa: {parsed.checkpoint}: {FORMULA}", markup=False)
+    stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error
+    progress.disable = parsed.json and stdout.isatty()
+    found: list[Scored] = []
+    with progress:
+        task = progress.add_task("scoring", total=len(paths), note="")
+
+        def rows() -> Iterator[Scored]:
+            for row in score_photos(scorer, paths, complain):
+                if row.note is not None:
+                    err.print(f"riqa: {row.image}: {row.note}", markup=False)
+                progress.advance(task)
+                yield row
+
+        if parsed.json:
+            _write_json(stdout, rows(), str(parsed.checkpoint))
+        else:
+            found += rows()
+    if not parsed.json:
+        _print_table(scorer, found)
+    return 1 if refused else 0
+
+
+def photo_paths(given: Iterable[str], complain: Complain) -> list[str]:
+    """The image files that are meant, a folder's in place of it; nothing is decoded.
+
+    Args:
+      given: files and folders, as typed.
+      complain: is told of each that is no image, and of a folder's files that are left out.
+    """
+    paths: list[str] = []
+    for name in given:
+        if _URL.match(name):
+            complain(f"{name}: is an address, and nothing is downloaded; give the path of a file")
+        elif Path(name).is_dir():
+            paths += _photos_in(name, complain)
+        else:
+            try:
+                check_path(name)
+                paths.append(name)
+            except ImageError as error:
+                complain(str(error))
+    return paths
+
+
+def _photos_in(folder: str, complain: Complain) -> list[str]:
+    try:
+        files = sorted(file for file in Path(folder).iterdir() if file.is_file() and not file.name.startswith("."))
+    except OSError as error:
+        complain(f"{folder}: cannot be read ({error.strerror})")
+        return []
+    photos = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not photos:
+        complain(f"{folder}: a folder without photos (.png, .jpg, .webp, ...); those of its folders are not looked for")
+    elif others := [file.name for file in files if file not in set(photos)]:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        err.print(f"riqa: {folder}: {len(photos)} photos; no photos by their names: {shown}", markup=False)
+    return [str(file) for file in photos]
+
+
+def score_photos(scorer: Scorer, paths: Iterable[str], complain: Complain) -> Iterator[Scored]:
+    """The scores of image files in their order, as `scorer(read_image(path)[None])` gives them.
+
+    A photo is resized by itself, without compiling anything for its size, and the network runs on batches of one shape.
+    At most two batches are in memory: while the one is scored the next is decoded.
+
+    Args:
+      scorer: model.
+      paths: image files.
+      complain: is told of each that cannot be scored.
+    """
+    size = scorer.spec.input_size
+    running: _Batch | None = None
+    waiting: list[tuple[str, str | None, Float32[np.ndarray, "h w 3"]]] = []
+    for path in paths:
+        try:
+            picture = read_picture(path)
+        except ImageError as error:
+            complain(str(error))
+            continue
+        waiting.append((path, note_on(picture, size), resize_photo(to_float(picture.pixels), size)))
+        if len(waiting) == BATCH:
+            started = _start(scorer, waiting)
+            yield from _scored(running, complain)
+            running, waiting = started, []
+    yield from _scored(running, complain)
+    if waiting:
+        yield from _scored(_start(scorer, waiting), complain)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    images: list[tuple[str, str | None]]
+    scores: Float[Array, " n"]
+
+
+def _start(scorer: Scorer, photos: list[tuple[str, str | None, np.ndarray]]) -> _Batch:
+    """Scores that JAX computes while Python goes on; a part of a batch is filled up with its last photo."""
+    padded = np.stack([photo for *_, photo in photos] + [photos[-1][2]] * (BATCH - len(photos)))
+    return _Batch([(path, note) for path, note, _ in photos], scorer(jnp.asarray(padded)))
+
+
+def _scored(batch: _Batch | None, complain: Complain) -> Iterator[Scored]:
+    if batch is None:
+        return
+    for (path, note), score in zip(batch.images, np.asarray(batch.scores).tolist(), strict=False):
+        if math.isfinite(score):
+            yield Scored(path, score, note)
+        else:
+            complain(f"{path}: the model's score is {score}; its weights are damaged, train or convert it again")
+
+
+def _write_json(file: TextIO, rows: Iterable[Scored], model: str) -> None:
+    """A JSON list, each photo as soon as it is scored; whole too where something ends the command early."""
+    file.write("[")
+    between = "\n  "
+    try:
         for row in rows:
-            table.add_row(row["image"], f"{row['score']:.3f}")
-        out.print(table)
-    return 0 if len(read) == len(parsed.images) else 1
+            note = {} if row.note is None else {"note": row.note}
+            file.write(between + json.dumps({"image": row.image, "score": row.score, "model": model, **note}))
+            file.flush()
+            between = ",\n  "
+    finally:
+        file.write("\n]\n")
+
+
+def _print_table(scorer: Scorer, rows: Iterable[Scored]) -> None:
+    scale = f"{scorer.label}, {scorer.calibration.low:.1f} to {scorer.calibration.high:.1f}"
+    table = Table(Column("image", overflow="fold"), f"score ({scale})")
+    for row in rows:
+        table.add_row(escape(row.image), f"{row.score:.3f}")
+    out.print(table)
 
 
 def read_images(paths: tuple[Path, ...], size: tuple[int, int]) -> list[tuple[Path, np.ndarray]]:
-    """The readable images, resized to uint8 (*size, 3); each of the others is named on standard error."""
+    """The readable images, resized to uint8 (*size, 3), as the pictures of an attack are; each of the others is named
+    on standard error."""
     read = []
     for path in paths:
         try:
-            read.append((path, resize_image(read_image(path), size)))
+            read.append((path, resize_image(read_pixels(path), size)))
         except ImageError as error:
             err.print(f"riqa: {error}", markup=False)
     return read
-
-
-def score_images(scorer: Scorer, images: list[np.ndarray]) -> list[float]:
-    """Scores of uint8 images of one size, in batches of one shape so that only one program is compiled."""
-    scores: list[float] = []
-    with bar() as progress:
-        task = progress.add_task("scoring", total=len(images), note="")
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            padded = np.stack(part + [part[-1]] * (BATCH - len(part)))
-            scores += np.asarray(scorer(jnp.asarray(to_float(padded))))[: len(part)].tolist()
-            progress.update(task, completed=len(scores))
-    return scores

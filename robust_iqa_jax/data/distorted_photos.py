@@ -16,7 +16,7 @@ from scipy import ndimage
 from skimage import color
 
 from robust_iqa_jax.data.distortions import DISTORTIONS
-from robust_iqa_jax.data.images import read_image, resize_image
+from robust_iqa_jax.data.images import read_pixels, resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.functional.ssim import ms_ssim
 
@@ -162,7 +162,7 @@ def _read_photo(package: str, file: str) -> UInt8[np.ndarray, "h w 3"]:
     # The package is located, not imported: importing scikit-learn takes seconds.
     spec = find_spec(package)
     folder = (spec.submodule_search_locations if spec else None) or [package]
-    return read_image(Path(next(iter(folder))) / file)
+    return read_pixels(Path(next(iter(folder))) / file)
 
 
 @dataclass(frozen=True)

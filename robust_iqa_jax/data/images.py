@@ -1,10 +1,12 @@
-"""Decoding of image files to 8-bit sRGB, strict about damaged ones, the resize that all models share, pictures as text.
+"""Decoding of image files to sRGB pixels, strict about damaged ones, the 8-bit resize, pictures as text.
 Sources: Pillow's decoders; W3C PNG (third edition) 13.12 for 16 to 8 bits; CIPA DC-008 (Exif) for orientation."""
 
 import base64
 import io
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,15 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageFile
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif", ".jp2")
+from robust_iqa_jax.data.file_kinds import HEAD, image_kind, other_kind
+from robust_iqa_jax.data.whole_image import DamagedImage, TooManyPixels, check_whole
+
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif", ".jp2"),
+    *(".ppm", ".pgm", ".pbm"),
+)
+MAX_FILE_BYTES = 1 << 30
+"""Larger files are refused: a file is held in memory while it is checked."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -25,29 +35,67 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda a: a.swapaxes(0, 1)[::-1],
 }
 
-# Pillow decodes 16-bit colour PNG to its high bytes only. Read as little-endian (or as four bytes), the same data gives
-# the low bytes as well: PNG raw mode -> (mode, raw modes of the high and low bytes).
-_DEEP_PNG = {
-    "RGB;16B": ("RGB", ("RGB;16B", "RGB;16L")),
-    "RGBA;16B": ("RGBA", ("RGBA;16B", "RGBA;16L")),
+# Pillow decodes 16-bit colour to the high bytes only. Read in the other byte order (or as four bytes), the same data
+# gives the low bytes as well: raw mode -> (mode, raw modes of the high and low bytes).
+_SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_DEEP: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{
+        f"{mode};16{order}": (mode, (f"{mode};16{order}", f"{mode};16{swapped}"))
+        for mode in ("RGB", "RGBA", "RGBX")
+        for order, swapped in _SWAPPED.items()
+    },
     "LA;16B": ("RGBA", ("RGBA",)),
 }
+_BITS, _COMPRESSION, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 259, 262, 284, 339
+_PLACES = ((273, 279), (324, 325))
+"""Tags of TIFF."""
+_WHITE_IS_ZERO, _YCBCR, _JPEG, _APART, _UNSIGNED = 0, 6, (6, 7), 2, 1
+"""Their values."""
+_BAND = 256
+"""Rows that are composited at a time, so that wide arithmetic needs little memory."""
 
 
 class ImageError(ValueError):
     """A file that cannot be read as a picture; one line that names the file and what is wrong with it."""
 
 
-def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file.
+
+    Attributes:
+      pixels: 8-bit sRGB, upright.
+      more: whether the file holds further pictures, which were not decoded: an animation, several pages.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    more: bool
+
+
+def read_image(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w 3"]:
+    """Decode a picture to what a scorer takes: `scorer(read_image(path)[None])`.
+
+    As `read_pixels`, which says what is read and how, as float32 in [0,1].
+
+    Raises:
+      ImageError: as `read_pixels`.
+    """
+    return to_float(read_pixels(path))
+
+
+def read_pixels(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
     """Decode a picture to 8-bit sRGB, upright.
 
-    - PNG, JPEG, WebP and BMP; also whatever else Pillow opens (AVIF, TIFF, GIF, JPEG 2000).
-    - The Exif orientation is applied: models were trained on upright photos.
-    - Grey, 1-bit, palette and CMYK become RGB; 16 bits become 8 by round(x / 257), for PNG in colour too.
+    - PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000 and PPM, told by their contents and not by their names. Nothing
+      else is opened, so that no decoder that runs other programs is ever reached.
+    - Files are checked before they are decoded (`whole_image.check_whole`): every checksum of a PNG, truncation of all.
+      Other formats have no checksums of their pixels, so wrong bits there can pass.
+    - The Exif orientation is applied: models were trained on upright photos. XMP's is where there is no Exif one.
+    - Grey, 1-bit, palette and CMYK become RGB; 16 bits become 8 by round(x / 257), 12 by round(x / 16.06).
     - Transparency is composited on white, the page that such pictures are drawn for and shown on. Black would darken
       soft edges and read as under-exposure; dropping alpha would show colours that nobody sees.
-    - Of an animation the first frame is taken.
-    - Embedded colour profiles are not applied: the published models and scores were computed without.
+    - Of an animation or several pages the first is taken.
+    - Embedded colour profiles and gamma are not applied: the published models and scores were computed without.
 
     Args:
       path: file.
@@ -56,82 +104,151 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
       uint8 (h, w, 3).
 
     Raises:
-      ImageError: missing, a folder, empty, no picture, truncated, damaged, of size zero, deeper than 16 bits, or over
-        Pillow's limit against decompression bombs (`PIL.Image.MAX_IMAGE_PIXELS`).
+      ImageError: missing, a folder, empty, no picture, truncated, damaged, of size zero, deeper than 16 bits, over
+        MAX_FILE_BYTES or over Pillow's limit against decompression bombs (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
-    path = Path(path)
-    if not path.exists():
-        raise ImageError(f"{path}: no such file")
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder, not an image file")
-    return _read(path, path)
+    return read_picture(path).pixels
+
+
+def read_picture(path: str | os.PathLike[str]) -> Picture:
+    """As `read_pixels`, with what else the file says of itself.
+
+    Raises:
+      ImageError: as `read_pixels`.
+    """
+    check_path(path)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    return _read(data, str(path))
 
 
 def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """As `read_image` of a file with these bytes.
+    """As `read_pixels` of a file with these bytes.
 
     Args:
       data: the file's contents.
       name: what errors call it.
 
     Raises:
-      ImageError: as `read_image`.
+      ImageError: as `read_pixels`.
     """
-    return _read(data, name)
+    return _read(data, name).pixels
 
 
-def _open(source: Path | bytes) -> ImageFile.ImageFile:
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-
-
-def _read(source: Path | bytes, path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Raise ImageError where a path leads to no image: what the file system and the first bytes tell, at no cost."""
     try:
-        if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
-            raise ImageError(f"{path}: the file is empty (0 bytes); copy or download it again")
-        with _open(source) as image:
-            return _decode(image, source, path)
-    except ImageError:
-        raise
+        if not os.path.exists(path):
+            raise ImageError(f"{path}: no such file")
+        if os.path.isdir(path):
+            raise ImageError(f"{path}: is a folder, not an image file")
+        if not os.path.isfile(path):
+            raise ImageError(f"{path}: is no regular file")
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
     except PermissionError as error:
         raise ImageError(f"{path}: no permission to read this file") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path}: {_TOO_LARGE}") from error
-    except Image.UnidentifiedImageError as error:
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    _kind(head, str(path))
+
+
+def _kind(head: bytes, name: str) -> str:
+    if not head:
+        raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
+    kind = image_kind(head)
+    if kind is None:
+        what = other_kind(head)
         raise ImageError(
-            f"{path}: not an image, or cut off near its start; give a whole PNG, JPEG, WebP or BMP file"
-        ) from error
+            f"{name}: not an image, or cut off near its start; give a whole PNG, JPEG, WebP, BMP or TIFF file"
+            if what is None
+            else f"{name}: not an image but {what}"
+        )
+    return kind
+
+
+def _read(data: bytes, name: str) -> Picture:
+    kind = _kind(data[:HEAD], name)
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB; save it smaller")
+    try:
+        check_whole(data, kind, Image.MAX_IMAGE_PIXELS)
+        with _open(data, kind) as image:
+            return _decode(image, data, kind, name)
+    except ImageError:
+        raise
+    except (TooManyPixels, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name}: {_too_large()}") from error
+    except DamagedImage as error:
+        raise ImageError(f"{name}: truncated or damaged: {error}; copy or download it again") from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{name}: damaged, or a kind of {kind} that is not read; save it as 8-bit PNG") from error
+    except MemoryError as error:
+        raise ImageError(f"{name}: needs more memory than there is; save it smaller") from error
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them stumble over
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: truncated or damaged ({reason}); copy or download it again") from error
+        raise ImageError(f"{name}: truncated or damaged ({reason}); copy or download it again") from error
 
 
-_TOO_LARGE = (
-    f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels, Pillow's limit against decompression bombs; "
-    "scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-)
+def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
+    return Image.open(io.BytesIO(data), formats=[kind])
 
 
-def _decode(image: ImageFile.ImageFile, source: Path | bytes, path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
+def _too_large() -> str:
+    return (
+        f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels, Pillow's limit against decompression bombs; "
+        "scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
+    )
+
+
+def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) -> Picture:
     if min(image.size) == 0:
-        raise ImageError(f"{path}: the picture has no pixels ({image.width} x {image.height})")
+        raise ImageError(f"{name}: the picture has no pixels ({image.width} x {image.height})")
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-        raise ImageError(f"{path}: {_TOO_LARGE}")
-    if image.mode in ("F", "I"):
-        raise ImageError(f"{path}: pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits a channel")
-    deep = _deep_png(image, source)  # before Exif: reading that of a PNG loads the picture and empties its tile list
-    orientation = _orientation(image)
+        raise ImageError(f"{name}: {_too_large()}")
+    if kind == "TIFF":
+        _check_tiff(image, len(data), name)
+    if image.mode in ("F", "I") and kind != "PPM":
+        raise ImageError(f"{name}: pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits a channel")
+    # A preview or a gain map beside a JPEG is no second photo.
+    more = bool(getattr(image, "is_animated", False)) and kind != "JPEG"
+    # Before the picture is loaded, which empties its list of tiles.
+    deep = _deep(image, data, kind)
     if deep is not None:
-        pixels = _flatten(deep.astype(np.float64) / 65535)
-    elif image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.float64)[..., None]
-        key = image.info.get("transparency")
-        alpha = np.ones_like(grey) if key is None else (grey != key).astype(np.float64)
-        pixels = _flatten(np.concatenate([grey / 65535, alpha], axis=-1))
+        pixels = _on_white(deep, 65535)
+        image.load()
+    elif image.mode.startswith("I"):
+        pixels = _on_white(*_deep_grey(image))
     elif image.has_transparency_data:
-        pixels = _flatten(np.asarray(image.convert("RGBA")) / 255)
+        if kind == "PNG":
+            _scale_key(image, depth=data[24])
+        pixels = _on_white(np.asarray(image.convert("RGBA")), 255)
     else:
         pixels = np.asarray(image.convert("RGB"))
-    return np.ascontiguousarray(_UPRIGHT.get(orientation, lambda a: a)(pixels))
+    # After the picture is loaded: a TIFF is turned by then and has lost its tag, a PNG's may stand behind its pixels.
+    return Picture(np.ascontiguousarray(_UPRIGHT.get(_orientation(image), lambda a: a)(pixels)), more)
+
+
+def _check_tiff(image: Any, length: int, name: str) -> None:
+    """Refuse what Pillow would decode to other pixels than those that are meant."""
+    tags = image.tag_v2
+    for offsets, counts in _PLACES:
+        if any(sum(place) > length for place in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)):
+            raise DamagedImage("it ends within its pixels")
+    bits = max(tags.get(_BITS, (1,)))
+    colour, compression = tags.get(_PHOTOMETRIC), tags.get(_COMPRESSION, 1)
+    reason = None
+    if any(kind != _UNSIGNED for kind in tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))):
+        reason = f"pixels of {bits} bits that are signed or no integers"
+    elif image.mode == "LAB" or (colour == _YCBCR and compression not in _JPEG):
+        reason = f"colours in {'Lab' if image.mode == 'LAB' else 'YCbCr without JPEG'}"
+    elif bits > 8 and tags.get(_PLANES) == _APART:
+        reason = f"{bits} bits a channel, one channel after the other"
+    if reason is not None:
+        raise ImageError(f"{name}: a TIFF with {reason}, which is not read; save it with 8 or 16 bits as RGB or grey")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -141,35 +258,69 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _deep_png(image: ImageFile.ImageFile, source: Path | bytes) -> np.ndarray | None:
-    """All 16 bits of a colour or grey-alpha PNG as (h, w, 2 | 3 | 4); None for any other picture."""
-    if image.format != "PNG" or not image.tile or image.tile[0].args not in _DEEP_PNG:
+def _deep(image: ImageFile.ImageFile, data: bytes, kind: str) -> np.ndarray | None:
+    """All 16 bits of a colour or grey-alpha PNG or TIFF as uint16 (h, w, 2 | 3 | 4); None for any other picture."""
+    raw = {_raw_mode(tile) for tile in image.tile}
+    if kind not in ("PNG", "TIFF") or len(raw) != 1 or not raw <= _DEEP.keys():
         return None
-    mode, raw_modes = _DEEP_PNG[str(image.tile[0].args)]
+    mode, raw_modes = _DEEP[raw.pop()]
     key = image.info.get("transparency")
     parts = []
     for raw_mode in raw_modes:
-        with _open(source) as part:
+        with _open(data, kind) as part:
             part._mode = mode  # pyright: ignore[reportAttributeAccessIssue]
-            part.tile = [part.tile[0]._replace(args=raw_mode)]
+            part.tile = [_with_raw_mode(tile, raw_mode) for tile in part.tile]
             part.load()
             parts.append(np.array(part, dtype=np.uint16))
     if len(parts) == 1:  # grey and alpha, two bytes each
         return parts[0][..., 0::2] * 256 + parts[0][..., 1::2]
     deep = parts[0] * 256 + parts[1]
+    if mode == "RGBX":
+        return deep[..., :3]
     if isinstance(key, tuple) and deep.shape[-1] == 3:
         alpha = np.where((deep == np.array(key)).all(-1, keepdims=True), 0, 65535).astype(np.uint16)
         deep = np.concatenate([deep, alpha], axis=-1)
     return deep
 
 
-def _flatten(pixels: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Grey-alpha, RGB or RGBA in [0,1] on white, rounded to 8 bits."""
-    colour = pixels
-    if pixels.shape[-1] in (2, 4):
-        alpha = pixels[..., -1:]
-        colour = pixels[..., :-1] * alpha + (1 - alpha)
-    return np.broadcast_to(np.rint(colour * 255).astype(np.uint8), (*pixels.shape[:2], 3))
+def _scale_key(image: Image.Image, depth: int) -> None:
+    """Pillow expands grey of 2 and 4 bits to 8, but not the transparent grey that a PNG names."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and key < 1 << depth < 256:
+        image.info["transparency"] = key * 255 // ((1 << depth) - 1)
+
+
+def _raw_mode(tile: Any) -> str:
+    return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
+
+
+def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
+    return tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
+
+
+def _deep_grey(image: ImageFile.ImageFile) -> tuple[np.ndarray, int]:
+    """Grey of more than 8 bits as (h, w, 1), with alpha (h, w, 2), and its white."""
+    tags: Any = getattr(image, "tag_v2", {})
+    white = (1 << tags.get(_BITS, (16,))[0]) - 1
+    grey = np.asarray(image)[..., None]
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # which Pillow heeds up to 8 bits only
+        grey = white - grey
+    key = image.info.get("transparency")
+    if key is None:
+        return grey, white
+    return np.concatenate([grey, np.where(grey == key, 0, white).astype(grey.dtype)], axis=-1), white
+
+
+def _on_white(pixels: np.ndarray, white: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Integer grey, RGB, or one of them with alpha, 0..white, composited on white and rounded to 8 bits."""
+    flat = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(pixels), _BAND):
+        band = pixels[top : top + _BAND] / white
+        if pixels.shape[-1] in (2, 4):
+            alpha = band[..., -1:]
+            band = band[..., :-1] * alpha + (1 - alpha)
+        flat[top : top + _BAND] = np.rint(band * 255)
+    return flat
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -9,12 +9,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_image
+from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_pixels
 from robust_iqa_jax.data.photo_set import PhotoSet
 
 
+LONGEST_MESSAGE, CURE = 800, 200
+"""Characters of a message, and of its end, which says what to do."""
+
+
 class LabelTableError(ValueError):
-    """A table that cannot be used; one line that names the file, the line or column, and the cure."""
+    """A table that cannot be used; one line that names the file, the line or column, and the cure.
+
+    Whatever the table holds: breaks of lines in what is quoted become spaces, and a long text is shortened within.
+    """
+
+    def __init__(self, message: str):
+        line = " ".join(message.splitlines())
+        if len(line) > LONGEST_MESSAGE:
+            line = f"{line[: LONGEST_MESSAGE - CURE]} ... {line[-CURE:]}"
+        super().__init__(line)
 
 
 class Row(NamedTuple):
@@ -49,7 +62,8 @@ def labelled_photos(table: Path, rows: Iterable[Row], image_dir: Path | None = N
     for row in rows:
         if row.name in lines:
             raise LabelTableError(
-                f"{table}, line {row.line}: {row.name!r} was already given in line {lines[row.name]}; keep one"
+                f"{table}, line {row.line}: {row.name!r} was already given in line {lines[row.name]}; "
+                "keep one, of several ratings their mean"
             )
         lines[row.name] = row.line
     scores = np.array([row.score for row in rows], np.float64)
@@ -64,13 +78,19 @@ def finite_score(table: Path, line: int, column: str, field: object) -> float:
       LabelTableError: it is no finite number.
     """
     text = str(field).strip()
+    value = number(text)
+    if value is None:
+        raise LabelTableError(f"{table}, line {line}: {column!r} is {text!r}, not a finite number")
+    return value
+
+
+def number(text: str) -> float | None:
+    """A text as a finite number; None if it is none."""
     try:
         value = float(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise LabelTableError(f"{table}, line {line}: {column!r} is {text!r}, not a finite number")
-    return value
+        return None
+    return value if math.isfinite(value) and "_" not in text else None  # to Python "1_5" is fifteen
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ class PhotoFiles:
 
     def __call__(self, index: int) -> np.ndarray:
         """Uint8 (h, w, 3) sRGB."""
-        return read_image(self.paths[index])
+        return read_pixels(self.paths[index])
 
 
 def _find_images(table: Path, lines: dict[str, int], image_dir: Path | None) -> tuple[Path, ...]:
@@ -110,7 +130,7 @@ def _find_images(table: Path, lines: dict[str, int], image_dir: Path | None) -> 
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise LabelTableError(
             f"{table}: {len(missing)} of {len(lines)} images are not in {where}: {shown}; "
-            "put them there, or pass image_dir=..."
+            "put them there, or name their folder with --image-dir (in Python image_dir=...)"
         )
     return tuple(owner)
 
@@ -119,7 +139,7 @@ def _candidates(name: str, folders: Iterable[Path], stems: dict[Path, dict[str, 
     """The file of this name, or else all images of its stem in the first folder that has any."""
     relative = name.replace("\\", "/")
     for folder in folders:
-        if (folder / relative).is_file():
+        if _is_file(folder / relative):
             return [folder / relative]
     wanted = Path(relative)
     # "photo.v2" is a stem with a dot: only the suffix of an image is cut.
@@ -133,10 +153,20 @@ def _candidates(name: str, folders: Iterable[Path], stems: dict[Path, dict[str, 
     return []
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, with a zero byte
+        return False
+
+
 def _stems(folder: Path) -> dict[str, list[Path]]:
     images: dict[str, list[Path]] = {}
-    if folder.is_dir():
-        for file in sorted(folder.iterdir()):
-            if file.suffix.lower() in IMAGE_SUFFIXES:
-                images.setdefault(file.stem.lower(), []).append(file)
+    try:
+        files = sorted(folder.iterdir())
+    except (OSError, ValueError):  # no folder, or none that can be listed
+        return images
+    for file in files:
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            images.setdefault(file.stem.lower(), []).append(file)
     return images

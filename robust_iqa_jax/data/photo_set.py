@@ -3,6 +3,7 @@ Source: this project (the fields follow the tables of KonIQ-10k, LIVE In the Wil
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -28,6 +29,7 @@ class PhotoSet:
       label: what the scores are: "mos" (people's mean opinion scores) or "pseudo_mos" (computed by a formula).
       load: index -> uint8 (h, w, 3) sRGB; raises `images.ImageError` on an unreadable file.
       groups: split, fold or source photo of each photo, "" where the source gives none.
+      note: what a reader decided by itself and its user should be told, "" for nothing.
 
     Raises:
       ValueError: the fields' lengths differ.
@@ -38,6 +40,7 @@ class PhotoSet:
     label: str
     load: Load
     groups: tuple[str, ...]
+    note: str = ""
 
     def __post_init__(self):
         if not len(self.names) == len(self.scores) == len(self.groups):
@@ -72,6 +75,7 @@ class PhotoSet:
             label=self.label,
             load=_Chosen(self.load, chosen),
             groups=tuple(self.groups[i] for i in chosen),
+            note=self.note,
         )
 
     def select(self, groups: str | Iterable[str]) -> "PhotoSet":
@@ -95,6 +99,23 @@ class PhotoSet:
         alphabetical order, are dealt out in turn, so that no photo of a trained reference is tested on."""
         folds = {group: str(i % FOLDS) for i, group in enumerate(sorted(set(self.groups)))}
         return replace(self, groups=tuple(folds[group] for group in self.groups))
+
+    def with_default_split(self) -> "PhotoSet":
+        """The photos with groups "train" and "test" in place of none, for tables without a column of groups.
+
+        A fifth of the photos is tested on, two at least where there are four: those whose names have the smallest
+        SHA-256. So the split depends on the names alone, not on their order, and changes little with photos added.
+        `note` says so. Photos of one scene may land on both sides; a table of such needs a column of groups.
+        """
+        ranked = sorted(range(len(self)), key=lambda i: sha256(self.names[i].encode()).digest())
+        count = max(min(2, len(self) // 2), round(len(self) / FOLDS))
+        test = set(ranked[:count])
+        return replace(
+            self,
+            groups=tuple("test" if i in test else "train" for i in range(len(self))),
+            note=f"the table has no column of groups: {count} of {len(self)} photos, chosen by their names, are the "
+            "group 'test', the others 'train'; photos of one scene belong on one side, which a column 'split' can say",
+        )
 
 
 @dataclass(frozen=True)

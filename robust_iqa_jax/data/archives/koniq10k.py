@@ -58,7 +58,7 @@ def read_split_folders(folder: Path) -> PhotoSet:
     """
     rows: list[Row] = []
     for place, split in FOLDERS.items():
-        part = read_label_table(folder / place / METADATA, name_column="image", score_column="label")
+        part = read_label_table(folder / place / METADATA, image_column="image", score_column="label")
         rows += [
             Row(line, str(Path(place, METADATA).parent / name), float(score), split)
             for line, (name, score) in enumerate(zip(part.names, part.scores, strict=True), start=2)
