@@ -72,7 +72,7 @@ def _rows(pair: Twin, batch: int, args: Args) -> list[Row]:
         return pair.score(variables, normalise(pair.spec, x))
 
     def run(variables: Any, keys: Array, x: Array) -> Array:
-        return attack.perturb(lambda v: score(variables, v), keys, x)
+        return attack.perturb(lambda v: score(variables, v), keys, x).images
 
     keys = jax.random.split(jax.random.key(0), batch)
     ours = measure(run, pair.variables, keys, jnp.asarray(images), repeats=args.repeats)

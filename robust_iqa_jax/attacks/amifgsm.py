@@ -11,8 +11,9 @@ from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, in_range, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps", "steps", "momentum")
@@ -43,7 +44,8 @@ class AMIFGSM(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps, momentum=self.momentum)
+        check_eps(self.eps, self.norm)
+        check_positive(momentum=self.momentum)
         check_direction(self.direction)
         check_norm(self.norm)
 
@@ -52,10 +54,10 @@ class AMIFGSM(Attack):
         """ "amifgsm-10", "amifgsm-10-l2-lower" and the like."""
         return f"amifgsm-{int(self.steps)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; draws nothing from the keys."""
         wanted = objective(scorer, images, self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         rule = optax.chain(optax.trace(self.momentum), along(ball.steepest, eps / self.steps))
         found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, partial(in_range, images))
-        return ball.finish(images, found, eps)  # rounding only
+        return found._replace(images=ball.finish(images, found.images, eps))  # rounding only

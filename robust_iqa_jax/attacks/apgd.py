@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Ball, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, Found, followed, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.restarts import check_restarts, strongest
+from robust_iqa_jax.checks import check_eps
 
 ALPHA = 0.75
 """Weight of the new step against momentum."""
@@ -61,7 +62,8 @@ class APGD(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps, step_size=self.step_size)
+        check_eps(self.eps, self.norm)
+        check_positive(step_size=self.step_size)
         check_restarts(self.restarts, self.random_start)
         check_direction(self.direction)
         check_norm(self.norm)
@@ -73,14 +75,14 @@ class APGD(Attack):
         parts += [f"restarts{self.restarts}"] if self.restarts > 1 else []
         return "-".join(parts) + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; one key an image."""
         wanted = objective(scorer, images, self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         size = 2 * eps if self.step_size is None else jnp.asarray(self.step_size, images.dtype)
         inside = lambda x: ball.finish(images, x - images, eps)  # noqa: E731
 
-        def attempt(keys: Array) -> Array:
+        def attempt(keys: Array) -> Found:
             start = images + ball.draw(keys, images, eps) if self.random_start else images
             return _climb(wanted, inside(start), size, self.steps, ball, inside)
 
@@ -106,17 +108,19 @@ class _Search(NamedTuple):
     checked: Array
     best_then: Float[Array, " n"]
     halved_then: Bool[Array, " n"]
+    alive: Bool[Array, " n"]
 
 
 def _climb(
     wanted: ScoreFunction, start: Images, size: Array, steps: Any, ball: Ball, inside: Callable[[Images], Images]
-) -> Images:
+) -> Found:
     """Algorithm 1 from `start`; `inside` projects images on the ball and on [0,1]."""
     checkpoints = -(jnp.asarray(CHECKPOINTS) * -steps // 100)  # integers: 0.41 * 100 rounds up to 42 in float
 
     def point(x: Images) -> _Point:
         value, pull = jax.vjp(wanted, x)
-        return _Point(x, value, pull(jnp.ones_like(value))[0])
+        gradient = pull(jnp.ones_like(value))[0]
+        return _Point(x, jnp.where(jnp.isnan(value), -jnp.inf, value), gradient)
 
     def step(k: Array, search: _Search) -> _Search:
         now, alpha = search.now, jnp.where(k == 0, 1, ALPHA).astype(start.dtype)
@@ -137,13 +141,17 @@ def _climb(
             checked=jnp.where(check, k + 1, search.checked),
             best_then=jnp.where(check, best.value, search.best_then),
             halved_then=jnp.where(check, stalled, search.halved_then),
+            alive=search.alive | followed(to.gradient),
         )
 
     first = point(start)
     count = start.shape[0]
     none = jnp.zeros(count, jnp.int32)
-    begin = _Search(first, start, first, jnp.full(count, size), none, jnp.int32(0), first.value, none > 0)
-    return jax.lax.fori_loop(0, steps, step, begin).best.images
+    begin = _Search(
+        first, start, first, jnp.full(count, size), none, jnp.int32(0), first.value, none > 0, followed(first.gradient)
+    )
+    end = jax.lax.fori_loop(0, steps, step, begin)
+    return Found(end.best.images, jnp.isfinite(first.value), end.alive)
 
 
 def _per_image(values: Array) -> Array:

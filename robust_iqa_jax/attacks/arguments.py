@@ -7,44 +7,64 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
+
+from robust_iqa_jax.checks import is_known
 
 Images = Float[Array, "n h w c"]
 
 
-def checked_images(images: Any) -> Images:
-    """`images` as a float array (n, h, w, c) in [0,1]; values are not looked at inside a traced program.
+def check_some(images: Images, who: str = "attack") -> None:
+    """Raise ValueError for a batch without images, or images without pixels."""
+    if not images.size:
+        raise ValueError(f"{who}: one image or more expected, got shape {images.shape}")
+
+
+def checked_keys(key: Any) -> Array:
+    """One key or an array of keys, from what people have: jax.random.key(0), jax.random.PRNGKey(0), or the seed 0.
+
+    Their reuse is meant (several attacks are compared under the same draws), so JAX's checker sees fresh keys.
 
     Raises:
-      ValueError: unequal sizes, wrong rank, integer type, NaN, or values outside [0,1].
+      ValueError: anything else.
     """
-    if isinstance(images, (list, tuple)):
-        shapes = {np.shape(image) for image in images}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"attack: images of one size expected, got {sorted(shapes)}; resize them or attack each alone"
-            )
-    images = jnp.asarray(images)
-    if images.ndim != 4:
-        raise ValueError(f"attack: images of shape (n, height, width, channels) expected, got {images.shape}")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(f"attack: float images in [0, 1] expected, got {images.dtype}; divide 8-bit images by 255")
-    if not isinstance(images, Tracer):
-        if bool(jnp.isnan(images).any()):
-            raise ValueError("attack: images hold NaN; pixels must be numbers in [0, 1]")
-        low, high = float(images.min()), float(images.max())
-        if low < 0 or high > 1:
-            raise ValueError(f"attack: pixels in [0, 1] expected, got {low:g} to {high:g}")
-    return images
+    whole = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+    if whole or (isinstance(key, jax.Array) and key.ndim == 0 and jnp.issubdtype(key.dtype, jnp.integer)):
+        return jax.random.key(key)
+    if isinstance(key, (jax.Array, np.ndarray)):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return jax.random.clone(key)
+        words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+        if key.dtype == np.uint32 and key.shape[-1:] == words:
+            return jax.random.wrap_key_data(jnp.asarray(key))
+    got = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else f"{type(key).__name__} {key!r:.40}"
+    raise ValueError(f"attack: a key such as jax.random.key(0), or a whole number for its seed, expected, got {got}")
 
 
-def example_keys(key: Array, count: int, first: Array | int = 0) -> Array:
+def single_key(key: Any) -> Array:
+    """One key, from what `checked_keys` takes.
+
+    Raises:
+      ValueError: several keys, or none.
+    """
+    keys = checked_keys(key)
+    if keys.ndim:
+        raise ValueError(f"attack: one key expected, got {keys.shape}")
+    return keys
+
+
+def example_keys(key: Any, count: int, first: Array | int = 0) -> Array:
     """One key an image: `key` folded with each index, counted from `first`, or the n keys given.
 
+    Args:
+      key: what `checked_keys` takes.
+      count: of images.
+      first: index of the first one.
+
     Raises:
-      ValueError: an array of keys of another length.
+      ValueError: no key, or an array of keys of another length.
     """
+    key = checked_keys(key)
     if key.ndim == 0:
         return jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(count))
     if key.shape != (count,):
@@ -53,19 +73,21 @@ def example_keys(key: Array, count: int, first: Array | int = 0) -> Array:
 
 
 def check_positive(**settings: Any) -> None:
-    """Raise ValueError, with its name, for a setting that is not above zero. Placeholders of jax.tree pass."""
+    """Raise ValueError, with its name, for a setting that is not above zero and finite. None and tracers pass."""
     for name, value in settings.items():
         if isinstance(value, str):
             raise ValueError(f"attack: {name} must be a number above 0, got {value!r}")
-        if _known(value) and not np.all(np.asarray(value) > 0):
+        if is_known(value) and not np.all(np.asarray(value) > 0):
             raise ValueError(f"attack: {name} must be above 0, got {value}")
+        if is_known(value) and not np.all(np.isfinite(np.asarray(value, np.float64))):
+            raise ValueError(f"attack: {name} must be finite, got {value}")
 
 
 def check_count(**settings: Any) -> None:
     """Raise ValueError, with its name, for a setting that is not a whole number above zero, see `check_positive`."""
     check_positive(**settings)
     for name, value in settings.items():
-        if _known(value) and not np.issubdtype(np.asarray(value).dtype, np.integer):
+        if is_known(value) and not np.issubdtype(np.asarray(value).dtype, np.integer):
             raise ValueError(f"attack: {name} must be a whole number, got {value}")
 
 
@@ -73,7 +95,3 @@ def check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Raise ValueError unless `value` is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"attack: unknown {name} {value!r}; choose one of {', '.join(map(str, allowed))}")
-
-
-def _known(value: Any) -> bool:
-    return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and not isinstance(value, Tracer)

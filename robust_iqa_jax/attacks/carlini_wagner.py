@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.core import Attack, stronger, traced
+from robust_iqa_jax.attacks.core import Attack, Found, followed, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
 INSIDE = 0.999999
@@ -63,11 +63,12 @@ class CarliniWagner(Attack):
         """ "carlini-wagner-10" and the like: the gain in score points."""
         return f"carlini-wagner-{float(self.gain):g}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; draws nothing from the keys."""
         wanted = objective(scorer, images, self.direction)
         clean, pull = jax.vjp(wanted, images)
-        c = _first_weight(self.gain, pull(jnp.ones_like(clean))[0])
+        steepest = pull(jnp.ones_like(clean))[0]
+        c = _first_weight(self.gain, steepest)
         wide = c.dtype
         origin = jnp.arctanh((2 * images.astype(wide) - 1) * INSIDE)
         rule = optax.adam(lambda count: self.step_size * (1 - count / self.steps))
@@ -93,7 +94,8 @@ class CarliniWagner(Attack):
             return best, reached
 
         best = (jnp.full(images.shape[0], -jnp.inf, wide), images)
-        return _search_weight(run, c, best, self.searches)[1]
+        # The search starts at the clean image, where only the score's gradient moves it.
+        return Found(_search_weight(run, c, best, self.searches)[1], jnp.isfinite(clean), followed(steepest))
 
 
 def _first_weight(gain: Any, gradient: Array) -> Float[Array, " n"]:

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.core import Attack, adam_ascent, stronger, traced
+from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, followed, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.quantise import rounded
 
@@ -61,7 +61,7 @@ class ColorCurves(Attack):
         rounding = "-8bit" if self.eight_bit else ""
         return f"color-curves-{int(self.steps)}{rounding}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
         rule = adam_ascent(self.learning_rate)
@@ -81,18 +81,21 @@ class ColorCurves(Attack):
             penalty = self.weight * ((_shares(slopes) - 1 / self.pieces) ** 2).sum((1, 2))
             return (values / self.score_range - penalty).sum(), (values, result)
 
-        def step(_: Array, carry: tuple[Slopes, Any, Any]) -> tuple[Slopes, Any, Any]:
-            slopes, state, best = carry
+        def step(i: Array, carry: tuple[Slopes, Any, Any, Found]) -> tuple[Slopes, Any, Any, Found]:
+            slopes, state, best, seen = carry
             gradient, found = jax.grad(gain, has_aux=True)(slopes)
+            finite = jnp.where(i == 0, jnp.isfinite(found[0]), seen.finite)
             updates, state = rule.update(gradient, state, slopes)
             slopes = jnp.maximum(optax.apply_updates(slopes, updates), 0)  # pyright: ignore[reportArgumentType]
-            return slopes, state, stronger(best, found)
+            return slopes, state, stronger(best, found), Found(images, finite, seen.alive | followed(gradient))
 
         # The identity, rounded where asked for, is the first that is scored.
         best = (jnp.full(images.shape[0], -jnp.inf, images.dtype), images)
-        slopes, _, best = jax.lax.fori_loop(0, self.steps, step, (slopes, rule.init(slopes), best))
+        none = jnp.zeros(images.shape[0], bool)
+        start = (slopes, rule.init(slopes), best, Found(images, ~none, none))
+        slopes, _, best, seen = jax.lax.fori_loop(0, self.steps, step, start)
         result = recolored(slopes)
-        return stronger(best, (wanted(result), result))[1]
+        return seen._replace(images=stronger(best, (wanted(result), result))[1])
 
 
 def color_curves(images: Images, slopes: Slopes) -> Images:

@@ -2,22 +2,42 @@
 An attack is an objective, a start, a step rule (an optax transform) and a projection; it sees score functions only."""
 
 import dataclasses
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Self, TypeVar, cast, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_some, example_keys
 from robust_iqa_jax.attacks.ball import Perturbation
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
+from robust_iqa_jax.checks import checked_images, is_known
 from robust_iqa_jax.functional.pytree_function import as_pytree
 
 T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """What an attack found, and what it saw of the scores on its way.
+
+    Attributes:
+      images: adversarial.
+      finite: whether the score that an image's search began with is a number; None: no scores were asked for.
+      alive: whether any gradient that an image followed had an entry that is finite and not zero; None: it followed
+        none.
+    """
+
+    images: Images
+    finite: Bool[Array, " n"] | None = None
+    alive: Bool[Array, " n"] | None = None
 
 
 class Attack:
@@ -28,9 +48,11 @@ class Attack:
     Attributes:
       eps: largest change of a pixel in [0,1] units (or length, for an l2 ball); None where the attack has no ball.
       couples: True where an image's result depends on the other images of its batch.
+      asks: False where the scorer is never asked, and may be None.
     """
 
     eps: Any = None
+    asks: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -43,33 +65,48 @@ class Attack:
         return getattr(self, "direction", None) == "invert"
 
     @abstractmethod
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack itself: pure and traceable; one key an image."""
 
-    def __call__(self, scorer: ScoreFunction, key: Array, images: Any, *, chunk: int | None = None) -> Images:
+    def __call__(self, scorer: ScoreFunction, key: Any, images: Any, *, chunk: int | None = None) -> Images:
         """Adversarial images, as one jitted program: same shape and type, in [0,1], inside the attack's ball.
+
+        Half precision images (bfloat16, float16) are attacked, and returned, as the same pixels in float32: in their
+        own arithmetic no ball of a few 255ths would hold.
 
         A scorer that is a pytree (such as models.Scorer) is traced: other weights reuse the program. A plain function
         is part of the program's identity: the same function object reuses it. Images that are spread over devices
         stay so.
 
         Args:
-          scorer: images -> scores (n,), each score a function of its own image only.
+          scorer: images -> scores (n,), each score a function of its own image only. The first call with a scorer
+            scores the batch twice to see that it is so, and warns.
           key: one key, folded with each image's index (so results do not depend on how a batch is spread over
-            devices), or an array of n keys, one an image (so an image alone can repeat its result from a batch).
+            devices), or an array of n keys, one an image (so an image alone can repeat its result from a batch). A
+            whole number is the seed of a key.
           images: float (n, h, w, c) in [0,1].
           chunk: images attacked at a time, for memory; None: all at once.
 
         Raises:
-          ValueError: what is wrong with the images, the keys or the chunk, in one line.
+          ValueError: what is wrong with the images, the keys, the scores or the chunk, in one line.
+
+        Warns where an image's gradients were all zero or not finite, so that its result shows no robustness.
         """
+        if not callable(scorer) and (self.asks or scorer is not None):
+            raise ValueError(f"attack: a function from images to scores expected, got {type(scorer).__name__}")
         images = checked_images(images)
+        check_some(images)
         keys = example_keys(key, images.shape[0])
         if chunk is not None:
             check_count(chunk=chunk)
             if self.couples:
                 raise ValueError(f"attack: {self.name} looks at a batch as a whole and cannot run in chunks of {chunk}")
-        return _run(as_pytree(scorer), chunk, self, keys, images)
+        if self.asks:
+            check_scorer(scorer, images[:chunk])
+        adversarial, broken, dead = _run(as_pytree(scorer), chunk, self, keys, images)
+        if not isinstance(broken, Tracer):
+            say_what_was_seen(self.name, images.shape[0], int(broken), int(dead))
+        return adversarial
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed."""
@@ -78,29 +115,114 @@ class Attack:
 
 @dataclass_transform(frozen_default=True)
 def traced(*numbers: str) -> Callable[[type[T]], type[T]]:
-    """Class decorator: a frozen dataclass registered as a pytree.
+    """Class decorator: a frozen dataclass registered as a pytree, with equality, hash and a line of text by values.
+
+    What JAX rebuilds from leaves is not checked again: its leaves may be gradients, axes or placeholders.
 
     Args:
       numbers: fields that are leaves. A sweep over them compiles once; the other fields are part of the program.
     """
 
     def register(attack: type[T]) -> type[T]:
-        made = dataclasses.dataclass(frozen=True)(attack)
-        rest = [field.name for field in dataclasses.fields(cast(Any, made)) if field.name not in numbers]
-        return jax.tree_util.register_dataclass(made, data_fields=numbers, meta_fields=rest)
+        made = cast(Any, dataclasses.dataclass(frozen=True, eq=False, repr=False)(attack))
+        rest = [field.name for field in dataclasses.fields(made) if field.name not in numbers]
+
+        def values(settings: Any, names: Iterable[str]) -> tuple[Any, ...]:
+            return tuple(getattr(settings, name) for name in names)
+
+        def flatten(settings: Any) -> tuple[list[Any], tuple[Any, ...]]:
+            keys = map(jax.tree_util.GetAttrKey, numbers)
+            return list(zip(keys, values(settings, numbers), strict=True)), values(settings, rest)
+
+        def unflatten(meta: tuple[Any, ...], data: Iterable[Any]) -> Any:
+            settings = object.__new__(made)
+            for name, value in zip((*numbers, *rest), (*data, *meta), strict=True):
+                object.__setattr__(settings, name, value)
+            return settings
+
+        made.__eq__, made.__hash__, made.__repr__ = _equal, _hash, _line
+        jax.tree_util.register_pytree_with_keys(made, flatten, unflatten)
+        return made
 
     return register
 
 
+def _equal(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return NotImplemented
+    (first, structure), (second, other_structure) = jax.tree.flatten(one), jax.tree.flatten(other)
+    return structure == other_structure and all(map(_same, first, second))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if is_known(one) and is_known(other):
+        return np.array_equal(np.asarray(one), np.asarray(other))
+    return one is other
+
+
+def _hash(settings: Any) -> int:
+    leaves, structure = jax.tree.flatten(settings)
+    # Equal numbers of different types have equal hashes; + 0.0, because -0.0 == 0.0.
+    return hash((structure, *((np.asarray(a, np.float64) + 0.0).tobytes() if is_known(a) else id(a) for a in leaves)))
+
+
+def _line(settings: Any) -> str:
+    fields = ", ".join(
+        f"{field.name}={_short(getattr(settings, field.name))}" for field in dataclasses.fields(settings)
+    )
+    return f"{type(settings).__name__}({fields})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        known = is_known(value) and not value.shape
+        return repr(value.item()) if known else f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, jax.tree_util.Partial) and not jax.tree.leaves(value):
+        return getattr(value.func, "__name__", type(value.func).__name__)
+    text = repr(value)
+    return text if len(text) <= 80 and "\n" not in text else f"<{type(value).__name__}>"
+
+
 @partial(jax.jit, static_argnums=1)
-def _run(scorer: ScoreFunction, chunk: int | None, attack: Attack, keys: Array, images: Array) -> Array:
+def _run(
+    scorer: ScoreFunction, chunk: int | None, attack: Attack, keys: Array, images: Array
+) -> tuple[Images, Int[Array, ""], Int[Array, ""]]:
+    """Adversarial images, and of how many the scores were not finite or the gradients dead, see `Found`."""
     count = images.shape[0]
+    scorer = None if scorer is None else dependable(scorer)
+    if not attack.asks and scorer is not None:
+        jax.eval_shape(scorer, images[:chunk])
     if chunk is None or chunk >= count:
-        return attack.perturb(scorer, keys, images)
-    index = jnp.minimum(jnp.arange(-(-count // chunk) * chunk), count - 1)  # the last chunk repeats the last image
-    parts = jax.tree.map(lambda a: a[index].reshape(-1, chunk, *a.shape[1:]), (keys, images))
-    result = jax.lax.map(lambda part: attack.perturb(scorer, *part), parts)
-    return result.reshape(-1, *images.shape[1:])[:count]
+        found = attack.perturb(scorer, keys, images)
+    else:
+        index = jnp.minimum(jnp.arange(-(-count // chunk) * chunk), count - 1)  # the last chunk repeats the last image
+        parts = jax.tree.map(lambda a: a[index].reshape(-1, chunk, *a.shape[1:]), (keys, images))
+        found = jax.lax.map(lambda part: attack.perturb(scorer, *part), parts)
+        found = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)
+    broken, dead = (jnp.int32(0) if seen is None else (~seen).sum() for seen in found[1:])
+    return found.images, broken, dead
+
+
+def say_what_was_seen(name: str, count: int, broken: int, dead: int) -> None:
+    """Say what spoils an attack's result.
+
+    Args:
+      name: the attack's.
+      count: of images.
+      broken: images whose score was not a number.
+      dead: images whose gradients were zero or not finite everywhere.
+
+    Raises:
+      ValueError: scores that are not numbers.
+    """
+    if broken:
+        raise ValueError(f"attack: {name}: the score of {broken} of {count} images is NaN or infinite")
+    if dead:
+        warnings.warn(
+            f"attack: {name}: the score's gradient is zero or not finite everywhere for {dead} of {count} images; "
+            "their results show no robustness",
+            stacklevel=3,
+        )
 
 
 def ascend(
@@ -112,7 +234,7 @@ def ascend(
     project: Callable[[Array], Array],
     *,
     keep_best: bool = False,
-) -> Perturbation:
+) -> Found:
     """Perturbations that raise the objective: gradient, step rule, projection, `steps` times in one loop.
 
     The gradient is taken at the clipped image; scores of different images do not interact, so the gradient of their
@@ -129,30 +251,42 @@ def ascend(
         Costs one more evaluation of the objective.
 
     Returns:
-      perturbations (n, h, w, c), not clipped to the image range.
+      perturbations (n, h, w, c) in place of images, not clipped to the image range; `finite` is of the values at the
+      start.
     """
     value_and_gradient = jax.value_and_grad(lambda x: _summed(objective(x)), has_aux=True)
 
-    def step(_: Array, carry: tuple[Array, Any, Any]) -> tuple[Array, Any, Any]:
-        perturbation, state, best = carry
+    def step(i: Array, carry: tuple[Found, Any, Any]) -> tuple[Found, Any, Any]:
+        (perturbation, finite, alive), state, best = carry
         (_, values), gradient = value_and_gradient(jnp.clip(images + perturbation, 0, 1))
         updates, state = rule.update(gradient, state, perturbation)
         best = stronger(best, (values, perturbation)) if keep_best else best
-        return project(perturbation + cast(Array, updates)), state, best
+        finite = jnp.where(i == 0, jnp.isfinite(values), finite)
+        return Found(project(perturbation + cast(Array, updates)), finite, alive | followed(gradient)), state, best
 
     lowest = jnp.full(images.shape[0], -jnp.inf, images.dtype)
     best = (lowest, start) if keep_best else ()
-    last, _, best = jax.lax.fori_loop(0, steps, step, (start, rule.init(start), best))
+    none = jnp.zeros(images.shape[0], bool)
+    found, _, best = jax.lax.fori_loop(0, steps, step, (Found(start, ~none, none), rule.init(start), best))
     if not keep_best:
-        return last
-    return stronger(best, (objective(jnp.clip(images + last, 0, 1)), last))[1]
+        return found
+    last = (objective(jnp.clip(images + found.images, 0, 1)), found.images)
+    return found._replace(images=stronger(best, last)[1])
+
+
+def followed(gradient: Float[Array, "n ..."]) -> Bool[Array, " n"]:
+    """Whether each image's gradient has an entry that is finite and not zero."""
+    return ((gradient != 0) & jnp.isfinite(gradient)).reshape(gradient.shape[0], -1).any(1)
 
 
 def stronger(
     one: tuple[Float[Array, " n"], Array], other: tuple[Float[Array, " n"], Array]
 ) -> tuple[Float[Array, " n"], Array]:
-    """The better of two (objective values, images or perturbations) for each image; the first where they are equal."""
-    wins = other[0] > one[0]
+    """The better of two (objective values, images or perturbations) for each image; the first where they are equal.
+
+    A value that is not a number is the worst.
+    """
+    wins = (other[0] > one[0]) | (jnp.isnan(one[0]) & ~jnp.isnan(other[0]))
     values = jnp.where(wins, other[0], one[0]).astype(one[0].dtype)
     return values, jnp.where(wins[:, None, None, None], other[1], one[1])
 

@@ -7,10 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps")
@@ -25,7 +26,7 @@ class FGSM(Attack):
       norm: "linf" or "l2".
 
     Raises:
-      ValueError: an eps that is not positive, unknown names.
+      ValueError: an eps that `checks.check_eps` refuses, unknown names.
     """
 
     eps: Any = 10 / 255
@@ -35,7 +36,7 @@ class FGSM(Attack):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps)
+        check_eps(self.eps, self.norm)
         check_direction(self.direction)
         check_norm(self.norm)
 
@@ -44,9 +45,9 @@ class FGSM(Attack):
         """ "fgsm", "fgsm-l2-lower" and the like."""
         return "fgsm" + norm_suffix(self.norm) + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; draws nothing from the keys."""
         wanted = objective(scorer, images, self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         found = ascend(wanted, images, jnp.zeros_like(images), 1, along(ball.steepest, eps), lambda step: step)
-        return ball.finish(images, found, eps)
+        return found._replace(images=ball.finish(images, found.images, eps))

@@ -9,8 +9,9 @@ from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps", "steps", "step_size")
@@ -42,7 +43,8 @@ class IFGSM(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps, step_size=self.step_size)
+        check_eps(self.eps, self.norm)
+        check_positive(step_size=self.step_size)
         check_direction(self.direction)
         check_norm(self.norm)
 
@@ -51,7 +53,7 @@ class IFGSM(Attack):
         """ "ifgsm-10", "ifgsm-10-l2-lower" and the like."""
         return f"ifgsm-{int(self.steps)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; draws nothing from the keys."""
         wanted = objective(scorer, images, self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
@@ -59,4 +61,4 @@ class IFGSM(Attack):
         rule = along(ball.steepest, size)
         project = lambda perturbation: ball.project(perturbation, eps)  # noqa: E731
         found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, project)
-        return ball.finish(images, found, eps)
+        return found._replace(images=ball.finish(images, found.images, eps))

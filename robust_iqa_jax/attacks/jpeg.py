@@ -3,14 +3,14 @@ ITU-T T.81 (Annexes A and K), ITU-T T.871 (colours), libjpeg's quality scale and
 
 from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, Found, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 Subsampling = Literal["4:2:0", "4:4:4"]
@@ -63,6 +63,7 @@ class JPEG(Attack):
     quality: Any = 75
     _: KW_ONLY
     subsampling: Subsampling = "4:2:0"
+    asks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -76,7 +77,7 @@ class JPEG(Attack):
         """ "jpeg-75", "jpeg-75-444"."""
         return f"jpeg-{int(self.quality)}" + ("-444" if self.subsampling == "4:4:4" else "")
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The round trip as a pure function; neither the scorer nor the keys are used."""
         if images.shape[-1] != 3:
             raise ValueError(f"attack: jpeg needs images of 3 channels, got {images.shape[-1]}")
@@ -89,7 +90,7 @@ class JPEG(Attack):
             for i, (plane, table) in enumerate(zip(planes, tables, strict=True))
         ]
         colours = _einsum("dnhw,cd->nhwc", jnp.stack(decoded) - _offsets(), _TO_RGB)
-        return (jnp.clip(_whole(colours), 0, 255) / 255).astype(images.dtype)
+        return Found((jnp.clip(_whole(colours), 0, 255) / 255).astype(images.dtype))
 
 
 def scaled_table(table: np.ndarray, quality: Any) -> Float[Array, "8 8"]:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, adam_ascent, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.checks import check_eps
 
 Variant = Literal["masked-steps", "authors"]
 
@@ -54,7 +55,8 @@ class Korhonen(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps, learning_rate=self.learning_rate)
+        check_eps(self.eps)
+        check_positive(learning_rate=self.learning_rate)
         check_direction(self.direction)
         check_choice("variant", self.variant, get_args(Variant))
 
@@ -66,7 +68,7 @@ class Korhonen(Attack):
         parts += [self.variant] if self.variant != "masked-steps" else []
         return "-".join(parts) + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
         adam = adam_ascent(self.learning_rate)
@@ -83,8 +85,9 @@ class Korhonen(Attack):
         start = jnp.zeros_like(images)
         found = ascend(wanted, images, start, self.steps, rule, project, keep_best=self.keep_best)
         if self.eps is None:
-            return jnp.clip(images + found, 0, 1)
-        return BALLS["linf"].finish(images, found, jnp.asarray(self.eps, images.dtype))
+            return found._replace(images=jnp.clip(images + found.images, 0, 1))
+        inside = BALLS["linf"].finish(images, found.images, jnp.asarray(self.eps, images.dtype))
+        return found._replace(images=inside)
 
 
 def _scaled_by(mask: Array) -> optax.GradientTransformation:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
 _IMAGE = (1, 2, 3)
@@ -54,7 +54,7 @@ class MADC(Attack):
         """ "madc-8" and the like."""
         return f"madc-{int(self.steps)}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
 
@@ -68,7 +68,7 @@ class MADC(Attack):
 
         rule: Any = optax.stateless(along_the_sphere)  # pyright: ignore[reportArgumentType]
         found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, project)
-        return jnp.clip(images + found, 0, 1)
+        return found._replace(images=jnp.clip(images + found.images, 0, 1))
 
     def _restore(self, perturbation: Perturbation) -> Perturbation:
         def outside(perturbation: Perturbation) -> Array:

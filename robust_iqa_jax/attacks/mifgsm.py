@@ -10,8 +10,9 @@ from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps", "steps", "step_size", "momentum")
@@ -49,7 +50,8 @@ class MIFGSM(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps, step_size=self.step_size, momentum=self.momentum)
+        check_eps(self.eps, self.norm)
+        check_positive(step_size=self.step_size, momentum=self.momentum)
         check_direction(self.direction)
         check_norm(self.norm)
 
@@ -61,7 +63,7 @@ class MIFGSM(Attack):
         parts += ["best"] if self.keep_best else []
         return "-".join(parts) + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; draws nothing from the keys."""
         wanted = objective(scorer, images, self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
@@ -70,7 +72,7 @@ class MIFGSM(Attack):
         rule = optax.chain(scale, optax.trace(self.momentum), along(ball.steepest, size))
         project = lambda perturbation: ball.project(perturbation, eps)  # noqa: E731
         found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, project, keep_best=self.keep_best)
-        return ball.finish(images, found, eps)
+        return found._replace(images=ball.finish(images, found.images, eps))
 
 
 def _over_l1(gradient: Any, _: Any) -> Perturbation:

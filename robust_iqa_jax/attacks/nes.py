@@ -6,13 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, Found, followed, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.pgd import step_size
+from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps", "steps", "sigma")
@@ -48,7 +49,8 @@ class NES(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps, samples=self.samples, batch=self._batch)
-        check_positive(eps=self.eps, sigma=self.sigma)
+        check_eps(self.eps, self.norm)
+        check_positive(sigma=self.sigma)
         check_direction(self.direction)
         check_norm(self.norm)
         if self._batch % 2 or self.samples % self._batch:
@@ -61,26 +63,32 @@ class NES(Attack):
         """ "nes-20x50" (steps x samples), "nes-20x50-l2" and the like."""
         return f"nes-{int(self.steps)}x{self.samples}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; one key an image."""
         # One objective value a query: directions that need clean scores get each image's as often as it is asked.
         wanted = objective(scorer, jnp.repeat(images, self._batch, 0), self.direction)
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         size = step_size(eps, self.steps)
 
-        def step(i: Array, perturbation: Perturbation) -> Perturbation:
+        def step(i: Array, seen: Found) -> Found:
+            perturbation, finite, alive = seen
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-            gradient = self._estimate(wanted, step_keys, jnp.clip(images + perturbation, 0, 1))
-            return ball.project(perturbation + (size * ball.steepest(gradient)).astype(images.dtype), eps)
+            gradient, answered = self._estimate(wanted, step_keys, jnp.clip(images + perturbation, 0, 1))
+            moved = perturbation + (size * ball.steepest(gradient)).astype(images.dtype)
+            return Found(ball.project(moved, eps), jnp.where(i == 0, answered, finite), alive | followed(gradient))
 
-        found = jax.lax.fori_loop(0, self.steps, step, jnp.zeros_like(images))
-        return ball.finish(images, found, eps)
+        none = jnp.zeros(images.shape[0], bool)
+        found = jax.lax.fori_loop(0, self.steps, step, Found(jnp.zeros_like(images), ~none, none))
+        return found._replace(images=ball.finish(images, found.images, eps))
 
-    def _estimate(self, wanted: ScoreFunction, keys: Array, images: Images) -> Perturbation:
-        """The gradient of `wanted`, summed over batches of queries."""
+    def _estimate(self, wanted: ScoreFunction, keys: Array, images: Images) -> tuple[Perturbation, Bool[Array, " n"]]:
+        """The gradient of `wanted`, summed over batches of queries; and whether any pair of answers was finite.
+
+        A pair whose answers are not finite counts as level.
+        """
         pairs, sigma = self._batch // 2, jnp.asarray(self.sigma, images.dtype)
 
-        def ask(total: Perturbation, i: Array) -> tuple[Perturbation, None]:
+        def ask(total: Perturbation, i: Array) -> tuple[Perturbation, Bool[Array, " n"]]:
             # A key a pair: what is drawn does not depend on how many are asked at a time.
             def draw(key: Array, pair: Array) -> Array:
                 return jax.random.normal(jax.random.fold_in(key, pair), images.shape[1:], images.dtype)
@@ -90,9 +98,12 @@ class NES(Attack):
             values = wanted(queries.reshape(-1, *images.shape[1:])).reshape(-1, 2, pairs)
             # Differences first: the scores are large against what sigma changes, and their sum would round it away.
             slopes = (values[:, 0] - values[:, 1]) / (self.samples * sigma)
-            return total + jnp.einsum("np,nphwc->nhwc", slopes, noise).astype(images.dtype), None
+            level = jnp.where(jnp.isfinite(slopes), slopes, 0)
+            ahead = total + jnp.einsum("np,nphwc->nhwc", level, noise).astype(images.dtype)
+            return ahead, jnp.isfinite(slopes).any(1)
 
-        return jax.lax.scan(ask, jnp.zeros_like(images), jnp.arange(self.samples // self._batch))[0]
+        total, answered = jax.lax.scan(ask, jnp.zeros_like(images), jnp.arange(self.samples // self._batch))
+        return total, answered.any(0)
 
     @property
     def _batch(self) -> int:

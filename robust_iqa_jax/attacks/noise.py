@@ -2,16 +2,17 @@
 Random signs are the starts of Wong et al. 2020 (arXiv 2001.03994) without their step; the rest is elementary."""
 
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_positive
+from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, length, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, Found, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps")
@@ -26,17 +27,18 @@ class UniformNoise(Attack):
       signs: corners of the linf ball only.
 
     Raises:
-      ValueError: eps that is not positive, an unknown norm, signs in an l2 ball.
+      ValueError: eps that `checks.check_eps` refuses, an unknown norm, signs in an l2 ball.
     """
 
     eps: Any = 4 / 255
     _: KW_ONLY
     norm: Norm = "linf"
     signs: bool = False
+    asks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps)
+        check_eps(self.eps, self.norm)
         check_norm(self.norm)
         if self.signs and self.norm != "linf":
             raise ValueError(f"attack: an {self.norm} ball has no corners; drop signs=True")
@@ -46,11 +48,11 @@ class UniformNoise(Attack):
         """ "uniform-noise", "uniform-noise-signs", "uniform-noise-l2"."""
         return "uniform-noise" + ("-signs" if self.signs else "") + norm_suffix(self.norm)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The noise as a pure function; the scorer is not asked."""
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         drawn = ball.draw(keys, images, eps)
-        return ball.finish(images, jnp.copysign(eps, drawn) if self.signs else drawn, eps)
+        return Found(ball.finish(images, jnp.copysign(eps, drawn) if self.signs else drawn, eps))
 
 
 @traced("eps")
@@ -65,16 +67,17 @@ class GaussianNoise(Attack):
       norm: "linf" or "l2".
 
     Raises:
-      ValueError: eps that is not positive, an unknown norm.
+      ValueError: eps that `checks.check_eps` refuses, an unknown norm.
     """
 
     eps: Any = 4 / 255
     _: KW_ONLY
     norm: Norm = "linf"
+    asks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps)
+        check_eps(self.eps, self.norm)
         check_norm(self.norm)
 
     @property
@@ -82,9 +85,9 @@ class GaussianNoise(Attack):
         """ "gaussian-noise", "gaussian-noise-l2"."""
         return "gaussian-noise" + norm_suffix(self.norm)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The noise as a pure function; the scorer is not asked."""
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         normal = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
         scaled = eps * normal if self.norm == "linf" else eps * normal / length(normal)
-        return ball.finish(images, ball.project(scaled, eps), eps)
+        return Found(ball.finish(images, ball.project(scaled, eps), eps))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, adam_ascent, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.ssim import ssim
@@ -74,7 +74,7 @@ class Perceptual(Attack):
         budget = "" if self.budget is None else f"-budget{float(self.budget):g}"
         return f"perceptual-{int(self.steps)}{budget}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; the keys are not used."""
         wanted = objective(scorer, images, self.direction)
         rule = adam_ascent(self.learning_rate)
@@ -93,7 +93,7 @@ class Perceptual(Attack):
 
         keep = self.budget is not None
         found = ascend(lagrangian, images, start, self.steps, rule, project, keep_best=keep)
-        return jnp.clip(images + found, 0, 1)
+        return found._replace(images=jnp.clip(images + found.images, 0, 1))
 
     def _retract(self, images: Images, perturbation: Perturbation) -> Perturbation:
         """The perturbation, or the longest part of it found by bisection that keeps the budget."""

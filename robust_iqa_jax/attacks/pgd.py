@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, along, ascend, traced
+from robust_iqa_jax.attacks.core import Attack, Found, along, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.restarts import check_restarts, strongest
+from robust_iqa_jax.checks import check_eps
 
 Variant = Literal["a-kon", "authors-linearity"]
 
@@ -55,7 +56,7 @@ class PGD(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps)
+        check_eps(self.eps, self.norm)
         check_restarts(self.restarts, self.random_start)
         check_direction(self.direction)
         check_norm(self.norm)
@@ -73,7 +74,7 @@ class PGD(Attack):
         parts += [self.variant] if self.variant != "a-kon" else []
         return "-".join(parts) + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; one key an image."""
         wanted = objective(scorer, images, self.direction)
         if self.variant == "authors-linearity":
@@ -81,23 +82,23 @@ class PGD(Attack):
         ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         rule = along(ball.steepest, step_size(eps, self.steps))
 
-        def attempt(keys: Array) -> Array:
+        def attempt(keys: Array) -> Found:
             start = ball.draw(keys, images, eps) if self.random_start else jnp.zeros_like(images)
             project = lambda perturbation: ball.project(perturbation, eps)  # noqa: E731
             found = ascend(wanted, images, start, self.steps, rule, project, keep_best=self.keep_best)
-            return ball.finish(images, found, eps)
+            return found._replace(images=ball.finish(images, found.images, eps))
 
         return strongest(attempt, wanted, keys, images, self.restarts)
 
-    def _authors_linearity(self, wanted: ScoreFunction, keys: Array, images: Images) -> Images:
+    def _authors_linearity(self, wanted: ScoreFunction, keys: Array, images: Images) -> Found:
         """Start U(0,1) cut to +-10/255, steps of `eps`, the ball enforced before each gradient but not at the end."""
         draw = partial(jax.random.uniform, shape=images.shape[1:], dtype=images.dtype)
         project = partial(jnp.clip, min=-AUTHORS_BUDGET, max=AUTHORS_BUDGET)
         start = project(jax.vmap(draw)(keys)) if self.random_start else jnp.zeros_like(images)
         rule = along(jnp.sign, jnp.asarray(self.eps, images.dtype))
         inside = ascend(wanted, images, start, self.steps - 1, rule, project)
-        last = ascend(wanted, images, inside, 1, rule, lambda perturbation: perturbation)
-        return jnp.clip(images + last, 0, 1)
+        last = ascend(wanted, images, inside.images, 1, rule, lambda perturbation: perturbation)
+        return Found(jnp.clip(images + last.images, 0, 1), last.finite, inside.alive | last.alive)
 
 
 def step_size(eps: Array, steps: Any) -> Array:

@@ -1,11 +1,13 @@
 """Rounding to 8 bits: what storing an image does to it, as a control and after other attacks.
 The levels are k / 255, as in PNG and in every decoder of this library."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, Found, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 
@@ -13,14 +15,16 @@ from robust_iqa_jax.attacks.objective import ScoreFunction
 class Quantise(Attack):
     """The nearest image of 256 levels a channel; it has no ball and no direction."""
 
+    asks: ClassVar[bool] = False
+
     @property
     def name(self) -> str:
         """ "quantise"."""
         return "quantise"
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The rounding as a pure function; neither the scorer nor the keys are used."""
-        return rounded(images)
+        return Found(rounded(images))
 
 
 def rounded(images: Images) -> Images:

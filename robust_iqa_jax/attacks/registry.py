@@ -2,7 +2,7 @@
 Each line's default eps is the one of its source where that has one, else 4/255."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from robust_iqa_jax.attacks.amifgsm import AMIFGSM
 from robust_iqa_jax.attacks.apgd import APGD
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.fgsm import FGSM
 from robust_iqa_jax.attacks.ifgsm import IFGSM
 from robust_iqa_jax.attacks.jpeg import JPEG
@@ -25,8 +26,9 @@ from robust_iqa_jax.attacks.quantise import Quantise
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.attacks.stadv import StAdv
 from robust_iqa_jax.attacks.suite import AttackSuite
-from robust_iqa_jax.attacks.uap import UAP
+from robust_iqa_jax.attacks.uap import UAP, UniversalFit
 from robust_iqa_jax.attacks.uap_generator import GenerativeUAP
+from robust_iqa_jax.checks import unknown
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def entry(name: str) -> Entry:
       ValueError: an unknown name; the message lists all.
     """
     if name not in ATTACKS:
-        raise ValueError(f"attack: unknown attack {name!r}; choose one of {', '.join(ATTACKS)}")
+        raise ValueError(f"attack: {unknown('attack', str(name), ATTACKS)}")
     return ATTACKS[name]
 
 
@@ -117,6 +119,35 @@ def make(name: str, **settings: Any) -> Any:
         if setting not in allowed:
             raise ValueError(f"attack: {name} has no setting {setting!r}; it has {', '.join(allowed) or 'none'}")
     return found.make(**{**default, **settings})
+
+
+def as_attacks(given: Any) -> list[Attack]:
+    """Attacks from what people give for them: one or several of an attack, its class, its name in ATTACKS.
+
+    Equal ones count once.
+
+    Raises:
+      ValueError: something else, an unknown name, an attack that has to be fitted first, or two that differ but are
+        the same by name and eps.
+    """
+    several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    attacks: dict[tuple[str, float | None], Attack] = {}
+    for one in several:
+        attack = make(one) if isinstance(one, str) else one() if isinstance(one, type) and _is_attack(one) else one
+        if not _is_attack(type(attack)):
+            raise ValueError(f"attack: an attack, or its name such as 'pgd', expected, got {one!r:.60}")
+        if hasattr(attack, "fit"):
+            raise ValueError(
+                f"attack: {attack.label} is fitted on other images first: give its .fit(scorer, key, other_images)"
+            )
+        kind = attack.name, None if attack.eps is None else float(attack.eps)
+        if attacks.setdefault(kind, attack) != attack:
+            raise ValueError(f"attack: two attacks called {attack.name} with eps {attack.eps}; evaluate each alone")
+    return list(attacks.values())
+
+
+def _is_attack(kind: type) -> bool:
+    return issubclass(kind, (Attack, UniversalFit))
 
 
 def _unwrapped(make: Callable[..., Any]) -> Any:

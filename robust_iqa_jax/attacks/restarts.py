@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images, check_count
-from robust_iqa_jax.attacks.core import stronger
+from robust_iqa_jax.attacks.core import Found, stronger
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 
@@ -20,12 +20,12 @@ def check_restarts(restarts: int, random_start: bool) -> None:
 
 
 def strongest(
-    attempt: Callable[[Array], Images], wanted: ScoreFunction, keys: Array, images: Images, restarts: int
-) -> Images:
+    attempt: Callable[[Array], Found], wanted: ScoreFunction, keys: Array, images: Images, restarts: int
+) -> Found:
     """Each image's result with the highest objective among `restarts` attempts.
 
     Args:
-      attempt: keys (n,) -> adversarial images, from a start drawn with the keys.
+      attempt: keys (n,) -> what was found from a start drawn with the keys; by gradients.
       wanted: objective, images -> (n,).
       keys: of the first attempt, which is therefore that of restarts=1: more restarts never give less.
       images: clean, (n, h, w, c).
@@ -34,12 +34,13 @@ def strongest(
     if restarts == 1:
         return attempt(keys)
 
-    def again(best: tuple[Array, Array], keys: Array) -> tuple[tuple[Array, Array], None]:
+    def again(best: tuple[Array, Array], keys: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         found = attempt(keys)
-        return stronger(best, (wanted(found), found)), None
+        return stronger(best, (wanted(found.images), found.images)), (found.finite, found.alive)
 
     fold = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
     first = jax.random.clone(keys)[None]  # used as they are, beside what is folded from them
     all_keys = jnp.concatenate([first, fold(keys, jnp.arange(1, restarts))])
     lowest = jnp.full(images.shape[0], -jnp.inf, images.dtype)
-    return jax.lax.scan(again, (lowest, images), all_keys)[0][1]
+    (_, strongest_images), (finite, alive) = jax.lax.scan(again, (lowest, images), all_keys)
+    return Found(strongest_images, finite.all(0), alive.any(0))

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
 from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, stronger, traced
+from robust_iqa_jax.attacks.core import Attack, Found, stronger, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.checks import check_eps
 
 Image = Float[Array, "h w c"]
 
@@ -51,7 +52,8 @@ class Square(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(queries=self.queries)
-        check_positive(eps=self.eps, share=self.share)
+        check_eps(self.eps, self.norm)
+        check_positive(share=self.share)
         check_direction(self.direction)
         check_norm(self.norm)
 
@@ -60,7 +62,7 @@ class Square(Attack):
         """ "square-1000", "square-1000-l2" and the like."""
         return f"square-{int(self.queries)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; one key an image."""
         wanted = objective(scorer, images, self.direction)
         search, ball, eps = SEARCHES[self.norm], BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
@@ -76,7 +78,8 @@ class Square(Attack):
             return stronger(best, asked(propose(fold(keys, i), images, best[1])))
 
         start = jax.vmap(lambda key, image: search.start(key, image, eps))(fold(keys, 0), images)
-        return jax.lax.fori_loop(1, self.queries, query, asked(start))[1]
+        first = asked(start)
+        return Found(jax.lax.fori_loop(1, self.queries, query, first)[1], jnp.isfinite(first[0]))
 
 
 def share_at(iteration: Any, queries: Any, share: Any) -> Float[Array, ""]:

@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
-from robust_iqa_jax.attacks.core import Attack, traced
+from robust_iqa_jax.attacks.core import Attack, Found, followed, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 
 Flow = Float[Array, "h w 2"]
@@ -91,7 +91,7 @@ class StAdv(Attack):
         """True for a shared flow too."""
         return self.shared or super().couples
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; the keys are not used."""
         count, height, width, _ = images.shape
         if min(height, width) < 2:
@@ -104,31 +104,36 @@ class StAdv(Attack):
         def shared_loss(flow: Flow) -> Array:
             return self._score_term(towards, scorer(bend_all(images, flow))).mean() + self._flow_term(flow)
 
-        def alone(image: Array, index: Array) -> Array:
+        def alone(image: Array, index: Array) -> tuple[Array, Array]:
             def loss(flow: Flow) -> Array:
                 score = scorer(bend(image, flow)[None])
                 # Its own place among the clean scores is what "change" and "invert" judge an image by.
                 return self._score_term(towards, jnp.broadcast_to(score, (count,)))[index] + self._flow_term(flow)
 
-            return bend(image, self._descend(loss, start))
+            flow, alive = self._descend(loss, start)
+            return bend(image, flow), alive
 
         if self.shared:
-            bent = bend_all(images, self._descend(shared_loss, start))
+            flow, alive = self._descend(shared_loss, start)
+            bent, alive = bend_all(images, flow), jnp.broadcast_to(alive, (count,))
         else:
-            bent = jax.vmap(alone)(images, jnp.arange(count))
-        return jnp.clip(bent, 0, 1)
+            bent, alive = jax.vmap(alone)(images, jnp.arange(count))
+        return Found(jnp.clip(bent, 0, 1), jnp.isfinite(clean), alive)
 
-    def _descend(self, loss: Callable[[Flow], Array], start: Flow) -> Flow:
+    def _descend(self, loss: Callable[[Flow], Array], start: Flow) -> tuple[Flow, Bool[Array, ""]]:
+        """The flow at the end of the descent, and whether a gradient led away from the start."""
         solver = optax.lbfgs() if self.optimizer == "lbfgs" else optax.adam(self.learning_rate)
         solver = optax.with_extra_args_support(solver)
 
-        def step(_: Array, carry: tuple[Flow, Any]) -> tuple[Flow, Any]:
-            flow, state = carry
+        def step(_: Array, carry: tuple[Flow, Any, Array]) -> tuple[Flow, Any, Array]:
+            flow, state, alive = carry
             value, gradient = jax.value_and_grad(loss)(flow)
             updates, state = solver.update(gradient, state, flow, value=value, grad=gradient, value_fn=loss)
-            return optax.apply_updates(flow, updates), state  # pyright: ignore[reportReturnType]
+            alive |= followed(gradient[None])[0]
+            return optax.apply_updates(flow, updates), state, alive  # pyright: ignore[reportReturnType]
 
-        return jax.lax.fori_loop(0, self.steps, step, (start, solver.init(start)))[0]
+        flow, _, alive = jax.lax.fori_loop(0, self.steps, step, (start, solver.init(start), jnp.bool_(False)))
+        return flow, alive
 
     def _score_term(self, towards: ScoreFunction, scores: Array) -> Array:
         if self.flow == "original":

@@ -1,20 +1,23 @@
 """AttackSuite: image by image the strongest of several attacks under one ball; what a robustness claim has to survive.
 After AutoAttack (Croce and Hein 2020, arXiv 2003.01690), with score functions and gains in place of classes."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.apgd import APGD
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive, checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_some, example_keys
 from robust_iqa_jax.attacks.ball import Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, stronger, traced
+from robust_iqa_jax.attacks.core import Attack, Found, stronger, traced
 from robust_iqa_jax.attacks.mifgsm import MIFGSM
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.pgd import PGD
+from robust_iqa_jax.attacks.score_contract import dependable
 from robust_iqa_jax.attacks.square import Square
+from robust_iqa_jax.checks import check_eps, checked_images
 
 
 @traced("eps", "steps", "queries")
@@ -47,7 +50,7 @@ class AttackSuite(Attack):
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps, restarts=self.restarts, queries=self.queries)
-        check_positive(eps=self.eps)
+        check_eps(self.eps, self.norm)
         check_direction(self.direction)
         check_norm(self.norm)
 
@@ -67,14 +70,18 @@ class AttackSuite(Attack):
             Square(self.eps, self.queries, **shared),
         )
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The attack as a pure function; one key an image."""
         wanted = objective(scorer, images, self.direction)
         best = jnp.full(images.shape[0], -jnp.inf, images.dtype), images
+        finite, alive = jnp.ones(images.shape[0], bool), jnp.zeros(images.shape[0], bool)
         for member in self.members:
-            found = member.perturb(scorer, keys, images)
-            best = stronger(best, (wanted(found), found))
-        return best[1]
+            # Members share their draws with the attacks alone, which is no reuse by mistake.
+            found = member.perturb(scorer, jax.random.clone(keys), images)
+            best = stronger(best, (wanted(found.images), found.images))
+            finite = finite if found.finite is None else finite & found.finite
+            alive = alive if found.alive is None else alive | found.alive
+        return Found(best[1], finite, alive)
 
     def each(self, scorer: ScoreFunction, key: Array, images: Any, *, chunk: int | None = None) -> "list[MemberResult]":
         """What every member found, in the order of `members`, for tables that show which one won.
@@ -82,8 +89,9 @@ class AttackSuite(Attack):
         Args and errors as of a call of the suite; each member runs as a program of its own.
         """
         images = checked_images(images)
+        check_some(images)
         keys = example_keys(key, images.shape[0])
-        wanted = objective(scorer, images, self.direction)
+        wanted = objective(dependable(scorer), images, self.direction)
         results = []
         for member in self.members:
             found = member(scorer, keys, images, chunk=chunk)
@@ -91,7 +99,7 @@ class AttackSuite(Attack):
         return results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MemberResult:
     """One member's result on a batch.
 
@@ -102,5 +110,5 @@ class MemberResult:
     """
 
     name: str
-    images: Images
-    values: Float[Array, " n"]
+    images: Images = field(repr=False)
+    values: Float[Array, " n"] = field(repr=False)

@@ -5,17 +5,20 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive, checked_images
+from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive, check_some, single_key
 from robust_iqa_jax.attacks.ball import BALLS
-from robust_iqa_jax.attacks.core import Attack, adam_ascent, traced
+from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, followed, say_what_was_seen, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
+from robust_iqa_jax.checks import check_eps, checked_images
 from robust_iqa_jax.functional.pytree_function import as_pytree
 
 Pattern = Float[Array, "h w c"]
@@ -39,23 +42,24 @@ class Universal(Attack):
       label: name for tables.
 
     Raises:
-      ValueError: eps is not positive; on use, images with another number of channels than the pattern.
+      ValueError: an eps that `checks.check_eps` refuses; on use, images with other channels than the pattern.
     """
 
     pattern: Any
     eps: Any = 10 / 255
     label: str = "uap"
+    asks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps)
+        check_eps(self.eps)
 
     @property
     def name(self) -> str:
         """The label."""
         return self.label
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Images:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
         """The pattern added to every image."""
         pattern = jnp.asarray(self.pattern, images.dtype)
         if pattern.ndim != 3 or pattern.shape[-1] != images.shape[-1]:
@@ -66,7 +70,7 @@ class Universal(Attack):
         repeats = (-(-height // pattern.shape[0]), -(-width // pattern.shape[1]), 1)
         eps = jnp.asarray(self.eps, images.dtype)
         perturbation = eps * jnp.tile(pattern, repeats)[:height, :width]
-        return BALLS["linf"].finish(images, jnp.clip(perturbation, -eps, eps), eps)
+        return Found(BALLS["linf"].finish(images, jnp.clip(perturbation, -eps, eps), eps))
 
 
 class UniversalFit:
@@ -119,18 +123,28 @@ class UniversalFit:
           the fitted attack.
 
         Raises:
-          ValueError: what is wrong with the images, in one line.
+          ValueError: what is wrong with the images, the key or the scores, in one line.
+
+        Warns where the gradients were zero or not finite in every batch.
         """
+        if not callable(scorer):
+            raise ValueError(f"attack: a function from images to scores expected, got {type(scorer).__name__}")
         images = checked_images(images)
-        begin, shuffle = jax.random.split(key)
-        scorer = as_pytree(scorer)
+        check_some(images)
+        begin, shuffle = jax.random.split(single_key(key))
+        check_scorer(scorer, images[: self.batch_size])
+        scorer, dead = as_pytree(scorer), True
         parameters = self.start(begin, images.shape[1:])
         state = self.rule().init(parameters)
         for epoch in range(self.epochs):
             order = epoch_order(jax.random.fold_in(shuffle, epoch), images.shape[0], self.batch_size)
-            parameters, state, mean = _epoch(self, scorer, parameters, state, images, order)
+            parameters, state, mean, alive = _epoch(self, scorer, parameters, state, images, order)
+            dead = dead and not alive
+            if not np.isfinite(mean):
+                raise ValueError(f"attack: {self.label}: the scores of the images that it is fitted on are not finite")
             if on_epoch is not None:
                 on_epoch(epoch, float(mean))
+        say_what_was_seen(f"{self.label}, fitted", images.shape[0], 0, images.shape[0] if dead else 0)
         return Universal(self.perturbation(parameters) / self.eps, self.eps, self.label)
 
 
@@ -166,7 +180,8 @@ class UAP(UniversalFit):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, learning_rate=self.learning_rate, score_range=self.score_range)
+        check_eps(self.eps)
+        check_positive(learning_rate=self.learning_rate, score_range=self.score_range)
         check_count(epochs=self.epochs, batch_size=self.batch_size)
         check_direction(self.direction)
         check_choice("update", self.update, get_args(Update))
@@ -204,20 +219,21 @@ def epoch_order(key: Array, count: int, batch_size: int) -> Int[Array, "batches 
 @jax.jit
 def _epoch(
     fitting: UniversalFit, scorer: ScoreFunction, parameters: Any, state: Any, images: Images, order: Array
-) -> tuple[Any, Any, Array]:
-    rule = fitting.rule()
+) -> tuple[Any, Any, Array, Array]:
+    rule, scorer = fitting.rule(), dependable(scorer)
 
     def rise(parameters: Any, batch: Images, wanted: ScoreFunction) -> tuple[Array, Array]:
         mean = wanted(jnp.clip(batch + fitting.perturbation(parameters), 0, 1)).mean()
         return mean / fitting.score_range, mean
 
-    def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], Array]:
+    def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], tuple[Array, Array]]:
         parameters, state = carry
         batch = images[index]
         wanted = objective(scorer, batch, fitting.direction)
         gradient, mean = jax.grad(partial(rise, batch=batch, wanted=wanted), has_aux=True)(parameters)
         updates, state = rule.update(gradient, state, parameters)
-        return (fitting.project(optax.apply_updates(parameters, updates)), state), mean
+        alive = jnp.stack([followed(leaf[None])[0] for leaf in jax.tree.leaves(gradient)]).any()
+        return (fitting.project(optax.apply_updates(parameters, updates)), state), (mean, alive)
 
-    (parameters, state), means = jax.lax.scan(step, (parameters, state), order)
-    return parameters, state, means.mean()
+    (parameters, state), (means, alive) = jax.lax.scan(step, (parameters, state), order)
+    return parameters, state, means.mean(), alive.any()

@@ -13,6 +13,7 @@ from robust_iqa_jax.attacks.arguments import check_count, check_positive
 from robust_iqa_jax.attacks.core import adam_ascent, traced
 from robust_iqa_jax.attacks.objective import Direction, check_direction, direction_suffix
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
+from robust_iqa_jax.checks import check_eps
 from robust_iqa_jax.functional.conv2d import conv2d
 
 DEEPEST = 8
@@ -53,7 +54,8 @@ class GenerativeUAP(UniversalFit):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_positive(eps=self.eps, learning_rate=self.learning_rate, score_range=self.score_range)
+        check_eps(self.eps)
+        check_positive(learning_rate=self.learning_rate, score_range=self.score_range)
         check_count(epochs=self.epochs, batch_size=self.batch_size, width=self.width)
         check_direction(self.direction)
 

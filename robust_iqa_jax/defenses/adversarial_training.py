@@ -104,7 +104,7 @@ def attacked_images(
     rule = along(ball.steepest, jnp.asarray(config.step_size, images.dtype))
     wanted = _wanted(config, outputs, loss, images, mos)
     found = ascend(wanted, images, start, config.steps, rule, lambda perturbation: ball.project(perturbation, eps))
-    return ball.finish(images, found, eps)
+    return ball.finish(images, found.images, eps)
 
 
 def _wanted(config: AdversarialConfig, outputs: Outputs, loss: Loss, images: Images, mos: Array) -> ScoreFunction:

@@ -4,7 +4,6 @@ Every gain is given on the model's own range, on the undefended baseline's range
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import checked_images, example_keys
+from robust_iqa_jax.attacks.arguments import check_some, example_keys
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.registry import as_attacks
+from robust_iqa_jax.attacks.score_contract import check_scorer
+from robust_iqa_jax.checks import checked_images, checked_scores
 from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept
@@ -62,10 +64,10 @@ def evaluate(
     scorer: ScoreFunction,
     images: Float[Array, "n h w c"] | Float[np.ndarray, "n h w c"],
     *,
-    attacks: Sequence[Attack],
+    attacks: Sequence[Attack | str] | Attack | str,
     mos: Scores | None = None,
     baseline: ScoreFunction | Scores | None = None,
-    key: Array | None = None,
+    key: Array | int | None = None,
     batch_size: int = 8,
     devices: Count = 1,
     names: Sequence[str] | None = None,
@@ -79,7 +81,7 @@ def evaluate(
     Args:
       scorer: images -> scores (n,), higher is better.
       images: float (n, h, w, c) in [0,1].
-      attacks: what to run; each carries its eps.
+      attacks: what to run, one or several; each carries its eps. A name is one of attacks.registry, at its default.
       mos: (n,) opinion scores of the images.
       baseline: the undefended model, or its clean scores on these images: its range scales the headline. None: this
         model is its own baseline.
@@ -98,9 +100,14 @@ def evaluate(
       rows, model facts, per-image scores.
 
     Raises:
-      ValueError: bad images, lengths that differ, fewer than two images, more devices than there are.
+      ValueError: bad images, attacks, keys or scores, lengths that differ, fewer than two images, more devices than
+        there are.
     """
-    images = checked_images(images)
+    if not callable(scorer):
+        raise ValueError(f"evaluate: a function from images to scores expected, got {type(scorer).__name__}")
+    images = checked_images(images, "evaluate")
+    check_some(images, "evaluate")
+    attacks = as_attacks(attacks)
     count = images.shape[0]
     names = [str(i) for i in range(count)] if names is None else list(names)
     for what, values in (("mos", mos), ("names", names)):
@@ -118,8 +125,16 @@ def evaluate(
     def over_batches(scores_of: Callable[[Array], Array | np.ndarray]) -> list[float]:
         return np.concatenate([np.asarray(scores_of(index), np.float64) for index in batches])[:count].tolist()
 
-    def clean_scores(name: str, score: ScoreFunction, content: str) -> Scores:
-        compute = partial(over_batches, lambda index: score(placed.parts(images[index])))
+    def clean_scores(name: str, scorer: ScoreFunction, content: str) -> Scores:
+        score = as_program(scorer)
+
+        def of_batch(index: Array) -> Array:
+            return checked_scores(score(placed.parts(images[index])), len(index), f"evaluate: {name}")
+
+        def compute() -> list[float]:
+            check_scorer(scorer, placed.parts(images[batches[0]]), f"evaluate: {name}")
+            return over_batches(of_batch)
+
         return np.asarray(kept(cells, f"{name}, clean", compute, "clean", content), np.float64)
 
     def under_attack(attack: Attack, content: str, clean: Scores) -> dict[str, Any]:
@@ -128,7 +143,7 @@ def evaluate(
 
         def of_batch(index: Array) -> np.ndarray:
             adversarial = attack(attacked_scorer, placed.parts(keys[index]), placed.parts(images[index]))
-            scores = np.asarray(score(adversarial), np.float64)
+            scores = np.asarray(checked_scores(score(adversarial), len(index), f"evaluate: {attack.name}"), np.float64)
             furthest.see(np.asarray(index), scores, np.asarray(images[index]), np.asarray(adversarial))
             on_batch(min(len(index), count - int(index[0])))
             return scores
@@ -142,9 +157,9 @@ def evaluate(
         return kept(cells, f"{model}, {attack.name}, eps {attack.eps}", compute, *depends_on)
 
     own = content(scorer)
-    clean = clean_scores(model, score, own)
+    clean = clean_scores(model, attacked_scorer, own)
     if callable(baseline):
-        baseline = clean_scores("baseline", as_program(placed.copies(baseline)), content(baseline))
+        baseline = clean_scores("baseline", placed.copies(baseline), content(baseline))
     parts = {
         (attack.name, None if attack.eps is None else float(attack.eps)): under_attack(attack, own, clean)
         for attack in attacks

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, checked_images
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.functional.cayley import CayleyOperator
 from robust_iqa_jax.functional.feature_distance import Features
 from robust_iqa_jax.functional.pytree_function import as_pytree

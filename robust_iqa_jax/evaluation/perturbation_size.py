@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import checked_images
+from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.functional.feature_distance import Distance
