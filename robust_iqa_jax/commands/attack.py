@@ -72,7 +72,7 @@ def main(args: list[str]) -> int:
     if not fitted and attack.couples:
         return _refused(f"attack: {attack.name} looks at a batch as a whole, and here each image is attacked alone")
 
-    scorer = checkpoint.load(parsed.checkpoint)
+    scorer = checkpoint.load(parsed.checkpoint).prepare()
     parsed.out.mkdir(parents=True, exist_ok=True)
     key = jax.random.key(parsed.seed)
     complete = True

@@ -204,7 +204,7 @@ def evaluate_scorers(
             name: _predictions(name, scorer, test, cells, content, placed) for name, scorer in scorers.items()
         }
         for name, scorer in scorers.items():
-            grid = attacks_on(scorer)
+            grid = attacks_on(scorer.prepare())
             progress.update(task, total=len(scorers) * len(grid) * len(attacked))
             images = _pixels(attacked, scorer.spec.input_size)
             (scores, seconds), baseline = predictions[name], (baselines or {}).get(name, first)
@@ -275,7 +275,7 @@ def _masking(
 
     def compute() -> dict[str, dict[str, Any]]:
         ends = float(scorer.calibration.low), float(scorer.calibration.high)
-        found = gradient_masking(scorer, key, images, score_range=ends)
+        found = gradient_masking(scorer.prepare(), key, images, score_range=ends)
         return {check: dataclasses.asdict(finding) for check, finding in found.items()}
 
     return kept(cells, f"{model}, masking", compute, "masking", scorer, images, key)

@@ -17,6 +17,7 @@ from robust_iqa_jax.layers.cayley_conv import OPERATORS
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.presets import PRESETS, preset
 from robust_iqa_jax.models.registry import build, shapes
+from robust_iqa_jax.models.scorer import with_operators
 from robust_iqa_jax.models.spec import ModelSpec
 
 
@@ -73,12 +74,13 @@ def main(args: list[str]) -> int:
 def facts(spec: ModelSpec) -> dict[str, Any]:
     """Size, input and cost of a model: parameters, and operations of one image's score with a prepared block."""
     entry, variables, module = architecture(spec), shapes(spec), build(spec)
+    seen = variables
     crops = 1 if spec.crops is None else spec.crops.rows * spec.crops.columns
     image = jax.ShapeDtypeStruct((1, *spec.seen_size, 3), jnp.float32)
     if spec.block is not None:
         prepare = lambda v, x: module.apply(v, x, train=False, mutable=[OPERATORS])[1]  # noqa: E731
-        variables = {**variables, **jax.eval_shape(prepare, variables, image)}
-    work = work_of(lambda v, x: module.apply(v, x, train=False), variables, image)
+        seen = with_operators(variables, jax.eval_shape(prepare, variables, image)[OPERATORS])
+    work = work_of(lambda v, x: module.apply(v, x, train=False), seen, image)
     return {
         "paper": entry.paper,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),

@@ -37,7 +37,7 @@ def main(args: list[str]) -> int:
     if not parsed.images:
         err.print("riqa score: give at least one image")
         return 2
-    scorer = checkpoint.load(parsed.checkpoint)
+    scorer = checkpoint.load(parsed.checkpoint).prepare()
     model = str(parsed.checkpoint)
     read = read_images(parsed.images, scorer.spec.input_size)
     scores = score_images(scorer, [image for _, image in read])
