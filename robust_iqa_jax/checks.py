@@ -58,7 +58,8 @@ def checked_images(images: Any, who: str = "attack") -> Float[Array, "n h w c"]:
     if jnp.finfo(images.dtype).bits < 32:
         images = images.astype(jnp.float32)
     if images.size and not isinstance(images, Tracer):
-        low, high = float(images.min()), float(images.max())
+        with jax.ensure_compile_time_eval():  # a constant inside a traced program has values too
+            low, high = float(images.min()), float(images.max())
         if np.isnan(low) or np.isnan(high):
             raise ValueError(f"{who}: images hold NaN; pixels must be numbers in [0, 1]")
         if low < 0 or high > 1:
@@ -90,9 +91,11 @@ def checked_scores(scores: Any, count: int, who: str = "scorer") -> Float[Array,
         raise ValueError(f"{want}; got shape {scores.shape}{cure}")
     if not jnp.issubdtype(scores.dtype, jnp.floating):
         raise ValueError(f"{want}; got {scores.dtype}")
-    if not isinstance(scores, Tracer) and not bool(jnp.isfinite(scores).all()):
-        broken = int(jnp.argmin(jnp.isfinite(scores)))
-        raise ValueError(f"{want}; the score of image {broken} is {float(scores[broken])}")
+    if not isinstance(scores, Tracer):
+        with jax.ensure_compile_time_eval():
+            broken = None if bool(jnp.isfinite(scores).all()) else int(jnp.argmin(jnp.isfinite(scores)))
+            if broken is not None:
+                raise ValueError(f"{want}; the score of image {broken} is {float(scores[broken])}")
     return scores
 
 

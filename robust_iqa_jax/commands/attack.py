@@ -101,7 +101,7 @@ def _attack(given: AttackArgs, attack: Any, fitted: bool, stems: list[str]) -> i
 
     from robust_iqa_jax.models import checkpoint
 
-    scorer = checkpoint.load(given.checkpoint)
+    scorer = checkpoint.load(given.checkpoint).prepare()
     if note := label_note(scorer.label):
         err.print(note, markup=False)
     key = jax.random.key(given.seed)

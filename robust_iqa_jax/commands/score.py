@@ -78,7 +78,7 @@ def main(args: list[str]) -> int:
         if parsed.json:
             print("[]")
         return 1
-    scorer = checkpoint.load(parsed.checkpoint)
+    scorer = checkpoint.load(parsed.checkpoint).prepare()
     if scorer.label == "pseudo_mos":
         err.print(f"riqa: {parsed.checkpoint}: {FORMULA}", markup=False)
     stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error

@@ -27,6 +27,7 @@ from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
 from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.functional.pytree_function import as_program
+from robust_iqa_jax.models.scorer import Scorer
 
 Row = dict[str, Any]
 
@@ -34,9 +35,9 @@ GAINS = ("abs_gain", "abs_gain_baseline_range", "abs_gain_raw", "rscore", "rscor
 """Measures of a row that are integrated over eps."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """Results of one or more models.
+    """Results of one or more models. Equal to itself alone and hashed by identity: it holds lists and NaN.
 
     Attributes:
       rows: one a model, attack and eps.
@@ -49,9 +50,14 @@ class Report:
 
     rows: list[Row]
     models: dict[str, Row]
-    per_image: list[Row] = field(repr=False)
+    per_image: list[Row]
     run: Row = field(default_factory=dict)
-    pictures: list[Row] = field(default_factory=list, repr=False)
+    pictures: list[Row] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        attacks = dict.fromkeys(str(row["attack"]) for row in self.rows)
+        images = len({row["image"] for row in self.per_image})
+        return f"Report({', '.join(self.models)} under {', '.join(attacks) or 'no attack'}; {images} images)"
 
     def write(self, folder: Path | str, title: str = "Robustness report") -> None:
         """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
@@ -116,7 +122,7 @@ def evaluate(
     keys = example_keys(jax.random.key(0) if key is None else key, count)
     placed = local_devices(devices)
     batches = even_batches(count, batch_size, placed.count)
-    attacked_scorer = placed.copies(scorer)
+    attacked_scorer = placed.copies(scorer.prepare() if isinstance(scorer, Scorer) else scorer)
     score = as_program(attacked_scorer)
 
     def content(scorer: ScoreFunction) -> str:

@@ -19,7 +19,8 @@ from robust_iqa_jax.functional.cayley_system import (
     spectral_solve,
 )
 from robust_iqa_jax.functional.circular_conv import circular_conv
-from robust_iqa_jax.functional.spectral import frequencies, spectrum_norm
+from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.spectral import frequencies, safe_root, spectrum_norm
 from robust_iqa_jax.kernels.cayley_solve.api import Solver, choose, inverse
 from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, block_factor
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
@@ -30,7 +31,7 @@ Norm = Literal["taps", "spectrum"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inverse", "taps", "bias"], meta_fields=["size", "wide"])
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CayleyOperator:
     """A Cayley convolution prepared for one map size: M(f)^-1 and what else the apply needs.
 
@@ -63,14 +64,18 @@ def kernel_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int], norm: 
     """
     if norm not in get_args(Norm):
         raise ValueError(f"CayleyConv: unknown norm {norm!r}; choose one of {list(get_args(Norm))}")
-    return spectrum_norm(kernel, size) if norm == "spectrum" else jnp.linalg.norm(kernel.ravel())
+    return spectrum_norm(kernel, size) if norm == "spectrum" else safe_root(jnp.sum(kernel**2))
 
 
 def scaled_kernel(
     kernel: Float[Array, "kh kw i o"], alpha: Float[Array, ""], size: tuple[int, int], norm: Norm
 ) -> Float[Array, "kh kw i o"]:
-    """W~ = alpha w / |w|: the free kernel scaled by the one learnable scalar of the layer; see `kernel_norm`."""
-    return kernel * (alpha / kernel_norm(kernel, size, norm))
+    """W~ = alpha w / |w|: the free kernel scaled by the one learnable scalar of the layer; see `kernel_norm`.
+
+    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there.
+    """
+    length = kernel_norm(kernel, size, norm)
+    return kernel * jnp.where(length > 0, alpha / jnp.where(length > 0, length, 1), 0)
 
 
 def split(
@@ -134,7 +139,7 @@ def apply(
     def act(v: Array) -> Array:
         return _in_frequency(partial(product, operator.inverse), v, transform)
 
-    return factored(act, x, operator.taps, operator.wide) + operator.bias
+    return factored(act, x, operator.taps, operator.wide) + over(operator.bias, x)
 
 
 def cayley_conv(
@@ -218,7 +223,8 @@ def convolve(
         kept.append(factors)
         return z
 
-    y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide) + bias
+    y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide)
+    y = y + over(bias, y)
     return y, kept[0]
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.functional.spectral import HIGHEST, half_lags, lag_gram, tap_offsets
 from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, solve, solve_transposed
 from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join, product_with_few, split
@@ -34,7 +35,7 @@ the way through the systems' cotangents is cheaper from 3 on."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["cosine", "sine"], meta_fields=["kernel_size"])
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LagMatrices:
     """M(f) - I as a short Fourier series: sum over lags d of cosine_d cos(theta_f d) + i sine_d sin(theta_f d).
 
@@ -105,9 +106,9 @@ def spectral_solve(
 ) -> tuple[Complex[Array, "n f c"], Factor]:
     """z = M^-1 x (M^-T x with `transpose`) at every frequency, and the factors of M.
 
-    The backward pass reuses the factors and differentiates no elimination: it takes them for exact. Neither pass holds
-    more than the factors, the systems and their cotangents exist a block at a time on CPU. No gradient flows through
-    the returned factors.
+    Derivatives, forward and backward, reuse the factors and differentiate no elimination: they take them for exact.
+    Neither pass holds more than the factors, the systems and their cotangents exist a block at a time on CPU. No
+    gradient flows through the returned factors.
 
     Args:
       lags: from `lag_matrices`.
@@ -124,32 +125,31 @@ def spectral_solve(
     if transpose:
         there, back = back, there
     phases = blocks.padded(_phases(lags, angles))
-    near = () if start is None else blocks.padded((start,))
+    near = () if start is None else blocks.padded((jax.lax.stop_gradient(start),))
 
-    def forward(lags: LagMatrices, columns: Planes) -> tuple[tuple[Planes, Factor], tuple[Planes, Factor]]:
+    @jax.custom_jvp
+    def solved(lags: LagMatrices, columns: Planes, near: tuple[Array, ...]) -> tuple[Planes, Factor]:
         def of_block(cos: Array, sin: Array, columns: Planes, *near: Array) -> tuple[Planes, Factor]:
             factors = elimination(_systems(lags, cos, sin), *near)
             return there(factors, columns), factors
 
-        z, factors = blocks.map(of_block, *phases, columns, *near)
-        return (z, factors), (z, factors)
+        return blocks.map(of_block, *phases, columns, *near)
 
-    def backward(residuals: tuple[Planes, Factor], cotangents: tuple[Planes, Factor]) -> tuple[LagMatrices, Planes]:
-        # The cotangent of planes (a, b) of a complex number that enters holomorphically is that of its conjugate:
-        # M^-H takes the place of M^-T.
-        (z, factors), z_bar = residuals, cotangents[0]
-        x_bar = _conj(back(factors, _conj(z_bar)))
-        left, right = (z, _conj(x_bar)) if transpose else (_conj(x_bar), z)
-        cosine, sine = _lags_of_outer(blocks, phases, -left, right)
-        shape = lags.cosine.shape[1:]
-        return LagMatrices(cosine.reshape(-1, *shape), sine.reshape(-1, *shape), lags.kernel_size), x_bar
+    @solved.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        # M z = x gives M dz = dx - dM z: solved with the factors at hand, and transposed with them
+        z, factors = solved(*primals)
+        (lags, _, _), (lags_dot, columns_dot, _) = primals, tangents
+        change = columns_dot - _changed_product(blocks, phases, lags_dot, z, transpose)
+        z_dot = jax.lax.custom_linear_solve(
+            lambda x: x + _changed_product(blocks, phases, lags, x, transpose),
+            change,
+            lambda _, x: there(factors, x),
+            lambda _, x: _conj(back(factors, _conj(x))),  # the transpose of real planes is the Hermitian one
+        )
+        return (z, factors), (z_dot, jax.tree.map(jnp.zeros_like, factors))
 
-    @jax.custom_vjp
-    def solved(lags: LagMatrices, columns: Planes) -> tuple[Planes, Factor]:
-        return forward(lags, columns)[0]
-
-    solved.defvjp(forward, backward)
-    z, factors = solved(lags, blocks.padded(split(spectrum.transpose(1, 2, 0))))
+    z, factors = solved(lags, blocks.padded(split(spectrum.transpose(1, 2, 0))), near)
     return join(z)[: len(angles)].transpose(2, 0, 1), jax.lax.stop_gradient(factors)
 
 
@@ -159,27 +159,29 @@ def product(matrices: Planes, spectrum: Complex[Array, "n f j"]) -> Complex[Arra
     return join(y).transpose(2, 0, 1)
 
 
-def _lags_of_outer(blocks: "_Blocks", phases: tuple[Any, Any], left: Planes, right: Planes) -> tuple[Array, Array]:
-    """Cotangents of the lag matrices, flattened, for systems whose cotangent is conj(sum_n left_n right_n^T).
+def _changed_product(
+    blocks: "_Blocks", phases: tuple[Any, Any], lags: LagMatrices, z: Planes, transpose: bool
+) -> Planes:
+    """(M - I) z of some lag matrices, linear in both; what it is written for is its transposes.
 
-    Of few maps one product over all frequencies is less work than the cotangents of the systems themselves.
+    Of few maps the lag matrices are applied one by one: then their gradient is one product over all frequencies, less
+    work than through the cotangents of the systems themselves.
     """
-    rows = jnp.concatenate([left.real, left.imag], axis=-1)
-    for_real = jnp.concatenate([right.real, -right.imag], axis=-1)
-    for_imag = jnp.concatenate([-right.imag, -right.real], axis=-1)
+    cosine, sine = (m.swapaxes(-1, -2) if transpose else m for m in (lags.cosine, lags.sine))
+    maps = z.real.shape[-1]
+    if maps <= FEW_MAPS:
+        real = jnp.concatenate([z.real, z.imag], axis=-1)
+        imag = jnp.concatenate([-z.imag, z.real], axis=-1)
+        y = 0
+        for phase, matrices, columns in zip(phases, (cosine, sine), (real, imag), strict=True):
+            of_lags = jnp.einsum("lij,fjk->lifk", matrices, columns, precision=HIGHEST)
+            y = y + jnp.einsum("fl,lifk->fik", phase, of_lags, precision=HIGHEST)
+        return Planes(y[..., :maps], y[..., maps:])
 
-    def in_one(phases: Array, columns: Array) -> Array:
-        weighted = jnp.einsum("fl,fik->lifk", phases, rows).reshape(-1, columns.shape[0] * columns.shape[2])
-        return _matmul(weighted, columns.transpose(0, 2, 1).reshape(weighted.shape[1], -1))
+    def of_block(cos: Array, sin: Array, z: Planes) -> Planes:
+        return product_with_few(_changes(cosine, sine, cos, sin), z)
 
-    def of_block(cos: Array, sin: Array, *factors: Array) -> tuple[Array, Array]:
-        rows, *columns = factors
-        outer = [_matmul(rows, c.swapaxes(-1, -2)).reshape(len(rows), -1) for c in columns]
-        return _matmul(cos.T, outer[0]), _matmul(sin.T, outer[1])
-
-    if left.real.shape[-1] <= FEW_MAPS:
-        return in_one(phases[0], for_real), in_one(phases[1], for_imag)
-    return blocks.sum(of_block, *phases, rows, for_real, for_imag)
+    return blocks.map(of_block, *phases, z)
 
 
 def _conj(x: Planes) -> Planes:
@@ -220,19 +222,6 @@ class _Blocks:
 
         return self._by_platform(function, in_blocks, arguments)
 
-    def sum(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Sum of the function's values over the blocks of padded frequencies."""
-
-        def in_blocks(*arguments: Any) -> Any:
-            def add(total: Any, block: Any) -> Any:
-                return jax.tree.map(jnp.add, total, function(*block)), None
-
-            cut = self._cut(arguments)
-            one = jax.eval_shape(lambda cut: function(*jax.tree.map(lambda a: a[0], cut)), cut)
-            return jax.lax.scan(add, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), one), cut)[0]
-
-        return self._by_platform(function, in_blocks, arguments)
-
     def _cut(self, arguments: Any) -> Any:
         return jax.tree.map(lambda a: a.reshape(self.count, self.size, *a.shape[1:]), arguments)
 
@@ -243,10 +232,15 @@ class _Blocks:
 
 
 def _systems(lags: LagMatrices, cos: Any, sin: Any) -> Planes:
-    side = lags.cosine.shape[-1]
-    flat = [a.reshape(-1, side * side) for a in (lags.cosine, lags.sine)]
-    real, imag = (_matmul(p, a).reshape(-1, side, side) for p, a in zip((cos, sin), flat, strict=True))
-    return Planes(real + jnp.eye(side, dtype=real.dtype), imag)
+    real, imag = _changes(lags.cosine, lags.sine, cos, sin)
+    return Planes(real + over(jnp.eye(real.shape[-1], dtype=real.dtype), real), imag)
+
+
+def _changes(cosine: Array, sine: Array, cos: Any, sin: Any) -> Planes:
+    """M - I at some phases."""
+    side = cosine.shape[-1]
+    flat = [a.reshape(-1, side * side) for a in (cosine, sine)]
+    return Planes(*(_matmul(p, a).reshape(-1, side, side) for p, a in zip((cos, sin), flat, strict=True)))
 
 
 def _phases(lags: LagMatrices, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,15 @@
 Semantics of torch.nn.functional.conv2d (cross-correlation, explicit zero padding), channels last."""
 
 from functools import partial, reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.bilinear import bilinear
+from robust_iqa_jax.functional.floats import as_float
 
 HIGHEST = lax.Precision.HIGHEST
 FEW = 256
@@ -14,7 +18,6 @@ FEW = 256
 map side by side."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv2d(
     x: Float[Array, "n h w i"],
     kernel: Float[Array, "kh kw j o"],
@@ -25,18 +28,24 @@ def conv2d(
 
     On CPU XLA's own convolution is used where it is fast: forward and for the input's gradient at stride 1. Its other
     gradients, 1x1 and grouped kernels run at a third of the machine's rate and less: those are sums over taps of matrix
-    products. Differentiable to any order in reverse mode; forward mode (jvp) is not available.
+    products. Differentiable to any order in both modes.
 
     Args:
-      x: (n, h, w, i).
-      kernel: (kh, kw, i / groups, o), of x's type.
+      x: (n, h, w, i); integers are read as float32.
+      kernel: (kh, kw, i / groups, o); of two types the wider one is computed in.
       stride: >= 1, along both sides.
       padding: zeros on every side, or (above and below, left and right).
 
     Returns:
       (n, (h + 2 padding - kh) // stride + 1, ..., o).
     """
+    x, kernel = as_float(x), as_float(kernel)
+    dtype = jnp.promote_types(x.dtype, kernel.dtype)
     padding = (padding, padding) if isinstance(padding, int) else padding
+    return _conv2d(x.astype(dtype), kernel.astype(dtype), stride=stride, padding=padding)
+
+
+def _of_maps(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
     return lax.platform_dependent(
         x, kernel, cpu=partial(_on_cpu, stride=stride, padding=padding), default=partial(_native, stride, padding)
     )
@@ -53,7 +62,7 @@ def _on_cpu(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> A
     return _convolved(x, kernel, stride, (below, (padding[1], padding[1])))[:, :height]
 
 
-def _native_is_fast(x: Array, kernel: Array) -> bool:
+def _native_is_fast(x: Any, kernel: Array) -> bool:
     return kernel.shape[0] * kernel.shape[1] > 1 and x.shape[-1] == kernel.shape[2]
 
 
@@ -73,30 +82,34 @@ def _convolved(x: Array, kernel: Array, stride: int, padding: tuple[tuple[int, i
     )
 
 
-def _forward(x: Array, kernel: Array, stride: int, padding: int | tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
-    return conv2d(x, kernel, stride, padding), (x, kernel)
+def _of_input(y_bar: Array, x: Any, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+    def native(kernel: Array, y_bar: Array) -> Array:
+        return jax.linear_transpose(lambda x: _native(stride, padding, x, kernel), x)(y_bar)[0]
+
+    def on_cpu(kernel: Array, y_bar: Array) -> Array:
+        return _input_cotangent(x, kernel, y_bar, stride, padding)
+
+    return lax.platform_dependent(kernel, y_bar, cpu=on_cpu, default=native)
 
 
-def _backward(
-    stride: int, padding: int | tuple[int, int], residuals: tuple[Array, Array], y_bar: Array
-) -> tuple[Array, Array]:
-    padding = (padding, padding) if isinstance(padding, int) else padding
+def _of_kernel(y_bar: Array, x: Array, kernel: Any, stride: int, padding: tuple[int, int]) -> Array:
+    def native(x: Array, y_bar: Array) -> Array:
+        return jax.linear_transpose(lambda kernel: _native(stride, padding, x, kernel), kernel)(y_bar)[0]
 
-    def native(x: Array, kernel: Array, y_bar: Array) -> tuple[Array, Array]:
-        return jax.vjp(partial(_native, stride, padding), x, kernel)[1](y_bar)
+    def on_cpu(x: Array, y_bar: Array) -> Array:
+        return _kernel_cotangent(x, kernel, y_bar, stride, padding)
 
-    on_cpu = partial(_backward_on_cpu, stride=stride, padding=padding)
-    return lax.platform_dependent(*residuals, y_bar, cpu=on_cpu, default=native)
+    return lax.platform_dependent(x, y_bar, cpu=on_cpu, default=native)
 
 
-conv2d.defvjp(_forward, _backward)
+_conv2d = bilinear(_of_maps, _of_input, _of_kernel, rows=True)
 
 
-def _taps(kernel: Array) -> list[tuple[int, int]]:
+def _taps(kernel: Any) -> list[tuple[int, int]]:
     return [(r, c) for r in range(kernel.shape[0]) for c in range(kernel.shape[1])]
 
 
-def _shifted(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> list[Array]:
+def _shifted(x: Array, kernel: Any, stride: int, padding: tuple[int, int]) -> list[Array]:
     """For every tap the pixels that it sees, (n, h2, w2, i)."""
     padded = jnp.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
     n, h, w, i = padded.shape
@@ -113,13 +126,7 @@ def _by_products(x: Array, kernel: Array, stride: int, padding: tuple[int, int])
     return _maps(total, (*seen[0].shape[:3], kernel.shape[3]))
 
 
-def _backward_on_cpu(
-    x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]
-) -> tuple[Array, Array]:
-    return _input_cotangent(x, kernel, y_bar, stride, padding), _kernel_cotangent(x, kernel, y_bar, stride, padding)
-
-
-def _kernel_cotangent(x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]) -> Array:
+def _kernel_cotangent(x: Array, kernel: Any, y_bar: Array, stride: int, padding: tuple[int, int]) -> Array:
     groups = x.shape[-1] // kernel.shape[2]
     seen, cotangent = _shifted(x, kernel, stride, padding), _rows(y_bar, groups)
     if groups == 1 and len(seen) * x.shape[-1] <= FEW:
@@ -131,7 +138,7 @@ def _kernel_cotangent(x: Array, kernel: Array, y_bar: Array, stride: int, paddin
     return jnp.stack([_ungrouped(p) for p in parts]).reshape(kernel.shape)
 
 
-def _input_cotangent(x: Array, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]) -> Array:
+def _input_cotangent(x: Any, kernel: Array, y_bar: Array, stride: int, padding: tuple[int, int]) -> Array:
     kh, kw = kernel.shape[:2]
     around = (kh - 1 - padding[0], kw - 1 - padding[1])
     if stride == 1 and min(around) >= 0 and _native_is_fast(x, kernel):

@@ -2,12 +2,15 @@
 Source: arXiv 1704.04861 (depthwise separable convolutions); padding as in tf.nn.depthwise_conv2d."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from robust_iqa_jax.functional.bilinear import bilinear
+from robust_iqa_jax.functional.floats import as_float, over
 
 Padding = Literal["SAME", "VALID"]
 _Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -20,10 +23,10 @@ def depthwise_conv(
 
     XLA's grouped convolution is tens of times slower than needed on CPU, so there the result is a sum over the taps
     of shifted slices; GPU and TPU use the native convolution. The platform is chosen when the program is lowered.
-    Reverse-mode differentiable to any order; forward mode (jvp) is not available.
+    Differentiable to any order in both modes.
 
     Args:
-      x: (n, h, w, c), any real floating type.
+      x: (n, h, w, c), any real floating type; integers are read as float32.
       kernel: (k, k, c), cast to the type of x.
       stride: >= 1, the same along both sides.
       padding: "SAME" gives ceil(size / stride), the odd pixel of padding after the map; "VALID" pads nothing.
@@ -34,6 +37,7 @@ def depthwise_conv(
     Raises:
       ValueError: shapes that do not fit, an unknown padding, a stride below 1, or a VALID kernel larger than the map.
     """
+    x = as_float(x)
     if x.ndim != 4 or kernel.ndim != 3 or kernel.shape[0] != kernel.shape[1] or kernel.shape[2] != x.shape[3]:
         raise ValueError(f"depthwise_conv: x (n, h, w, c) and kernel (k, k, c) expected, got {x.shape}, {kernel.shape}")
     if padding not in ("SAME", "VALID"):
@@ -44,7 +48,8 @@ def depthwise_conv(
     if padding == "VALID" and min(x.shape[1:3]) < size:
         raise ValueError(f"depthwise_conv: a VALID kernel of {size} does not fit a map of {x.shape[1:3]}")
     pads = (_same_pads(x.shape[1], size, stride), _same_pads(x.shape[2], size, stride))
-    return _conv(x, kernel.astype(x.dtype), stride, ((0, 0), (0, 0)) if padding == "VALID" else pads)
+    pads = ((0, 0), (0, 0)) if padding == "VALID" else pads
+    return _depthwise(x, kernel.astype(x.dtype), stride=stride, pads=pads)
 
 
 def _same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -52,28 +57,33 @@ def _same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv(x: Array, kernel: Array, stride: int, pads: _Pads) -> Array:
+def _of_each_channel(x: Array, kernel: Array, stride: int, pads: _Pads) -> Array:
     taps = partial(_tap_sum, stride=stride, pads=pads)
     native = partial(_native, stride=stride, pads=pads)
     return lax.platform_dependent(x, kernel, cpu=taps, default=native)
 
 
-def _conv_fwd(x: Array, kernel: Array, stride: int, pads: _Pads) -> tuple[Array, tuple[Array, Array]]:
-    return _conv(x, kernel, stride, pads), (x, kernel)
+def _of_input(ct: Array, x: Any, kernel: Array, stride: int, pads: _Pads) -> Array:
+    def taps(kernel: Array, ct: Array) -> Array:
+        return _tap_input_grad(kernel, ct, x.shape, stride, pads)
+
+    def native(kernel: Array, ct: Array) -> Array:
+        return jax.linear_transpose(lambda x: _native(x, kernel, stride, pads), x)(ct)[0]
+
+    return lax.platform_dependent(kernel, ct, cpu=taps, default=native)
 
 
-def _conv_bwd(stride: int, pads: _Pads, residuals: tuple[Array, Array], ct: Array) -> tuple[Array, Array]:
-    def taps(x: Array, kernel: Array, ct: Array) -> tuple[Array, Array]:
-        return _tap_input_grad(kernel, ct, x.shape, stride, pads), _tap_kernel_grad(x, ct, kernel.shape, stride, pads)
+def _of_kernel(ct: Array, x: Array, kernel: Any, stride: int, pads: _Pads) -> Array:
+    def taps(x: Array, ct: Array) -> Array:
+        return _tap_kernel_grad(x, ct, kernel.shape, stride, pads)
 
-    def native(x: Array, kernel: Array, ct: Array) -> tuple[Array, Array]:
-        return jax.vjp(lambda x, kernel: _native(x, kernel, stride, pads), x, kernel)[1](ct)
+    def native(x: Array, ct: Array) -> Array:
+        return jax.linear_transpose(lambda kernel: _native(x, kernel, stride, pads), kernel)(ct)[0]
 
-    return lax.platform_dependent(*residuals, ct, cpu=taps, default=native)
+    return lax.platform_dependent(x, ct, cpu=taps, default=native)
 
 
-_conv.defvjp(_conv_fwd, _conv_bwd)
+_depthwise = bilinear(_of_each_channel, _of_input, _of_kernel, rows=True)
 
 
 def _native(x: Array, kernel: Array, stride: int, pads: _Pads) -> Array:
@@ -94,7 +104,7 @@ def _tap_sum(x: Array, kernel: Array, stride: int, pads: _Pads) -> Array:
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[0]):
             window = x[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
-            out = out + kernel[i, j] * window
+            out = out + over(kernel[i, j], window) * window
     return out
 
 
@@ -116,7 +126,7 @@ def _tap_input_grad(kernel: Array, ct: Array, shape: tuple[int, ...], stride: in
                     b, beyond_column = divmod(q + pads[1][0] - j, stride)
                     if not (beyond_row or beyond_column):
                         a, b = a + margin, b + margin
-                        phase = phase + kernel[i, j] * ct[:, a : a + rows, b : b + columns]
+                        phase = phase + over(kernel[i, j], ct) * ct[:, a : a + rows, b : b + columns]
             phases.append(phase)
     grid = jnp.stack(phases).reshape(stride, stride, *phases[0].shape).transpose(2, 3, 0, 4, 1, 5)
     return grid.reshape(shape[0], rows * stride, columns * stride, shape[3])[:, : shape[1], : shape[2]]

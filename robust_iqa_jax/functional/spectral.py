@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from robust_iqa_jax.functional.bilinear import bilinear
+
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -62,7 +64,13 @@ def spectrum_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int]) -> F
     weight = np.cos(np.einsum("fa,uva->fuv", frequencies(size), lags)).sum(0)
     taps = kernel.reshape(kh * kw, -1)
     gram = jnp.matmul(taps, taps.T, precision=HIGHEST)
-    return jnp.sqrt(jnp.sum(gram * weight.astype(kernel.dtype)))
+    return safe_root(jnp.sum(gram * weight.astype(kernel.dtype)))
+
+
+def safe_root(square: Float[Array, ""]) -> Float[Array, ""]:
+    """sqrt(square), with a gradient of 0 where there is no other: at 0, and below, where rounding led there."""
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
 def half_lags(kernel_size: tuple[int, int]) -> np.ndarray:
@@ -72,9 +80,9 @@ def half_lags(kernel_size: tuple[int, int]) -> np.ndarray:
     return np.array([(0, 0)] + [d for d in grid if d > (0, 0)])
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def lag_gram(taps: Float[Array, "kh kw i o"]) -> Float[Array, "lags i i"]:
-    """Gram matrices G_d = sum_{t'-t=d} V_t^T V_t' of the taps for every lag of `half_lags`; G_-d = G_d^T.
+    """Lag matrices G_d = sum_{t'-t=d} V_t^T V_t' of the taps for every lag of `half_lags`; G_-d = G_d^T.
 
     They carry V(f)^H V(f) = G_0 + sum_{d>0} (G_d e^{i theta d} + G_d^T e^{-i theta d}) for all frequencies at once.
 
@@ -84,18 +92,29 @@ def lag_gram(taps: Float[Array, "kh kw i o"]) -> Float[Array, "lags i i"]:
     Returns:
       (lags, i, i) real.
     """
-    kh, kw, ci, co = taps.shape
-    flat, pairs = taps.reshape(kh * kw, ci, co), _tap_pairs((kh, kw))
+    return _lag_products(taps, taps)
+
+
+@lag_gram.defjvp
+def _lag_gram_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return lag_gram(*primals), _lag_gram_change(*primals, *tangents)
+
+
+def _lag_products(left: Array, right: Array) -> Array:
+    kh, kw, ci, co = left.shape
+    pairs = _tap_pairs((kh, kw))
+    left, right = (taps.reshape(kh * kw, ci, co) for taps in (left, right))
     # one product a pair: a CPU takes twice as long over them as one contraction of many axes
-    products = [[jnp.matmul(flat[i], flat[j].T, precision=HIGHEST) for i, j in of_lag] for of_lag in pairs]
+    products = [[jnp.matmul(left[i], right[j].T, precision=HIGHEST) for i, j in of_lag] for of_lag in pairs]
     return jnp.stack([sum(some[1:], some[0]) for some in products])
 
 
-def _lag_gram_forward(taps: Array) -> tuple[Array, Array]:
-    return lag_gram(taps), taps
+def _lag_gram_at(taps: Array, change: Array) -> Array:
+    """Derivative of `lag_gram` at some taps along a change of them; symmetric in the two."""
+    return _lag_products(taps, change) + _lag_products(change, taps)
 
 
-def _lag_gram_backward(taps: Array, cotangent: Array) -> tuple[Array]:
+def _lag_gram_cotangent(taps: Array, cotangent: Array) -> Array:
     """Cotangent of tap t: sum over lags of G_d V_{t+d} + G_d^T V_{t-d}, one product for all of them."""
     kh, kw, ci, co = taps.shape
     zero = jnp.zeros((ci, ci), taps.dtype)
@@ -104,10 +123,15 @@ def _lag_gram_backward(taps: Array, cotangent: Array) -> tuple[Array]:
         for i, j in of_lag:
             blocks[i][j] = blocks[i][j] + g
             blocks[j][i] = blocks[j][i] + g.T
-    return (jnp.matmul(jnp.block(blocks), taps.reshape(kh * kw * ci, co), precision=HIGHEST).reshape(taps.shape),)
+    return jnp.matmul(jnp.block(blocks), taps.reshape(kh * kw * ci, co), precision=HIGHEST).reshape(taps.shape)
 
 
-lag_gram.defvjp(_lag_gram_forward, _lag_gram_backward)
+_lag_gram_change = bilinear(
+    _lag_gram_at,
+    lambda cotangent, taps, change: _lag_gram_cotangent(change, cotangent),
+    lambda cotangent, taps, change: _lag_gram_cotangent(taps, cotangent),
+    rows=False,
+)
 
 
 def _tap_pairs(kernel_size: tuple[int, ...]) -> list[list[tuple[int, int]]]:

@@ -4,11 +4,14 @@ XLA's own cost analysis counts the body of a loop once; here a loop counts as of
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax.interpreters import partial_eval
+
+from robust_iqa_jax.functional.bilinear import PRODUCTS
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ def _of_equation(equation: Any) -> Work:
         return max((_of_jaxpr(branch) for branch in inner), key=lambda work: work.flops)
     if inner:
         return sum((_of_jaxpr(jaxpr) for jaxpr in inner), Work()) * equation.params.get("length", 1)
+    if name in PRODUCTS:
+        avals = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
+        return _of_jaxpr(jax.make_jaxpr(partial(PRODUCTS[name], **equation.params))(*avals).jaxpr)
     made = sum(math.prod(out.aval.shape) for out in equation.outvars)
     if name == "platform_index":
         return Work()

@@ -31,7 +31,7 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
 
     Args:
       folder: created where missing.
-      scorer: what to write; prepared operators are left out, loading makes them anew.
+      scorer: what to write.
       facts: JSON-able provenance (configuration, accuracy) kept under "facts".
     """
     folder = Path(folder)
@@ -89,7 +89,7 @@ def _is_description(path: Path) -> bool:
 
 
 def load(path: str | os.PathLike[str]) -> Scorer:
-    """Read a scorer, ready to use: orthogonal convolutions prepared.
+    """Read a scorer: weights and calibration as they were saved. For many calls with these weights, `prepare` it.
 
     Args:
       path: folder written by `save`, or the work folder of a training run (its `model` sub-folder is taken).
@@ -121,7 +121,7 @@ def load(path: str | os.PathLike[str]) -> Scorer:
     _check(folder / WEIGHTS, tensors, spec)
     read = jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(tensors, sep="/"))
     variables = {name: read.get(name, {}) for name in COLLECTIONS}
-    return Scorer(variables, calibration, spec, label).prepare()
+    return Scorer(variables, calibration, spec, label)
 
 
 def _absent(path: Path, name: str) -> str:

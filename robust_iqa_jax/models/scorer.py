@@ -8,21 +8,27 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.functional.resize import resize
 from robust_iqa_jax.layers.cayley_conv import OPERATORS
 from robust_iqa_jax.models.crops import crop_grid
 from robust_iqa_jax.models.registry import COLLECTIONS, build, normalise
 from robust_iqa_jax.models.spec import ModelSpec
 
+# eq=False below: objects that hold arrays are equal to themselves alone and hash by identity. Comparing millions of
+# weights has a cost and, under jit, no answer; numpy.testing and jax.tree compare values where that is meant.
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["slope", "intercept", "low", "high"], meta_fields=[])
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """score = slope * output + intercept, fitted on the training set; low and high are the training scores' extremes.
 
-    Source: LinearityIQA's linear rescale (REFERENCE 2.1), with the extremes taken on the training set.
+    Source: LinearityIQA's linear rescale (REFERENCE 2.1), with the extremes taken on the training set. It belongs to
+    the weights that it was fitted with: with others put in, fit it again (training.calibration).
     """
 
     slope: Float[Array, ""]
@@ -37,12 +43,15 @@ class Calibration:
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["variables", "calibration"], meta_fields=["spec", "label"])
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scorer:
     """Callable model: `scorer(images)` with float images (n, h, w, 3) in [0,1] gives (n,) scores, higher is better.
 
+    Its leaves are weights and nothing that is derived from them, so that it can be averaged, pruned, fine-tuned and
+    given other weights; `prepare` makes the faster one for fixed weights.
+
     Attributes:
-      variables: {"params", "batch_stats"[, "operators"]}.
+      variables: {"params", "batch_stats"}.
       calibration: to the scale of the data set that it was trained on.
       spec: the model description.
       label: what the scale is: "mos" for human opinion scores, "pseudo_mos" for the embedded data set.
@@ -56,29 +65,130 @@ class Scorer:
     def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
         """Scores (n,) on the data set's scale; any size, resized inside to the model's input size.
 
-        Raises:
-          ValueError: not a float array of shape (n, h, w, 3).
-        """
-        images = jnp.asarray(images)
-        if images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(f"scorer: expected images of shape (n, height, width, 3), got {images.shape}")
-        if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise ValueError(f"scorer: expected float images in [0, 1], got {images.dtype}; divide 8-bit images by 255")
-        return _score(self, images)
+        Half-precision images are scored in float32.
 
-    def prepare(self) -> "Scorer":
-        """The same scorer with the orthogonal convolutions' inverses computed once (inference)."""
+        Raises:
+          ValueError: not a float array of shape (n, h, w, 3), no image, or pixels outside [0,1].
+        """
+        return _score(self, _checked(images))
+
+    def __repr__(self) -> str:
+        return f"Scorer({_in_words(self)}, {_parameters(self.variables)})"
+
+    def prepare(self) -> "Scorer | PreparedScorer":
+        """A scorer for these weights as they are now, several times faster where the model has a RobustBlock: its
+        orthogonal convolutions' inverses are computed once. A model without a block is its own."""
         if self.spec.block is None:
             return self
-        bare = {name: self.variables[name] for name in COLLECTIONS}
-        images = jnp.zeros((1, *self.spec.seen_size, 3), jnp.float32)
-        apply = jax.jit(partial(build(self.spec).apply, train=False, mutable=[OPERATORS]))
-        return dataclasses.replace(self, variables={**bare, **apply(bare, images)[1]})
+        weights = {name: self.variables.get(name, {}) for name in COLLECTIONS}
+        fixed = with_operators(weights, _operators(self.spec, weights))
+        count = sum(leaf.size for leaf in jax.tree.leaves(weights["params"]))
+        return PreparedScorer(fixed, self.calibration, self.spec, self.label, count)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["fixed", "calibration"],
+    meta_fields=["spec", "label", "parameters"],
+)
+@dataclass(frozen=True, eq=False)
+class PreparedScorer:
+    """A Scorer for fixed weights, from `Scorer.prepare`: called like it, and faster.
+
+    It holds the inverses of its orthogonal convolutions *in place of* their parameters, not beside them, so that there
+    is nothing that they could disagree with. Derivatives in images are the scorer's; those in its leaves are refused.
+
+    Attributes:
+      fixed: {"params", "batch_stats", "operators"}; the first lacks what the last replaces.
+      calibration, spec, label: of the scorer.
+      parameters: number of the scorer's parameters.
+    """
+
+    fixed: dict[str, Any]
+    calibration: Calibration
+    spec: ModelSpec
+    label: str
+    parameters: int
+
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
+        """`Scorer.__call__`."""
+        return _score(self, _checked(images))
+
+    def __repr__(self) -> str:
+        return f"PreparedScorer({_in_words(self)}, {self.parameters:,} parameters)"
+
+    def prepare(self) -> "PreparedScorer":
+        """Itself."""
+        return self
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Refused: the scorer has them.
+
+        Raises:
+          AttributeError: always.
+        """
+        raise AttributeError(
+            "a prepared scorer has no weights to read, train, average or save, only what was computed from them; "
+            "do that with the scorer it was prepared from, then prepare() again"
+        )
+
+
+def with_operators(weights: dict[str, Any], operators: dict[str, Any]) -> dict[str, Any]:
+    """Variables that have prepared operators in place of the parameters that these were made from."""
+    replaced = {path[:-1] for path in traverse_util.flatten_dict(operators)}
+    kept = {
+        path: leaf
+        for path, leaf in traverse_util.flatten_dict(weights["params"]).items()
+        if path[:-1] not in replaced
+    }
+    return {**weights, "params": traverse_util.unflatten_dict(kept), OPERATORS: operators}
+
+
+def _checked(images: Any) -> Array:
+    images = checked_images(images, "scorer")
+    if images.shape[-1] != 3 or 0 in images.shape:
+        raise ValueError(f"scorer: at least one image of shape (height, width, 3) expected, got {images.shape}")
+    return images
+
+
+def _in_words(scorer: "Scorer | PreparedScorer") -> str:
+    """Architecture, block, input size and scale, in a few words."""
+    spec = scorer.spec
+    block = "" if spec.block is None else f", block at {spec.block.at}"
+    size = "x".join(map(str, spec.input_size))
+    return f"{spec.architecture} over {spec.backbone}{block}, input {size}, {scorer.label}{_scale(scorer.calibration)}"
+
+
+def _scale(calibration: Calibration) -> str:
+    """Range of the scale, where it is known: inside a traced program it is not."""
+    try:
+        return f" {float(calibration.low):.4g} to {float(calibration.high):.4g}"
+    except (TypeError, AttributeError):  # tracers, shapes, and placeholders of jax.tree
+        return ""
+
+
+def _parameters(variables: Any) -> str:
+    try:
+        return f"{sum(leaf.size for leaf in jax.tree.leaves(variables['params'])):,} parameters"
+    except (TypeError, AttributeError, KeyError):  # placeholders of jax.tree
+        return "no parameters"
+
+
+@partial(jax.jit, static_argnums=0)
+def _operators(spec: ModelSpec, weights: dict[str, Any]) -> dict[str, Any]:
+    images = jnp.zeros((1, *spec.seen_size, 3), jnp.float32)
+    _, made = build(spec).apply(weights, images, train=False, mutable=[OPERATORS])
+    return cast(dict[str, Any], made)[OPERATORS]
 
 
 @jax.jit
-def _score(scorer: Scorer, images: Array) -> Array:
-    outputs = outputs_of(scorer.spec, scorer.variables, images)
+def _score(scorer: Scorer | PreparedScorer, images: Array) -> Array:
+    if isinstance(scorer, PreparedScorer):
+        variables = scorer.fixed
+    else:
+        variables = {name: scorer.variables.get(name, {}) for name in COLLECTIONS}
+    outputs = outputs_of(scorer.spec, variables, images)
     return scorer.calibration.slope * outputs[:, -1] + scorer.calibration.intercept
 
 

@@ -18,7 +18,7 @@ Scores = Float[np.ndarray, " n"]
 
 def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16, placed: Devices = ONE) -> Scores:
     """Scores (n,) float64 of all photos, in order; `batch_size` at a time on each of the devices."""
-    copies = placed.copies(scorer)
+    copies = placed.copies(scorer.prepare())
     parts = [
         np.asarray(copies(placed.parts(jnp.asarray(to_float(images)))))[:count]
         for images, count in evaluation_batches(photos, scorer.spec.input_size, batch_size * placed.count)

@@ -175,7 +175,7 @@ def _trained(
         best = checkpoints.restore(state, best_step(evaluating.evaluations)) if evaluating.evaluations else None
     state = state if best is None else best.state
     trained = state.trained
-    scorer = Scorer(trained, Calibration.identity(), config.model, photos.label).prepare()
+    scorer = Scorer(trained, Calibration.identity(), config.model, photos.label)
     if config.model.architecture == "linearity":
         outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
     else:

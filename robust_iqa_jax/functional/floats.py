@@ -1,0 +1,19 @@
+"""Types and ranks of what layers are given: integers read as float32, a value a channel spread over maps.
+Spread explicitly, so that jax_numpy_rank_promotion="raise" finds nothing to complain of."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def as_float(x: Any) -> Float[Array, "..."]:
+    """Integers and booleans as float32; floats as they are."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+
+
+def over(values: Any, x: Array) -> Array:
+    """Values of the last axes, such as one a channel, with axes of one in front up to the rank of x."""
+    values = jnp.asarray(values)
+    return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)
