@@ -69,10 +69,13 @@ def checked_eps(sizes: Iterable[float], option: str = "--eps") -> None:
             check_eps(int(size) if float(size).is_integer() else size, who=option)
 
 
+TABLE = ("image_column", "score_column", "group_column", "image_dir")
+"""Options of commands that read label tables; arguments of open_photos."""
+
+
 def columns(args: Any) -> dict[str, str]:
-    """The options --image-column, --score-column and --group-column that were given, as open_photos takes them."""
-    names = ("image_column", "score_column", "group_column")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+    """The options of `TABLE` that were given, as open_photos takes them."""
+    return {name: value for name in TABLE if (value := getattr(args, name)) is not None}
 
 
 def existing(paths: Iterable[Path], what: str = "image") -> None:

@@ -187,10 +187,10 @@ def _attack_each(
 def _read(path: Path, size: tuple[int, int] | None, too_large: tuple[int, int] | None = None) -> np.ndarray | None:
     """The uint8 pixels of a photo, resized where a size is given; None, and a line on standard error, for one that
     cannot be read. One of more than LARGEST pixels gets the size `too_large`, with a line that says so."""
-    from robust_iqa_jax.data.images import ImageError, read_image, resize_image
+    from robust_iqa_jax.data.images import ImageError, read_pixels, resize_image
 
     try:
-        pixels = read_image(path)
+        pixels = read_pixels(path)
     except ImageError as error:
         err.print(f"riqa: {error}", markup=False)
         return None

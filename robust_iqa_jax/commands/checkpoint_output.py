@@ -1,4 +1,4 @@
-"""Where `riqa convert` and `riqa prune` write a checkpoint: checked before the work, one line for a full disk."""
+"""Where `riqa convert` and `riqa prune` may write a checkpoint, checked before the work."""
 
 import json
 import os
@@ -6,10 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
 
 _DONE = {"release": "converted", "pruning": "pruned"}
 """What a command does, by the name of its facts."""
@@ -39,18 +36,6 @@ def check_output(folder: Path, inputs: Iterable[Path], kind: str, option: str = 
         raise ValueError(f"{shown}: holds the checkpoint that is {_DONE[kind]}; choose another folder")
     if standing and kind not in _facts(written[0]):
         raise ValueError(f"{shown}: {standing[0].name} there was not written by this command; choose another folder")
-
-
-def save(folder: Path, scorer: Scorer, facts: dict[str, Any]) -> None:
-    """models.checkpoint.save; OSError in one line where it cannot be written, and no empty folder is left."""
-    new = not folder.exists()
-    try:
-        checkpoint.save(folder, scorer, facts)
-    except (OSError, SafetensorError) as error:
-        if new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        why = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())
-        raise OSError(f"{folder}: cannot be written ({why}); free some space or choose another folder") from error
 
 
 def _facts(description: Path) -> dict[str, Any]:

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import tyro
 from rich.table import Table
 
-from robust_iqa_jax.commands.checkpoint_output import check_output, save
+from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.checkpoint_output import check_output
 from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import COLLECTIONS, init
@@ -56,33 +58,33 @@ class ConvertArgs:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where the file does not fit."""
-    parsed = tyro.cli(ConvertArgs, args=args, prog="riqa convert", description=__doc__)
-    spec = preset(parsed.model)
-    check_output(parsed.out, [parsed.source], "release")
-    found = read_checkpoint(parsed.source, parsed.entry)
+    given = parsed(ConvertArgs, args, "riqa convert", __doc__)
+    spec = preset(given.model)
+    check_output(given.out, [given.source], "release")
+    found = read_checkpoint(given.source, given.entry)
     variables, report, release = convert(found.tensors, spec)
-    calibration, origin = _calibration(parsed, spec, found)
+    calibration, origin = _calibration(given, spec, found)
     notes = [*_notes(found, report), *_missing_scale(origin, spec)]
-    if parsed.json:
+    if given.json:
         described = {name: float(value) for name, value in vars(calibration).items()}
         facts = {"entry": found.entry, "left_out": found.left_out, "calibration": described, "notes": notes}
         print(json.dumps({"release": release.name, **dataclasses.asdict(report), **facts}, indent=2))
     else:
-        _show(report, f"{parsed.source} as {parsed.model}, names of {release.name}", notes)
-    problems = report.problems(parsed.allow_missing)
+        _show(report, f"{given.source} as {given.model}, names of {release.name}", notes)
+    problems = report.problems(given.allow_missing)
     if problems or not report.used:
         values = report.misshapen or report.not_finite or report.negative or report.not_floats
         cure = "" if values else "; --allow-missing takes what fits"
         why = problems or "none of its names are the model's"
-        err.print(f"riqa convert: {parsed.source} does not fit {parsed.model}: {why}{cure}", markup=False)
+        err.print(f"riqa convert: {given.source} does not fit {given.model}: {why}{cure}", markup=False)
         return 1
     if report.missing:
         variables = _filled(variables, jax.jit(lambda key: init(spec, key))(jax.random.key(0)))
     whole = {name: jax.tree.map(jnp.asarray, variables.get(name, {})) for name in COLLECTIONS}
-    scorer = Scorer(whole, calibration, spec, parsed.label)
-    save(parsed.out, scorer, {"source": parsed.source.name, "release": release.name, "entry": found.entry})
-    if not parsed.json:
-        out.print(f"{parsed.out}: {len(report.used)} tensors", markup=False, highlight=False)
+    scorer = Scorer(whole, calibration, spec, given.label)
+    checkpoint.save(given.out, scorer, {"source": given.source.name, "release": release.name, "entry": found.entry})
+    if not given.json:
+        out.print(f"{given.out}: {len(report.used)} tensors", markup=False, highlight=False)
     return 0
 
 
@@ -90,29 +92,29 @@ Origin = Literal["given", "file", "none"]
 """Where slope and intercept come from."""
 
 
-def _calibration(parsed: ConvertArgs, spec: ModelSpec, read: ReadCheckpoint) -> tuple[Calibration, Origin]:
+def _calibration(given: ConvertArgs, spec: ModelSpec, read: ReadCheckpoint) -> tuple[Calibration, Origin]:
     """What the command line says, else the file, else the model's own range."""
-    given = {"slope": parsed.slope, "intercept": parsed.intercept, "low": parsed.low, "high": parsed.high}
+    options = {"slope": given.slope, "intercept": given.intercept, "low": given.low, "high": given.high}
     low, high = architecture(spec).score_range or (0.0, 100.0)
     values = {"slope": 1.0, "intercept": 0.0, "low": low, "high": high}
     among = {name: read.tensors[name] for name in RESCALE if name in read.tensors}
     found = None
-    if spec.architecture == "linearity" and None in given.values():
+    if spec.architecture == "linearity" and None in options.values():
         found = rescale({**read.facts, **among})
-    for stored in (vars(found) if found else {}, given):
+    for stored in (vars(found) if found else {}, options):
         values.update((name, value) for name, value in stored.items() if value is not None)
     try:
         check_calibration(values)
     except ValueError as error:
-        raise ValueError(f"{parsed.source}: {error}; give --slope, --intercept, --low and --high") from error
+        raise ValueError(f"{given.source}: {error}; give --slope, --intercept, --low and --high") from error
     if values["slope"] == 0:
-        raise ValueError(f"{parsed.source}: slope 0 gives all photos the same score; give another --slope")
+        raise ValueError(f"{given.source}: slope 0 gives all photos the same score; give another --slope")
     if values["low"] >= values["high"]:
         raise ValueError(
-            f"{parsed.source}: low {values['low']:g} is not below high {values['high']:g}; give --low, --high"
+            f"{given.source}: low {values['low']:g} is not below high {values['high']:g}; give --low, --high"
         )
     calibration = Calibration(**{name: jnp.float32(value) for name, value in values.items()})
-    whole = parsed.slope is not None and parsed.intercept is not None
+    whole = given.slope is not None and given.intercept is not None
     return calibration, "given" if whole else "file" if found else "none"
 
 

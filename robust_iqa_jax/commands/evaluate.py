@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import checked_eps, columns, parsed
+from robust_iqa_jax.commands.arguments import TABLE, checked_eps, columns, parsed
 from robust_iqa_jax.commands.progress import err
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
@@ -35,6 +35,8 @@ class EvaluateArgs:
     """Columns of the label table, where their names are not recognised."""
     score_column: str | None = None
     group_column: str | None = None
+    image_dir: str | None = None
+    """Folder of a table's images, where they are not beside it or in images/."""
     steps: tuple[int, ...] = (1, 8)
     """PGD iterations, one attack for each."""
     eps: tuple[float, ...] = tuple(n / 255 for n in (2, 4, 6, 8, 10))
@@ -119,14 +121,14 @@ def _test_photos(given: EvaluateArgs, trained: dict[str, dict[str, Any]]) -> "Ph
       given: the command line.
       trained: model -> the configuration of its training, empty where the checkpoint has none.
     """
-    from robust_iqa_jax.commands.photos import check_measurable, described
-    from robust_iqa_jax.data.open import EMBEDDED, open_photos, split_photos
+    from robust_iqa_jax.commands.photos import described
+    from robust_iqa_jax.data.open import EMBEDDED, check_test_photos, open_photos, split_photos
 
     known = {name: config for name, config in trained.items() if config.get("data")}
     first, config = next(iter(known.items()), ("", {}))
     data = given.data or config.get("data") or EMBEDDED
     same = config.get("data") == data
-    asked = {name: config[name] for name in ("image_column", "score_column", "group_column") if config.get(name)}
+    asked = {name: config[name] for name in TABLE if config.get(name)}
     try:
         photos = open_photos(data, **({**asked, **columns(given)} if same else columns(given)))
     except (ValueError, OSError) as error:
@@ -135,7 +137,7 @@ def _test_photos(given: EvaluateArgs, trained: dict[str, dict[str, Any]]) -> "Ph
         raise
     group = given.test_group or (config.get("test_group") if same else None) or "test"
     test = split_photos(photos, group)[1]
-    check_measurable(test, f"--test-group {group}")
+    check_test_photos(test, f"--test-group {group}")
     reason = "as given"
     if given.data is None:
         reason = f"what {first} was trained on" if known else "the checkpoints do not say what they were trained on"
@@ -154,8 +156,7 @@ def _suite(given: EvaluateArgs) -> int:
     """Run what is missing of a suite and write the report of each of its data."""
     from robust_iqa_jax.commands.config_file import load_config
     from robust_iqa_jax.commands.evaluation import evaluate_suite
-    from robust_iqa_jax.commands.photos import check_measurable
-    from robust_iqa_jax.data.open import open_photos, split_photos
+    from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
     from robust_iqa_jax.evaluation.report import check_report_folder
     from robust_iqa_jax.evaluation.suite import SuiteConfig
     from robust_iqa_jax.models import checkpoint
@@ -169,7 +170,7 @@ def _suite(given: EvaluateArgs) -> int:
     suite = load_config(str(file), SuiteConfig)
     photos = {name: split_photos(open_photos(line.data), line.test_group) for name, line in suite.data.items()}
     for name, line in suite.data.items():
-        check_measurable(photos[name][1], f"{file}: data {name!r}, test group {line.test_group}")
+        check_test_photos(photos[name][1], f"{file}: data {name!r}, test group {line.test_group}")
         check_report_folder(given.out / name, parquet=given.parquet)
         check_folder(given.out / name)
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}

@@ -1,5 +1,5 @@
 """`riqa prune CHECKPOINT`: masks the least important filters of a checkpoint, and removes them with --compact.
-Example: riqa prune runs/robust --data clive/scores.csv --test-group 0 --method pls --out runs/robust-pls --compact"""
+Example: riqa prune runs/with-block --data clive/scores.csv --test-group 0 --method pls --out runs/with-block-pls --compact"""
 
 import json
 import time
@@ -12,7 +12,8 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from robust_iqa_jax.commands.checkpoint_output import check_output, save
+from robust_iqa_jax.commands.arguments import columns, parsed
+from robust_iqa_jax.commands.checkpoint_output import check_output
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
@@ -47,6 +48,12 @@ class PruneArgs:
     gone. Without it only l1 and l2 work, and batch statistics stay."""
     test_group: str = "test"
     """Value of the table's split or fold column that is not looked at."""
+    image_column: str | None = None
+    """Columns of the label table, where their names are not recognised."""
+    score_column: str | None = None
+    group_column: str | None = None
+    image_dir: str | None = None
+    """Folder of a table's images, where they are not beside it or in images/."""
     compact: bool = False
     """Remove the filters where that does not change the scores (LinearityIQA over ResNet or EfficientNet-Lite)."""
     json: bool = False
@@ -55,21 +62,23 @@ class PruneArgs:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
-    parsed = tyro.cli(PruneArgs, args=args, prog="riqa prune", description=__doc__)
-    check_output(parsed.out, [parsed.checkpoint, parsed.checkpoint / "model"], "pruning", "--out")
-    scorer = checkpoint.load(parsed.checkpoint)
-    photos = None if parsed.data is None else split_photos(open_photos(parsed.data), parsed.test_group)[0]
-    with err.status(f"pruning {parsed.checkpoint}"):
-        pruned, share = masked(scorer, parsed.method, parsed.amount, photos)
-        result = compact(pruned) if parsed.compact else pruned
-    facts = {"source": parsed.checkpoint.name, "method": parsed.method, "amount": parsed.amount, "pruned_share": share}
-    save(parsed.out, result, {"pruning": {**facts, "compact": parsed.compact}})
+    given = parsed(PruneArgs, args, "riqa prune", __doc__)
+    check_output(given.out, [given.checkpoint, given.checkpoint / "model"], "pruning", "--out")
+    scorer = checkpoint.load(given.checkpoint)
+    photos = (
+        None if given.data is None else split_photos(open_photos(given.data, **columns(given)), given.test_group)[0]
+    )
+    with err.status(f"pruning {given.checkpoint}"):
+        pruned, share = masked(scorer, given.method, given.amount, photos)
+        result = compact(pruned) if given.compact else pruned
+    facts = {"source": given.checkpoint.name, "method": given.method, "amount": given.amount, "pruned_share": share}
+    checkpoint.save(given.out, result, {"pruning": {**facts, "compact": given.compact}})
     with err.status("timing"):
         rows = costs({"before": scorer, "after": result})
-    if parsed.json:
+    if given.json:
         print(json.dumps({**facts, **rows}, indent=2))
         return 0
-    table = Table(parsed.out.name, "parameters", "of them not 0", "MB", "ms an image")
+    table = Table(given.out.name, "parameters", "of them not 0", "MB", "ms an image")
     for name, row in rows.items():
         numbers = row["parameters"], row["not_zero"], row["megabytes"], row["milliseconds"]
         table.add_row(name, *(f"{value:,}" if isinstance(value, int) else f"{value:.1f}" for value in numbers))

@@ -39,6 +39,8 @@ class ReportArgs:
     """Columns of the label table, where their names are not recognised."""
     score_column: str | None = None
     group_column: str | None = None
+    image_dir: str | None = None
+    """Folder of a table's images, where they are not beside it or in images/."""
     title: str | None = None
     """Of the page; the folder's own where not given."""
     parquet: bool = False

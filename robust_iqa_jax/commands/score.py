@@ -1,5 +1,5 @@
 """`riqa score IMAGE...`: quality scores of photos by a trained model, higher is better. A folder stands for its photos.
-Example: riqa score photo.jpg folder --checkpoint runs/quickstart/robust --json"""
+Example: riqa score photo.jpg folder --checkpoint runs/quickstart/with-block --json"""
 
 import json
 import math
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Float32
 from rich.markup import escape
 from rich.table import Column, Table
 
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.data.images import (
     IMAGE_SUFFIXES,
@@ -29,11 +30,11 @@ from robust_iqa_jax.data.images import (
 )
 from robust_iqa_jax.data.photo_notes import note_on
 from robust_iqa_jax.functional.resize import resize_photo
+from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Scorer
 
 BATCH = 8
-FORMULA = "scores are pseudo_mos: the model was trained on labels by a formula, not people"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 Complain = Callable[[str], None]
@@ -63,8 +64,8 @@ class Scored:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where an image could not be scored."""
-    parsed = tyro.cli(ScoreArgs, args=args, prog="riqa score", description=__doc__)
-    if not parsed.images:
+    given = parsed(ScoreArgs, args, "riqa score", __doc__)
+    if not given.images:
         err.print("riqa score: give at least one image")
         return 2
     refused: list[str] = []
@@ -73,16 +74,16 @@ def main(args: list[str]) -> int:
         refused.append(line)
         err.print(f"riqa: {line}", markup=False)
 
-    paths = photo_paths(parsed.images, complain)
+    paths = photo_paths(given.images, complain)
     if not paths:  # before the seconds that loading a model takes
-        if parsed.json:
+        if given.json:
             print("[]")
         return 1
-    scorer = checkpoint.load(parsed.checkpoint).prepare()
-    if scorer.label == "pseudo_mos":
-        err.print(f"riqa: {parsed.checkpoint}: {FORMULA}", markup=False)
+    scorer = checkpoint.load(given.checkpoint).prepare()
+    if note := label_note(scorer.label):
+        err.print(f"riqa: {given.checkpoint}: {note}", markup=False)
     stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error
-    progress.disable = parsed.json and stdout.isatty()
+    progress.disable = given.json and stdout.isatty()
     found: list[Scored] = []
     with progress:
         task = progress.add_task("scoring", total=len(paths), note="")
@@ -94,11 +95,11 @@ def main(args: list[str]) -> int:
                 progress.advance(task)
                 yield row
 
-        if parsed.json:
-            _write_json(stdout, rows(), str(parsed.checkpoint))
+        if given.json:
+            _write_json(stdout, rows(), str(given.checkpoint))
         else:
             found += rows()
-    if not parsed.json:
+    if not given.json:
         _print_table(scorer, found)
     return 1 if refused else 0
 

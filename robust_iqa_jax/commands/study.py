@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.arguments import TABLE, parsed
 from robust_iqa_jax.commands.config_file import load_config, shipped
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.files import check_folder
@@ -33,6 +33,8 @@ class StudyArgs:
     """Columns of the label table, where their names are not recognised."""
     score_column: str | None = None
     group_column: str | None = None
+    image_dir: str | None = None
+    """Folder of a table's images, where they are not beside it or in images/."""
     out: Path = Path("runs/study")
     """Folder for the report, its page report.html, and a work folder for each model."""
 
@@ -44,7 +46,7 @@ def main(args: list[str]) -> int:
     from robust_iqa_jax.study import StudyConfig
 
     study = load_config(given.config, StudyConfig)
-    options = ("data", "test_group", "image_column", "score_column", "group_column")
+    options = ("data", "test_group", *TABLE)
     changes = {name: getattr(given, name) for name in options if getattr(given, name) is not None}
     run_study(dataclasses.replace(study, base=dataclasses.replace(study.base, **changes)), given.out, given.config)
     return 0
@@ -71,10 +73,10 @@ def run_study(study: "StudyConfig", folder: Path, name: str) -> None:
 def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     from robust_iqa_jax.commands.arguments import columns
     from robust_iqa_jax.commands.evaluation import evaluate_suite
-    from robust_iqa_jax.commands.photos import check_measurable, described
+    from robust_iqa_jax.commands.photos import described
     from robust_iqa_jax.commands.report import write_page
     from robust_iqa_jax.commands.train import check_before, run
-    from robust_iqa_jax.data.open import open_photos, split_photos
+    from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
     from robust_iqa_jax.evaluation.report import check_report_folder
     from robust_iqa_jax.study import evaluation, variants
 
@@ -85,7 +87,7 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     with err.status("opening the photos"):
         photos = open_photos(study.base.data, **columns(study.base))
     training, test = split_photos(photos, study.base.test_group)
-    check_measurable(test, f"--test-group {study.base.test_group}")
+    check_test_photos(test, f"--test-group {study.base.test_group}")
     if study.attack_photos is not None and study.attack_photos < 2:
         raise ValueError(f"{name}: attack_photos = {study.attack_photos}; an evaluation needs two photos or more")
     folders = tuple(run.workdir for run in runs.values() if run.workdir is not None)

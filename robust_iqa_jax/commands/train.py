@@ -62,16 +62,16 @@ def _config(args: list[str]) -> "TrainConfig":
 
 def _photos(config: "TrainConfig", given: list[str]) -> "tuple[PhotoSet, PhotoSet, PhotoSet | None]":
     """Training, test and validation photos, and a line on standard error that says which those are and why."""
-    from robust_iqa_jax.commands.photos import check_measurable, described
-    from robust_iqa_jax.data.open import open_photos, split_photos
+    from robust_iqa_jax.commands.photos import described
+    from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
 
     photos = open_photos(config.data, **columns(config))
     group = config.validation_group
     training, test = split_photos(photos, config.test_group, group)
-    check_measurable(test, f"--test-group {config.test_group}")
+    check_test_photos(test, f"--test-group {config.test_group}")
     validation = None if group is None else photos.select([group])
     if validation is not None:
-        check_measurable(validation, f"--validation-group {group}")
+        check_test_photos(validation, f"--validation-group {group}")
     reason = "as given" if "--test-group" in given else "the configuration's, --test-group changes it"
     err.print(
         f"{config.data}: training on {described(training)}, in groups {', '.join(sorted(set(training.groups)))}; held "

@@ -12,7 +12,6 @@ import numpy as np
 from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_pixels
 from robust_iqa_jax.data.photo_set import PhotoSet
 
-
 LONGEST_MESSAGE, CURE = 800, 200
 """Characters of a message, and of its end, which says what to do."""
 

@@ -29,6 +29,8 @@ class TrainConfig:
     """Columns of the label table with image names, scores and groups, where their names are not recognised."""
     score_column: str | None = None
     group_column: str | None = None
+    image_dir: str | None = None
+    """Folder of a table's images, where they are not beside it or in images/."""
     validation_group: str | None = None
     """Value of that column whose photos are evaluated during training instead, for the SROCC; the weights that were
     best become the model. Neither trained nor tested on."""
