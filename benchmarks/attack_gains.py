@@ -30,7 +30,7 @@ from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.cells import Cells, kept
 from robust_iqa_jax.files import write_text
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.scorer import AnyScorer
 
 CELLS: dict[str, tuple[str, dict[str, Any]]] = {
     "FGSM": ("fgsm", {}),
@@ -136,7 +136,7 @@ def source(args: Args) -> tuple[int, Callable[[int], np.ndarray]]:
     return len(photos), photos.load
 
 
-def run(scorer: Scorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, args: Args) -> dict[str, Any]:
+def run(scorer: AnyScorer, cell: str, images: np.ndarray, fitted_on: np.ndarray, args: Args) -> dict[str, Any]:
     """Clean scores, gains and largest changes of every image, and the seconds that it took, compilation included."""
     name, settings = CELLS[cell]
     began = time.perf_counter()

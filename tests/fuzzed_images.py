@@ -79,8 +79,9 @@ def main(count: int, seed: int) -> None:
         try:
             pixels = decode_image(mutated(files[i % len(files)], rng), "a file")
         except ImageError as error:
-            assert str(error).startswith("a file: "), error
-            assert "\n" not in str(error), error
+            message = str(error)
+            assert message.startswith("a file: "), message
+            assert "\n" not in message, message
             continue
         decoded += 1
         assert pixels.dtype == np.uint8

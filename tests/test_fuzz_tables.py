@@ -1,4 +1,4 @@
-"""Damaged label tables of every kind that is read: photos with names and finite scores, or one line that names the file."""
+"""Damaged label tables of every kind that is read: photos with names and finite scores, or one line with the file."""
 
 import numpy as np
 import pytest
@@ -69,9 +69,10 @@ def test_damaged_tables_are_read_or_refused_in_one_line(folder, count):
         try:
             photos = open_photos(path) if i % 2 else read_label_table(path)
         except LabelTableError as error:
-            assert str(error).startswith(str(path))
-            assert "\n" not in str(error)
-            assert len(str(error)) < 2000
+            message = str(error)
+            assert message.startswith(str(path))
+            assert "\n" not in message
+            assert len(message) < 2000
             continue
         read += 1
         assert len(set(photos.names)) == len(photos) > 0

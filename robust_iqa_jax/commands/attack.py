@@ -23,7 +23,7 @@ from robust_iqa_jax.labels import label_note
 
 if TYPE_CHECKING:
     from robust_iqa_jax.attacks.core import Attack
-    from robust_iqa_jax.models.scorer import Scorer
+    from robust_iqa_jax.models.scorer import AnyScorer
 
 LARGEST = 24_000_000
 """Pixels of a photo that is attacked at its own size; larger ones are at the model's. An attack holds about ten copies
@@ -141,7 +141,13 @@ COLUMNS: tuple[str, ...] = (
 
 
 def _attack_each(
-    attack: "Attack", scorer: "Scorer", key: Array, paths: tuple[Path, ...], stems: list[str], size: Size, folder: Path
+    attack: "Attack",
+    scorer: "AnyScorer",
+    key: Array,
+    paths: tuple[Path, ...],
+    stems: list[str],
+    size: Size,
+    folder: Path,
 ) -> list[dict[str, Any]]:
     """Attack images one by one, each with the key that it has in `riqa evaluate`; write pictures, return CSV rows.
 
@@ -203,7 +209,7 @@ def _read(path: Path, size: tuple[int, int] | None, too_large: tuple[int, int] |
     return pixels if size is None else resize_image(pixels, size)
 
 
-def _fit(attack: Any, scorer: "Scorer", key: Array, images: list[np.ndarray], folder: Path) -> "Attack":
+def _fit(attack: Any, scorer: "AnyScorer", key: Array, images: list[np.ndarray], folder: Path) -> "Attack":
     """The fitted universal attack; its perturbation goes to universal.npy ([0,1] units) and universal.png."""
     from robust_iqa_jax.data.images import to_float
     from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture

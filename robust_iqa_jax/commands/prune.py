@@ -1,5 +1,5 @@
 """`riqa prune CHECKPOINT`: masks the least important filters of a checkpoint, and removes them with --compact.
-Example: riqa prune runs/with-block --data clive/scores.csv --test-group 0 --method pls --out runs/with-block-pls --compact"""
+Example: riqa prune runs/base --data clive/scores.csv --test-group 0 --method pls --out runs/base-pls --compact"""
 
 import json
 import time

@@ -32,7 +32,7 @@ from robust_iqa_jax.data.photo_notes import note_on
 from robust_iqa_jax.functional.resize import resize_photo
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.scorer import AnyScorer
 
 BATCH = 8
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -141,7 +141,7 @@ def _photos_in(folder: str, complain: Complain) -> list[str]:
     return [str(file) for file in photos]
 
 
-def score_photos(scorer: Scorer, paths: Iterable[str], complain: Complain) -> Iterator[Scored]:
+def score_photos(scorer: AnyScorer, paths: Iterable[str], complain: Complain) -> Iterator[Scored]:
     """The scores of image files in their order, as `scorer(read_image(path)[None])` gives them.
 
     A photo is resized by itself, without compiling anything for its size, and the network runs on batches of one shape.
@@ -177,7 +177,7 @@ class _Batch:
     scores: Float[Array, " n"]
 
 
-def _start(scorer: Scorer, photos: list[tuple[str, str | None, np.ndarray]]) -> _Batch:
+def _start(scorer: AnyScorer, photos: list[tuple[str, str | None, np.ndarray]]) -> _Batch:
     """Scores that JAX computes while Python goes on; a part of a batch is filled up with its last photo."""
     padded = np.stack([photo for *_, photo in photos] + [photos[-1][2]] * (BATCH - len(photos)))
     return _Batch([(path, note) for path, note, _ in photos], scorer(jnp.asarray(padded)))
@@ -207,7 +207,7 @@ def _write_json(file: TextIO, rows: Iterable[Scored], model: str) -> None:
         file.write("\n]\n")
 
 
-def _print_table(scorer: Scorer, rows: Iterable[Scored]) -> None:
+def _print_table(scorer: AnyScorer, rows: Iterable[Scored]) -> None:
     scale = f"{scorer.label}, {scorer.calibration.low:.1f} to {scorer.calibration.high:.1f}"
     table = Table(Column("image", overflow="fold"), f"score ({scale})")
     for row in rows:

@@ -133,6 +133,10 @@ class PreparedScorer:
         )
 
 
+AnyScorer = Scorer | PreparedScorer
+"""Images in, scores out: what scores and attacks are computed with, weights at hand or not."""
+
+
 def with_operators(weights: dict[str, Any], operators: dict[str, Any]) -> dict[str, Any]:
     """Variables that have prepared operators in place of the parameters that these were made from."""
     replaced = {path[:-1] for path in traverse_util.flatten_dict(operators)}
@@ -149,7 +153,7 @@ def _checked(images: Any) -> Array:
     return images
 
 
-def _in_words(scorer: "Scorer | PreparedScorer") -> str:
+def _in_words(scorer: AnyScorer) -> str:
     """Architecture, block, input size and scale, in a few words."""
     spec = scorer.spec
     block = "" if spec.block is None else f", block at {spec.block.at}"
@@ -180,7 +184,7 @@ def _operators(spec: ModelSpec, weights: dict[str, Any]) -> dict[str, Any]:
 
 
 @jax.jit
-def _score(scorer: Scorer | PreparedScorer, images: Array) -> Array:
+def _score(scorer: AnyScorer, images: Array) -> Array:
     if isinstance(scorer, PreparedScorer):
         variables = scorer.fixed
     else:

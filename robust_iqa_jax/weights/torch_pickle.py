@@ -239,10 +239,10 @@ class _Storages:
             return pid[1]  # the class of a whole module, with its source, in legacy files
         if not (isinstance(pid, tuple) and len(pid) in (5, 6) and pid[0] == "storage"):
             raise CheckpointError("not a torch checkpoint, or damaged: a persistent id that is not a storage")
-        kind, key, size = pid[1], pid[2], pid[4]
+        _, kind, key, _, size, *view = pid
         if not (isinstance(kind, Global) and isinstance(key, str) and _is_count(size)):
             raise CheckpointError("damaged: a storage without a known type, key and size")
-        if len(pid) == 6 and pid[5] is not None:
+        if view and view[0] is not None:
             raise CheckpointError("refused: storage views of PyTorch before 0.4 are not supported; save the file again")
         if kind.module not in ("torch", "torch.storage") or kind.name not in _DTYPES:
             return Unread(str(kind))
