@@ -15,7 +15,7 @@ WARM = 0.5
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inverse", "residual", "steps", "fell_back"], meta_fields=[])
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NewtonSchulz:
     """Result of the iteration.
 

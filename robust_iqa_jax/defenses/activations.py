@@ -29,7 +29,7 @@ BATCH = 4
 SHORTCUT = "downsample_conv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activations:
     """What some photos look like to a network.
 

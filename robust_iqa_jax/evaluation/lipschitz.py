@@ -19,7 +19,7 @@ from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.spectral import frequencies, tap_offsets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stretch:
     """Length of a layer's change over the length of what caused it, l2 over all positions and channels.
 

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.floats import as_float, over
+
 
 class BatchNorm(nn.Module):
     """(x - mean) / sqrt(var + epsilon) * scale + bias over all axes but the last, in float32 or wider.
@@ -25,7 +27,8 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"], train: bool) -> Float[Array, "*n c"]:
-        """Normalise with the batch's statistics (train) or the running ones; the output has x's type."""
+        """Normalise with the batch's statistics (train) or the running ones; the output has x's type, float32 for integers."""
+        x = as_float(x)
         shape, dtype = (x.shape[-1],), jnp.promote_types(x.dtype, jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
@@ -37,7 +40,7 @@ class BatchNorm(nn.Module):
             mean = wide.mean(axes)
             if self.axis_name is not None and not self.is_initializing():
                 mean = lax.pmean(mean, self.axis_name)
-            var = jnp.square(wide - mean).mean(axes)
+            var = jnp.square(wide - over(mean, wide)).mean(axes)
             count = x.size // x.shape[-1]
             if self.axis_name is not None and not self.is_initializing():
                 var, count = lax.pmean(var, self.axis_name), count * lax.axis_size(self.axis_name)
@@ -47,5 +50,5 @@ class BatchNorm(nn.Module):
                     running.value = self.momentum * running.value + (1 - self.momentum) * value
         factor = scale * lax.rsqrt(var + self.epsilon)
         if train:  # around the mean first: it may be large against the deviation
-            return ((wide - mean) * factor + bias).astype(x.dtype)
-        return (wide * factor + (bias - mean * factor)).astype(x.dtype)
+            return ((wide - over(mean, wide)) * over(factor, wide) + over(bias, wide)).astype(x.dtype)
+        return (wide * over(factor, wide) + over(bias - mean * factor, wide)).astype(x.dtype)

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.conv2d import conv2d
+from robust_iqa_jax.functional.floats import as_float, over
 
 
 def kaiming_fan_out(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
@@ -41,10 +42,11 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
-        """Convolve in the input's type."""
+        """Convolve in the input's type, integers in float32."""
+        x = as_float(x)
         size = (self.kernel_size,) * 2 if isinstance(self.kernel_size, int) else self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (*size, x.shape[-1] // self.groups, self.features))
         y = cast(Array, conv2d(x, kernel.astype(x.dtype), self.stride, self.padding))
         if self.use_bias:
-            y = y + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)
+            y = y + over(self.param("bias", self.bias_init, (self.features,)).astype(x.dtype), y)
         return y

@@ -4,6 +4,7 @@ Source: torch.nn.Linear."""
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 
@@ -17,4 +18,5 @@ class Dense(nn.Module):
         """(..., in) -> (..., features)."""
         init = fan_in_uniform(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
-        return x @ kernel + self.param("bias", init, (self.features,))
+        y = x @ kernel
+        return y + over(self.param("bias", init, (self.features,)), y)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.spec import ModelSpec
@@ -39,7 +40,7 @@ def build(spec: ModelSpec, bn_axis_name: str | None = None) -> nn.Module:
 def normalise(spec: ModelSpec, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """[0,1] pixels to the model's input range."""
     row = architecture(spec)
-    mean, std = (jnp.asarray(v, images.dtype) for v in row.normalisation(spec))
+    mean, std = (over(jnp.asarray(v, images.dtype), images) for v in row.normalisation(spec))
     return (images - mean) / std
 
 
@@ -85,8 +86,10 @@ def with_fresh_parts(spec: ModelSpec, key: Array, variables: dict[str, Any]) -> 
 
 
 def init(spec: ModelSpec, key: Array) -> dict[str, Any]:
-    """Freshly drawn variables of the whole model; jit it."""
-    drawn = cast(dict[str, Any], build(spec).init(key, jnp.zeros((1, *spec.seen_size, 3)), train=False))
+    """Freshly drawn variables of the whole model, float32 under jax_enable_x64 too; jit it."""
+    images = jnp.zeros((1, *spec.seen_size, 3), jnp.float32)
+    drawn = cast(dict[str, Any], build(spec).init(key, images, train=False))
+    drawn = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), drawn)
     return {name: dict(drawn.get(name, {})) for name in COLLECTIONS}
 
 
