@@ -45,7 +45,7 @@ def checked_images(images: Any, who: str = "attack") -> Float[Array, "n h w c"]:
             )
     try:
         images = jnp.asarray(images)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{who}: an array of images expected, got {type(images).__name__}") from error
     if images.ndim == 3:
         raise ValueError(
@@ -84,7 +84,7 @@ def checked_scores(scores: Any, count: int, who: str = "scorer") -> Float[Array,
         raise ValueError(f"{want}; got a {type(scores).__name__}")
     try:
         scores = jnp.asarray(scores)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{want}; got {type(scores).__name__}") from error
     if scores.shape != (count,):
         cure = "; take [:, 0] of it" if scores.shape == (count, 1) else ""
@@ -92,10 +92,10 @@ def checked_scores(scores: Any, count: int, who: str = "scorer") -> Float[Array,
     if not jnp.issubdtype(scores.dtype, jnp.floating):
         raise ValueError(f"{want}; got {scores.dtype}")
     if not isinstance(scores, Tracer):
-        with jax.ensure_compile_time_eval():
-            broken = None if bool(jnp.isfinite(scores).all()) else int(jnp.argmin(jnp.isfinite(scores)))
-            if broken is not None:
-                raise ValueError(f"{want}; the score of image {broken} is {float(scores[broken])}")
+        values = np.asarray(scores)  # numpy's, because jax.numpy's answers would be traced ones inside a program
+        if not np.isfinite(values).all():
+            broken = int(np.argmin(np.isfinite(values)))
+            raise ValueError(f"{want}; the score of image {broken} is {float(values[broken])}")
     return scores
 
 
