@@ -1,4 +1,4 @@
-"""What attacks, their fits and evaluations are handed: settings, keys, pixels and score functions; one check for all."""
+"""What attacks, their fits and evaluations are handed: settings, keys, pixels, score functions; one check for all."""
 
 import warnings
 
@@ -173,7 +173,7 @@ def test_what_is_no_function_is_told_so():
         lambda: attacks.pgd()(photos(), KEY, photos()),
         lambda: smallest("uap").fit("model", KEY, photos()),
     ):
-        with pytest.raises(ValueError, match="attack: a function from images to scores expected, got (ndarray|str)"):
+        with pytest.raises(ValueError, match=r"attack: a function from images to scores expected, got (ndarray|str)"):
             call()
     with pytest.raises(ValueError, match="evaluate: a function from images to scores expected, got str"):
         riqa.evaluate("runs/model", photos(), attacks="pgd")

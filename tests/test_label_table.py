@@ -84,7 +84,7 @@ def test_the_name_as_written_wins_over_the_stem(tmp_path):
         ("name,mos\n", "a header but no rows"),
         (
             "picture_nr,mos\n1,2\n",
-            "no image name column .* the table has picture_nr, mos; choose .*--image-column 'NAME' .in Python image_column=",
+            "no image name column .* the table has picture_nr, mos; choose .*--image-column 'NAME' .in Python",
         ),
         ("name,sd\na.png,2\n", "no score column .* the table has name, sd; choose with --score-column"),
         ("name,DMOS\na.png,2\n", "lower is better, so it is used only when it is named"),
