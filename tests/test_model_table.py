@@ -59,7 +59,7 @@ def own_state_dicts(spec):
             yield release, tensors
 
 
-@pytest.mark.parametrize("name", ["linearity-resnet18", *(p for p in SLOW if p.values[0] != "linearity-resnet18")])
+@pytest.mark.parametrize("name", [QUICK[1], pytest.param(QUICK[0], marks=pytest.mark.slow), *SLOW])
 def test_every_model_converts_from_its_own_names(name):
     spec = preset(name)
     found = []
