@@ -59,7 +59,7 @@ def own_state_dicts(spec):
             yield release, tensors
 
 
-@pytest.mark.parametrize("name", ["linearity-resnet18", *(p for p in SLOW if p.values[0] != "linearity-resnet18")])
+@pytest.mark.parametrize("name", [QUICK[1], pytest.param(QUICK[0], marks=pytest.mark.slow), *SLOW])
 def test_every_model_converts_from_its_own_names(name):
     spec = preset(name)
     found = []
@@ -87,8 +87,10 @@ def test_every_model_scores(name):
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize(("columns", "shown"), [(80, "parameters"), (125, "score range"), (200, "score range")])
-def test_the_list_fits_the_console_and_cuts_nothing(columns, shown, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(80, "size"), (129, "size"), (130, "score range"), (200, "score range")]
+)
+def test_the_list_fits_the_console_and_cuts_nothing(columns, shown, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     script = "from robust_iqa_jax.cli import main; import sys; s = main(['models']); assert 'jax' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ)
@@ -96,8 +98,8 @@ def test_the_list_fits_the_console_and_cuts_nothing(columns, shown, monkeypatch,
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= columns
     assert "…" not in done.stdout
-    assert shown in lines[1]
-    assert [line.split()[0] for line in lines[3:] if line.strip()] == list(PRESETS)
+    assert shown in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == list(PRESETS)
 
 
 def test_chosen_models_are_listed_and_an_unknown_one_named(capsys):

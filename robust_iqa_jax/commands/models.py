@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import tyro
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.models.model_table import model_table
 
-_WIDE = 125
+_WIDE = 130
 """Columns of a console from which on the paper and the score range are shown as well."""
 
 
@@ -48,9 +47,9 @@ def main(args: list[str]) -> int:
 
 
 def _listing(rows: list[dict[str, Any]], wide: bool) -> Table:
-    listing = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    listing = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     listing.add_column("model", no_wrap=True)
-    for heading in ("parameters", "input", "crops", "GFLOP"):
+    for heading in ("parameters" if wide else "size", "input", "crops", "GFLOP"):
         listing.add_column(heading, justify="right", no_wrap=True)
     for heading in ("RobustBlock at", "score range", "paper") if wide else ("block",):
         listing.add_column(heading, no_wrap=True)

@@ -72,7 +72,8 @@ def convert(tensors: Tensors, spec: ModelSpec) -> tuple[dict[str, Any], Report, 
     expected = shapes(spec)
     paths = flax.traverse_util.flatten_dict(expected)
     fits = [_fit(tensors, release, {release.name_of(path) for path in paths}) for release in releases(spec)]
-    best = max(fits, key=lambda fit: fit.explained)  # by their names alone: converting a model costs a copy of it
+    # by their names alone: converting a model costs a copy of it
+    best = max(fits, key=lambda fit: (fit.explained, not fit.prefix))
     release = best.release
     variables, report = from_torch(best.named, expected, release.name_of, release.ignored, release.axes)
     twins = tuple(f"{prefix}." for prefix in best.twins)
@@ -165,7 +166,7 @@ def _hyper_iqa(spec: ModelSpec) -> tuple[Release, ...]:
 
 def _dbcnn(spec: ModelSpec) -> tuple[Release, ...]:
     return (
-        Release("DBCNN", dbcnn.torch_name, plain=dbcnn.to_release),
+        Release("DBCNN", dbcnn.torch_name, dbcnn.is_block, plain=dbcnn.to_release),
         Release("torchvision", _backbone_alone(vgg.torch_name, "vgg"), vgg.is_classifier),
         Release("SCNN", _backbone_alone(dbcnn.scnn_name, "scnn"), dbcnn.is_scnn_classifier, dbcnn.to_release),
     )

@@ -55,6 +55,11 @@ def is_scnn_classifier(name: str) -> bool:
     return name.startswith(("projection.", "classifier."))
 
 
+def is_block(name: str) -> bool:
+    """Whether a tensor is a block's own: of a model that has none, A-DB's files may have some that it does not run."""
+    return name.startswith(("cayley.", "cayley2.", "cayley4."))
+
+
 def block_points(tensors: Mapping[str, np.ndarray], scnn_batch_norm: bool = True) -> tuple[str, str]:
     """Where the checkpoint has RobustBlocks in VGG-16 and in SCNN, "" for none: ("conv5_2", "conv8") of A-DB's cayley2.
 
@@ -88,7 +93,7 @@ def to_release(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     indices = _block_indices(plain)
     released = {}
     for name, tensor in plain.items():
-        if name.startswith(("normalize.", "cayley.", "cayley2.", "cayley4.")):
+        if name.startswith("normalize.") or (indices and is_block(name)):
             continue
         if match := _FEATURE.fullmatch(name):
             branch, index, rest = match[1], int(match[2]), match[3]

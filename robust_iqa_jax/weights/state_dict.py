@@ -33,7 +33,7 @@ def with_masks_applied(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     """The product of every pair NAME_orig, NAME_mask under NAME; all else as it is.
 
     Raises:
-      ValueError: a mask of another shape.
+      ValueError: a mask that does not fit.
     """
     applied = {}
     for name, tensor in tensors.items():
@@ -42,7 +42,7 @@ def with_masks_applied(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
             applied[name] = tensor
         else:
             original, mask = tensors[f"{stem}_orig"], tensors[f"{stem}_mask"]
-            if original.shape != mask.shape:
-                raise ValueError(f"{stem}_mask is {mask.shape}, {stem}_orig {original.shape}; they must be alike")
+            if mask.ndim > original.ndim or np.broadcast_shapes(original.shape, mask.shape) != original.shape:
+                raise ValueError(f"{stem}_mask is {mask.shape}, which does not mask {stem}_orig, {original.shape}")
             applied[stem] = original * mask.astype(original.dtype)
     return applied

@@ -235,7 +235,7 @@ class _Storages:
         self.described: dict[str, _Storage] = {}
 
     def find(self, pid: Any) -> Any:
-        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module":
+        if isinstance(pid, tuple) and pid[:1] == ("module",):
             return pid[1]  # the class of a whole module, with its source, in legacy files
         if not (isinstance(pid, tuple) and len(pid) in (5, 6) and pid[0] == "storage"):
             raise CheckpointError("not a torch checkpoint, or damaged: a persistent id that is not a storage")
