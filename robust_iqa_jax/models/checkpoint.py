@@ -18,6 +18,7 @@ from robust_iqa_jax.files import check_outputs, cure, own_file, recognise
 from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.weights.tensor_checks import check_calibration, check_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -109,8 +110,9 @@ def load(path: str | os.PathLike[str]) -> Scorer:
         if description["format"] != FORMAT:
             raise ValueError(f"format {description['format']}, this version reads {FORMAT}")
         spec = ModelSpec.from_json(description["spec"])
-        fields = description["calibration"]
-        calibration = Calibration(**{name: jnp.float32(fields[name]) for name in ("slope", "intercept", "low", "high")})
+        fields = {name: float(description["calibration"][name]) for name in ("slope", "intercept", "low", "high")}
+        check_calibration(fields)
+        calibration = Calibration(**{name: jnp.float32(value) for name, value in fields.items()})
         label = str(description["label"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / DESCRIPTION}: not a readable model description ({error})") from error
@@ -141,9 +143,12 @@ def _check(path: Path, tensors: dict[str, np.ndarray], spec: ModelSpec) -> None:
     expected: dict[str, Any] = traverse_util.flatten_dict(shapes(spec), sep="/")
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     wrong = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
-    broken = [n for n in tensors if not np.isfinite(tensors[n]).all()]
-    for problem, names in (("missing", missing), ("unknown", unknown), ("wrong shape", wrong), ("not finite", broken)):
+    for problem, names in (("missing", missing), ("unknown", unknown), ("wrong shape", wrong)):
         if names:
             raise CheckpointError(
                 f"{path}: {len(names)} tensors {problem}, first {names[0]}; it is not this model's file"
             )
+    try:
+        check_tensors(tensors)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; it is damaged, train or convert the model again") from error
