@@ -23,6 +23,7 @@ from robust_iqa_jax.benchmarks.rows import Output, publish
 from robust_iqa_jax.layers.cayley_conv import OPERATORS
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.linearity_iqa import LinearityIQA
+from robust_iqa_jax.models.scorer import with_operators
 from robust_iqa_jax.training.losses import linearity_iqa_loss
 
 
@@ -46,15 +47,14 @@ def main(args: Args) -> list[Row]:
     """Measure, print and write the rows; "of base" ratios come last."""
     limits, rows = ceilings(), []
     models = {name: _model(args, name) for name in ("base", "robust-block")}
-    for name, (module, variables) in models.items():
+    for name, (module, variables, prepared) in models.items():
         for batch in args.batch:
             infer = partial(module.apply, train=False)
-            timing = measure(infer, variables, _images(args, batch), repeats=args.repeats)
+            timing = measure(infer, prepared, _images(args, batch), repeats=args.repeats)
             rows.append(timed_row(args.backbone, name, batch, "cached", timing))
         for batch in args.train_batch:
             step = _training_step(module)
-            trainable = {key: value for key, value in variables.items() if key != OPERATORS}
-            timing = measure(step, trainable, _images(args, batch), jnp.arange(batch) * 1.0, repeats=args.repeats)
+            timing = measure(step, variables, _images(args, batch), jnp.arange(batch) * 1.0, repeats=args.repeats)
             rows.append(timed_row(args.backbone, name, batch, "forward+backward", timing))
     size = f"{args.size[0]}x{args.size[1]}"
     publish(
@@ -66,15 +66,16 @@ def main(args: Args) -> list[Row]:
     return rows
 
 
-def _model(args: Args, name: str) -> tuple[LinearityIQA, dict[str, Any]]:
+def _model(args: Args, name: str) -> tuple[LinearityIQA, dict[str, Any], dict[str, Any]]:
+    """The network, its variables, and the same with prepared operators."""
     block = RobustBlock(args.mid_channels, "square", 0) if name == "robust-block" else None
     module = LinearityIQA(ResNet(args.backbone), ("layer3", "layer4"), block, "layer3" if block else "")
     images = _images(args, 1)
     variables = jax.jit(lambda key: module.init(key, images, train=False))(jax.random.key(0))
     if block is None:
-        return module, variables
-    _, prepared = jax.jit(lambda v: module.apply(v, images, train=False, mutable=[OPERATORS]))(variables)
-    return module, {**variables, **prepared}
+        return module, variables, variables
+    _, made = jax.jit(lambda v: module.apply(v, images, train=False, mutable=[OPERATORS]))(variables)
+    return module, variables, with_operators(variables, made[OPERATORS])
 
 
 def _images(args: Args, batch: int) -> Array:

@@ -14,7 +14,7 @@ def parse_eps(text: str) -> float:
     """
     try:
         return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise ValueError(f"eps {text!r}: give a number or a fraction such as 4/255") from error
 
 

@@ -69,7 +69,7 @@ def _value(setting: str, text: Any, default: Any) -> Any:
         return text
     try:
         number = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
         if default is None:
             return text
         raise ValueError(f"attack: {option(setting)} {text}: give a number or a fraction such as 4/255") from error

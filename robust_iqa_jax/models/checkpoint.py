@@ -37,6 +37,7 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
     """
     folder = Path(folder)
     check_save(folder)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: scorer.variables[name] for name in COLLECTIONS}
     tensors = {name: np.asarray(leaf) for name, leaf in traverse_util.flatten_dict(weights, sep="/").items()}
@@ -48,12 +49,14 @@ def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] |
         "label": scorer.label,
         "facts": facts or {},
     }
-    with own_file(folder / DESCRIPTION) as described, own_file(folder / WEIGHTS) as weighed:
-        try:
+    try:
+        with own_file(folder / DESCRIPTION) as described, own_file(folder / WEIGHTS) as weighed:
             save_file(tensors, weighed)
             described.write_text(json.dumps(description, indent=2) + "\n")
-        except (SafetensorError, OSError) as error:  # the first for a full disk, too
-            raise OSError(f"{folder}: the model cannot be written ({error}); {cure(error)}") from error
+    except (SafetensorError, OSError) as error:  # the first for a full disk, too
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+        raise OSError(f"{folder}: the model cannot be written ({error}); {cure(error)}") from error
 
 
 def check_save(folder: Path, inputs: Iterable[Path] = (), option: str = "--out") -> None:

@@ -13,6 +13,7 @@ from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.model_table import TABLE
 from robust_iqa_jax.models.presets import PRESETS
 from robust_iqa_jax.models.registry import build, shapes
+from robust_iqa_jax.models.scorer import with_operators
 from robust_iqa_jax.models.spec import ModelSpec
 
 
@@ -24,13 +25,13 @@ def facts(spec: ModelSpec) -> dict[str, Any]:
       units of 1e9, to three decimals.
     """
     variables, module = shapes(spec), build(spec)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     image = jax.ShapeDtypeStruct((1, *spec.seen_size, 3), jnp.float32)
     if spec.block is not None:
         prepare = lambda v, x: module.apply(v, x, train=False, mutable=[OPERATORS])[1]  # noqa: E731
-        variables = {**variables, **jax.eval_shape(prepare, variables, image)}
+        variables = with_operators(variables, jax.eval_shape(prepare, variables, image)[OPERATORS])
     work = work_of(lambda v, x: module.apply(v, x, train=False), variables, image)
     found = description(spec)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     return {**found, "parameters": parameters, "gflop": round(found["crops"] * work.flops / 1e9, 3)}
 
 
