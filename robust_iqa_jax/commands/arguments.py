@@ -1,6 +1,9 @@
 """Reads command lines alike in all commands: numbers and sizes of attacks, columns of label tables, wrong usage.
 tyro makes options of the fields of a dataclass; what it does not know about our numbers is told here."""
 
+import contextlib
+import io
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from robust_iqa_jax.commands.progress import err
 from robust_iqa_jax.wording import eps_text, parse_eps
 
 T = TypeVar("T")
@@ -21,7 +25,38 @@ def parsed(kind: type[T], args: Sequence[str], prog: str, description: str | Non
       args: the command line behind `prog`.
       prog, description, more: as tyro.cli takes them.
     """
-    return tyro.cli(kind, args=args, prog=prog, description=description, registry=NUMBERS, **more)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=args, prog=prog, description=description, registry=NUMBERS, **more)
+    except SystemExit as end:
+        if end.code:
+            err.print(f"{prog}: {one_line(said.getvalue())}; {prog} --help shows the options", markup=False)
+        raise
+
+
+def one_line(box: str) -> str:
+    """What tyro says of a wrong command line, in a box of many lines, in one: the culprit and the cure."""
+    lines = [" ".join(re.sub(r"[─-╿]", " ", line).split()) for line in box.splitlines()]
+    lines = [line for line in lines if line.strip("-")][1:]  # rules, and the box's title
+    end = next((i for i, line in enumerate(lines) if line.startswith("For full helptext")), len(lines))
+    said, helptext = lines[:end], "Argument helptext:"
+    if helptext in said:
+        at = said.index(helptext)
+        option, _, kind = said[at + 1].partition(" ")
+        value = re.search(r"\[\'(.*?)\'\]|\'(.*?)\'", " ".join(said[:at]))
+        wanted = next((text for word, text in KINDS.items() if word in kind), kind)
+        return f"{option} {(value[1] or value[2]) if value else ''}: give {wanted}"
+    return " ".join(said)
+
+
+KINDS = {
+    "NUMBER": "a number, or a fraction such as 4/255",
+    "FLOAT": "a number",
+    "{all}": "a whole number or all",
+    "INT": "a whole number",
+}
+"""tyro's names of kinds of values -> ours."""
 
 
 NUMBERS = tyro.constructors.ConstructorRegistry()

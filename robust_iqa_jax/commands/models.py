@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.models.model_table import model_table
 
@@ -29,15 +30,15 @@ class ModelsArgs:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
-    parsed = tyro.cli(ModelsArgs, args=args, prog="riqa models", description=__doc__)
+    given = parsed(ModelsArgs, args, "riqa models", __doc__)
     table = model_table()
-    for name in parsed.names:
+    for name in given.names:
         if name not in table:
             from robust_iqa_jax.checks import unknown  # imports jax, which the list does without
 
             raise ValueError(unknown("model", name, table))
-    rows = [{"model": name, **table[name]} for name in dict.fromkeys(parsed.names or table)]
-    if parsed.json:
+    rows = [{"model": name, **table[name]} for name in dict.fromkeys(given.names or table)]
+    if given.json:
         print(json.dumps(rows, indent=2))
         return 0
     known_width = out.is_terminal or "COLUMNS" in os.environ
