@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from robust_iqa_jax.attacks.registry import ATTACKS, make
 
@@ -47,3 +48,9 @@ def photos(count=2, side=8, seed=0):
 def score(x):
     """Smooth, steeper in one half than in the other; computed in the pixels' own type."""
     return 10 * (jnp.tanh(x[:, :4]).mean((1, 2, 3)) - (x[:, 4:] ** 2).mean((1, 2, 3)))
+
+
+def each(*names, slow=("stadv", "suite", "uap-generative")):
+    """Parametrised over attacks; those whose programs take long to compile are marked slow."""
+    marked = [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
+    return pytest.mark.parametrize("name", marked)

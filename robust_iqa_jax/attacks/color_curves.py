@@ -106,7 +106,7 @@ def color_curves(images: Images, slopes: Slopes) -> Images:
       slopes: (n, c, k), >= 0, of any sum above 0.
     """
     pieces = slopes.shape[-1]
-    starts = jnp.arange(pieces, dtype=images.dtype) / pieces
+    starts = (jnp.arange(pieces, dtype=images.dtype) / pieces).reshape(1, 1, 1, 1, -1)
     covered = jnp.clip(images[..., None] - starts, 0, 1 / pieces)
     return (covered * (_shares(slopes) * pieces)[:, None, None]).sum(-1)
 

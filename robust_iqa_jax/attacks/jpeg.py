@@ -112,7 +112,7 @@ def _compressed(plane: Plane, table: Array) -> Plane:
     # ties of the quantiser are common, and each tie decided otherwise shows in a whole block.
     rows = _whole(_einsum("nabcd,vd->nabcv", blocks, 4 * _SCALED))
     eighths = _whole(_einsum("nabcv,ub->naucv", rows, _SCALED / 4))
-    steps = table[:, None, :]
+    steps = table[None, None, :, None, :]
     kept = jnp.sign(eighths) * jnp.floor((jnp.abs(eighths) + 4 * steps) / (8 * steps)) * steps
     columns = _whole(_einsum("naucv,ub->nabcv", kept, 4 * _SCALED))
     levels = _einsum("nabcv,vd->nabcd", columns, _SCALED / 32) + 128
@@ -125,11 +125,11 @@ def _chroma(plane: Plane, table: Array) -> Plane:
     full = _edges(plane, -h % 2, -w % 16)
     sums = full[:, ::2, ::2] + full[:, ::2, 1::2] + full[:, 1::2, ::2] + full[:, 1::2, 1::2]
     bias = 1 + jnp.arange(sums.shape[2]) % 2  # libjpeg rounds means down and up by turns
-    half = _compressed(jnp.floor((sums + bias) / 4), table)[:, :, : -(-w // 2)]
+    half = _compressed(jnp.floor((sums + bias[None, None]) / 4), table)[:, :, : -(-w // 2)]
     rows = _interleaved(half, 1)
     nearer = _interleaved(rows, 2)
     rounding = 8 - jnp.arange(nearer.shape[2]) % 2
-    return jnp.floor((nearer + rounding) / 16)[:, :h, :w]
+    return jnp.floor((nearer + rounding[None, None]) / 16)[:, :h, :w]
 
 
 def _interleaved(plane: Plane, axis: int) -> Plane:

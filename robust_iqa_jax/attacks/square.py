@@ -121,7 +121,7 @@ def _side(share: Array, h: int, w: int) -> Int[Array, ""]:
 def _square(key: Array, image: Image, best: Image, side: Array, eps: Array) -> Image:
     where, colour = jax.random.split(key)
     inside = _window(where, image, side)[2][..., None]
-    signs = jax.random.rademacher(colour, (image.shape[-1],), image.dtype)
+    signs = jax.random.rademacher(colour, (1, 1, image.shape[-1]), image.dtype)
     painted = jnp.where(inside, jnp.clip(image + eps * signs, 0, 1), best)
     opposite = jnp.where(inside, jnp.clip(image - eps * signs, 0, 1), best)
     # A query must not be spent on what is there already; the authors draw again until something changes.
@@ -166,7 +166,7 @@ def _two_windows(key: Array, image: Image, best: Image, side: Array, eps: Array)
     delta = best - image
     turned = jax.random.bernoulli(turn)
     bump = _bump(jnp.where(turned, column, row), jnp.where(turned, row, column), side, max(image.shape[:2]))
-    bump = jnp.where(inside, bump, 0)[..., None] * jax.random.rademacher(colour, (image.shape[-1],), image.dtype)
+    bump = jnp.where(inside, bump, 0)[..., None] * jax.random.rademacher(colour, (1, 1, image.shape[-1]), image.dtype)
     old = jnp.where(inside[..., None], delta, 0)
     fresh = bump + old / jnp.maximum(_channel_length(old), _SMALLEST)
     freed = _channel_length(jnp.where((inside | emptied)[..., None], delta, 0)) ** 2

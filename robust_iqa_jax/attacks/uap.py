@@ -69,7 +69,7 @@ class Universal(Attack):
         height, width = images.shape[1:3]
         repeats = (-(-height // pattern.shape[0]), -(-width // pattern.shape[1]), 1)
         eps = jnp.asarray(self.eps, images.dtype)
-        perturbation = eps * jnp.tile(pattern, repeats)[:height, :width]
+        perturbation = eps * jnp.tile(pattern, repeats)[None, :height, :width]
         return Found(BALLS["linf"].finish(images, jnp.clip(perturbation, -eps, eps), eps))
 
 
@@ -223,7 +223,7 @@ def _epoch(
     rule, scorer = fitting.rule(), dependable(scorer)
 
     def rise(parameters: Any, batch: Images, wanted: ScoreFunction) -> tuple[Array, Array]:
-        mean = wanted(jnp.clip(batch + fitting.perturbation(parameters), 0, 1)).mean()
+        mean = wanted(jnp.clip(batch + fitting.perturbation(parameters)[None], 0, 1)).mean()
         return mean / fitting.score_range, mean
 
     def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], tuple[Array, Array]]:
