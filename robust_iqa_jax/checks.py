@@ -106,6 +106,8 @@ def check_eps(eps: Any, norm: str = "linf", who: str = "attack") -> None:
     """
     if isinstance(eps, str):
         raise ValueError(f"{who}: eps must be a number such as 4/255, got {eps!r}; parse_eps reads text")
+    if callable(eps):
+        raise ValueError(f"{who}: eps must be a number such as 4/255, got a function; call the attack with it instead")
     if not is_known(eps):
         return
     values = np.asarray(eps, np.float64)

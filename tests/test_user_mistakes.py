@@ -257,7 +257,7 @@ EVALUATE = {
     "no such group": Mistake("evaluate block --data table/scores.csv --test-group nine", 1, "nine", "test, train"),
     "group of nothing": Mistake("evaluate block --data table/all_test.csv --test-group train", 1, "train", "groups"),
     "one test photo": Mistake("evaluate block --data table/one_test.csv", 1, "one_test.csv|test", "two|2|more"),
-    "equal scores": Mistake("evaluate block --data table/equal.csv", 1, "equal", "score"),
+    "equal scores": Mistake("evaluate block --data table/equal.csv", 1, "--test-group test", "score"),
     "table without scores": Mistake("evaluate block --data table/no_scores.csv", 1, "no_scores.csv", "score column"),
     "table without names": Mistake("evaluate block --data table/no_names.csv", 1, "no_names.csv", "name column"),
     "table without header": Mistake("evaluate block --data table/no_header.csv", 1, "no_header.csv", "header|column"),
@@ -315,13 +315,13 @@ TRAIN = {
     "option misspelt": Mistake("train train.py --stpes 3", 2, "--stpes", "--steps"),
     "switch of another command": Mistake("train train.py --suite", 2, "--suite", "--help|unknown|unrec"),
     "no such table": Mistake("train train.py --data absent.csv", 1, "absent.csv", "give|no such"),
-    "table by URL": Mistake("train train.py --data https://a.org/b.csv", 1, "https://a.org/b.csv", "download|give"),
+    "table by URL": Mistake("train train.py --data https://a.org/b.csv", 2, "https://a.org/b.csv", "download|give"),
     "no such group": Mistake("train train.py --test-group nine", 1, "--test-group nine", "test, train"),
     "no such validation group": Mistake("train train.py --validation-group nine", 1, "-group nine", "test, train"),
     "one group for two": Mistake("train train.py --validation-group test", 1, "--validation-group test", "another"),
     "only test photos": Mistake("train train.py --data table/all_test.csv", 1, "test", "train on"),
     "one test photo": Mistake("train train.py --data table/one_test.csv", 1, "test", "two|2|more"),
-    "equal scores": Mistake("train train.py --data table/equal.csv", 1, "equal", "score"),
+    "equal scores": Mistake("train train.py --data table/equal.csv", 1, "--test-group test", "score"),
     "negative steps": Mistake("train train.py --steps=-5", 1, "--steps -5", POSITIVE),
     "no steps": Mistake("train train.py --steps 0", 1, "--steps 0", POSITIVE),
     "steps in words": Mistake("train train.py --steps ten", 2, "--steps.*ten", "int|number"),
@@ -452,7 +452,7 @@ CONVERT = {
     ),
     "no such file": Mistake(f"convert absent.pth converted {LITE}", 1, "absent.pth", "no such"),
     "URL": Mistake(
-        f"convert https://example.org/a.pth converted {LITE}", 1, "https://example.org/a.pth", "download|file"
+        f"convert https://example.org/a.pth converted {LITE}", 2, "https://example.org/a.pth", "download|file"
     ),
     "web page": Mistake(f"convert page.pth converted {LITE}", 1, "page.pth", "web page"),
     "Git LFS pointer": Mistake(f"convert pointer.pth converted {LITE}", 1, "pointer.pth", "git[ -]lfs"),

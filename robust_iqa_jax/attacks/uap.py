@@ -106,6 +106,17 @@ class UniversalFit:
     def project(self, parameters: Any) -> Any:
         """Applied to the parameters after each step."""
 
+    def __call__(self, *scorer_key_images: Any) -> Any:
+        """Refused: a pattern is fitted first.
+
+        Raises:
+          ValueError: always.
+        """
+        raise ValueError(
+            f"attack: {self.label} is fitted on images first: attack = this.fit(scorer, key, other_images), then "
+            "attack(scorer, key, images)"
+        )
+
     def fit(self, scorer: ScoreFunction, key: Array, images: Any, *, on_epoch: OnEpoch | None = None) -> Universal:
         """Fit a pattern of the images' size; the perturbed images are clipped to [0,1] before they are scored.
 

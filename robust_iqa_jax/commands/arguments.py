@@ -17,14 +17,24 @@ from robust_iqa_jax.wording import eps_text, parse_eps
 T = TypeVar("T")
 
 
-def parsed(kind: type[T], args: Sequence[str], prog: str, description: str | None, **more: Any) -> T:
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def parsed(
+    kind: type[T], args: Sequence[str], prog: str, description: str | None, *, addresses: bool = False, **more: Any
+) -> T:
     """An instance of the dataclass from a command line; a wrong one ends the process with status 2, --help with 0.
 
     Args:
       kind: the dataclass.
       args: the command line behind `prog`.
       prog, description, more: as tyro.cli takes them.
+      addresses: whether the command answers https://... itself; else it ends the process with status 2.
     """
+    for argument in () if addresses else args:
+        if ADDRESS.match(argument):
+            err.print(f"{prog}: {argument}: is an address, and nothing is downloaded; give a path", markup=False)
+            raise SystemExit(2)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -113,9 +123,17 @@ def columns(args: Any) -> dict[str, str]:
     return {name: value for name in TABLE if (value := getattr(args, name)) is not None}
 
 
-def existing(paths: Iterable[Path], what: str = "image") -> None:
-    """Raise ValueError where not one of the paths is a file; single ones are reported when it is their turn."""
-    paths = tuple(paths)
-    if paths and not any(path.is_file() for path in paths):
-        reason = "is a folder; give the files in it" if paths[0].is_dir() else f"no such {what}"
-        raise ValueError(f"{paths[0]}: {reason}")
+def existing(paths: Iterable[Path]) -> None:
+    """Raise ImageError where not one of the paths leads to an image; single ones are reported when it is their turn."""
+    from robust_iqa_jax.data.images import ImageError, check_path
+
+    first: ImageError | None = None
+    for path in paths:
+        try:
+            check_path(path)
+        except ImageError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first

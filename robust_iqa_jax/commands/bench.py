@@ -26,11 +26,13 @@ def main(args: list[str]) -> int:
     if not args or args[0] not in BENCHES:
         asked = bool(args) and args[0] in ("-h", "--help")
         lines = [f"  {name:<14} {what}" for name, what in BENCHES.items()]
-        wrong = [f"riqa bench: {unknown('benchmark', args[0], BENCHES)}"] if args and not asked else []
-        usage = ["usage: riqa bench NAME [options], NAME one of", *lines, "", *(__doc__ or "").split("\n")[1:]]
-        console = out if asked else err
-        console.print("\n".join(wrong or usage), markup=False)
-        return 0 if asked else 2
+        if asked:
+            usage = ["usage: riqa bench NAME [options], NAME one of", *lines, "", *(__doc__ or "").split("\n")[1:]]
+            out.print("\n".join(usage), markup=False)
+            return 0
+        wrong = unknown("benchmark", args[0], BENCHES) if args else f"give a benchmark: {', '.join(BENCHES)}"
+        err.print(f"riqa bench: {wrong}", markup=False)
+        return 2
     bench = importlib.import_module(f"robust_iqa_jax.benchmarks.{args[0]}")
     given = parsed(bench.Args, args[1:], f"riqa bench {args[0]}", bench.__doc__)
     check_output(given)

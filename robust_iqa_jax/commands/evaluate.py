@@ -64,11 +64,11 @@ def main(args: list[str]) -> int:
     if not given.checkpoints:
         err.print("riqa evaluate: give at least one checkpoint, or a suite", markup=False)
         return 2
-    if given.attack_photos is not None and given.attack_photos < 2:
-        raise ValueError(f"--attack-photos {given.attack_photos}: an evaluation needs two photos or more")
-    if bad := [steps for steps in given.steps if steps < 1]:
-        raise ValueError(f"--steps {bad[0]}: give whole numbers from 1")
-    checked_eps(given.eps)
+    try:
+        _check_settings(given)
+    except ValueError as error:
+        err.print(f"riqa evaluate: {error}", markup=False)
+        return 2
     for path in given.checkpoints:
         if not path.exists() and path.suffix != ".py":
             raise ValueError(f"{path}: no such checkpoint")
@@ -82,6 +82,15 @@ def main(args: list[str]) -> int:
     return _suite(given) if given.checkpoints[0].suffix == ".py" else _checkpoints(given)
 
 
+def _check_settings(given: EvaluateArgs) -> None:
+    """Raise ValueError for numbers of which no evaluation can be made."""
+    if given.attack_photos is not None and given.attack_photos < 2:
+        raise ValueError(f"--attack-photos {given.attack_photos}: an evaluation needs two photos or more")
+    if bad := [steps for steps in given.steps if steps < 1]:
+        raise ValueError(f"--steps {bad[0]}: give whole numbers from 1")
+    checked_eps(given.eps)
+
+
 def _checkpoints(given: EvaluateArgs) -> int:
     from robust_iqa_jax import attacks
     from robust_iqa_jax.commands.evaluation import evaluate_scorers, write_evaluation
@@ -89,9 +98,16 @@ def _checkpoints(given: EvaluateArgs) -> int:
     from robust_iqa_jax.evaluation.report import check_report_folder
     from robust_iqa_jax.models import checkpoint
 
-    workdirs = {path.resolve().name: path for path in given.checkpoints}
-    if len(workdirs) < len(given.checkpoints):
-        raise ValueError("two checkpoints have the same folder name; the names tell the models apart in the report")
+    workdirs: dict[str, Path] = {}
+    for path in given.checkpoints:
+        name = path.resolve().name
+        if name in workdirs:
+            raise ValueError(
+                f"{workdirs[name]} and {path} have the same folder name, which tells models apart in the report; "
+                "rename one of the two"
+            )
+        workdirs[name] = path
+        checkpoint.find(path)
     check_report_folder(given.out, parquet=given.parquet)
     facts = {name: checkpoint.facts(path) for name, path in workdirs.items()}
     test = _test_photos(given, {name: fact.get("config", {}) for name, fact in facts.items()})

@@ -3,7 +3,6 @@ Example: riqa score photo.jpg folder --checkpoint runs/quickstart/with-block --j
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float, Float32
 from rich.markup import escape
 from rich.table import Column, Table
 
-from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.arguments import ADDRESS, parsed
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.data.images import (
     IMAGE_SUFFIXES,
@@ -35,7 +34,6 @@ from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer
 
 BATCH = 8
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 Complain = Callable[[str], None]
 """Takes a line about a photo that is not scored."""
@@ -64,7 +62,7 @@ class Scored:
 
 def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where an image could not be scored."""
-    given = parsed(ScoreArgs, args, "riqa score", __doc__)
+    given = parsed(ScoreArgs, args, "riqa score", __doc__, addresses=True)
     if not given.images:
         err.print("riqa score: give at least one image")
         return 2
@@ -74,7 +72,7 @@ def main(args: list[str]) -> int:
         refused.append(line)
         err.print(f"riqa: {line}", markup=False)
 
-    paths = photo_paths(given.images, complain)
+    paths = from_first_readable(photo_paths(given.images, complain), complain)
     if not paths:  # before the seconds that loading a model takes
         if given.json:
             print("[]")
@@ -113,7 +111,7 @@ def photo_paths(given: Iterable[str], complain: Complain) -> list[str]:
     """
     paths: list[str] = []
     for name in given:
-        if _URL.match(name):
+        if ADDRESS.match(name):
             complain(f"{name}: is an address, and nothing is downloaded; give the path of a file")
         elif Path(name).is_dir():
             paths += _photos_in(name, complain)
@@ -124,6 +122,18 @@ def photo_paths(given: Iterable[str], complain: Complain) -> list[str]:
             except ImageError as error:
                 complain(str(error))
     return paths
+
+
+def from_first_readable(paths: list[str], complain: Complain) -> list[str]:
+    """The paths without those before the first photo that decodes: where none does, no model need be loaded."""
+    for i, path in enumerate(paths):
+        try:
+            read_picture(path)
+        except ImageError as error:
+            complain(str(error))
+        else:
+            return paths[i:]
+    return []
 
 
 def _photos_in(folder: str, complain: Complain) -> list[str]:

@@ -91,14 +91,14 @@ def check_before(config: "TrainConfig", photos: int, to_come: tuple[Path, ...] =
     """
     from robust_iqa_jax.files import check_folder
     from robust_iqa_jax.models import checkpoint
-    from robust_iqa_jax.training.loop import check
+    from robust_iqa_jax.training.loop import check, check_start
 
     check(config, photos)
     check_folder(workdir_of(config), "--workdir")
     if config.start_from is None:
         _has_pretrained(config.model.backbone)
     elif config.start_from not in to_come:
-        checkpoint.load(config.start_from)
+        check_start(config, checkpoint.load(config.start_from))
 
 
 @cache

@@ -52,6 +52,8 @@ def local_devices(count: Count) -> Devices:
     found = jax.local_devices()
     if count == "all":
         count = len(found)
+    if not isinstance(count, int):
+        raise ValueError(f"devices: {count!r} is no number; give 1 to {len(found)} or 'all'")
     if not 1 <= count <= len(found):
         raise ValueError(f"devices: {count} asked for, this process has {len(found)}; give 1 to {len(found)} or all")
     return ONE if count == 1 else Devices(Mesh(np.asarray(found[:count]), ("images",)))

@@ -115,10 +115,17 @@ def evaluate(
     check_some(images, "evaluate")
     attacks = as_attacks(attacks)
     count = images.shape[0]
+    if count < 2:
+        raise ValueError("evaluate: one image spans no range of scores; give two or more")
+    if batch_size < 1:
+        raise ValueError(f"evaluate: batch_size must be 1 or more, got {batch_size}")
+    if isinstance(baseline, (str, Path)):
+        raise ValueError(f"evaluate: baseline must be a score function or scores, got {baseline!r}; load it first")
     names = [str(i) for i in range(count)] if names is None else list(names)
     for what, values in (("mos", mos), ("names", names)):
         if values is not None and len(values) != count:
             raise ValueError(f"evaluate: {len(values)} {what} for {count} images")
+    mos = None if mos is None else _numbers(mos)
     keys = example_keys(jax.random.key(0) if key is None else key, count)
     placed = local_devices(devices)
     batches = even_batches(count, batch_size, placed.count)
@@ -164,6 +171,7 @@ def evaluate(
 
     own = content(scorer)
     clean = clean_scores(model, attacked_scorer, own)
+    Scale.of(clean if accuracy_pair is None else accuracy_pair[0], "own")  # raises before the attacks, not after them
     if callable(baseline):
         baseline = clean_scores("baseline", placed.copies(baseline), content(baseline))
     parts = {
@@ -178,6 +186,13 @@ def evaluate(
         for i, picture in part["pictures"].items()
     ]
     return dataclasses.replace(report, pictures=pictures)
+
+
+def _numbers(mos: Any) -> Scores:
+    try:
+        return np.asarray(mos, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"evaluate: mos must be numbers, one an image ({error})") from error
 
 
 def summarise(

@@ -72,16 +72,32 @@ def check_save(folder: Path, inputs: Iterable[Path] = (), option: str = "--out")
     check_outputs(paths, inputs, option)
 
 
+def find(path: str | os.PathLike[str]) -> Path:
+    """The folder with the files of a checkpoint; nothing in them is read.
+
+    Args:
+      path: as `load` takes it.
+
+    Raises:
+      CheckpointError: no checkpoint there; one line that says what is, and what to do.
+    """
+    folder = Path(path)
+    if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
+        folder = folder / "model"
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{path}: {_absent(Path(path), name)}")
+    return folder
+
+
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save` was told about where a checkpoint comes from, without reading its weights; empty where nothing is.
 
     Args:
       path: as `load` takes it.
     """
-    for folder in (Path(path), Path(path) / "model"):
-        if (folder / DESCRIPTION).is_file() and _is_description(folder / DESCRIPTION):
-            return json.loads((folder / DESCRIPTION).read_text()).get("facts") or {}
-    return {}
+    description = find(path) / DESCRIPTION
+    return json.loads(description.read_text()).get("facts") or {} if _is_description(description) else {}
 
 
 def _is_description(path: Path) -> bool:
@@ -102,12 +118,7 @@ def load(path: str | os.PathLike[str]) -> Scorer:
       CheckpointError: no checkpoint there, a damaged or incomplete one, or weights that do not fit its description;
         one line that names the file.
     """
-    folder = Path(path)
-    if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
-        folder = folder / "model"
-    for name in (DESCRIPTION, WEIGHTS):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{path}: {_absent(Path(path), name)}")
+    folder = find(path)
     try:
         description = json.loads((folder / DESCRIPTION).read_text())
         if description["format"] != FORMAT:

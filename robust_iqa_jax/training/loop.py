@@ -48,6 +48,8 @@ from robust_iqa_jax.training.termination import Terminated, told_to_end
 from robust_iqa_jax.training.validation import Validation
 
 PROJECTION_PHOTOS = 64
+POSITIVE = ("steps", "epochs", "batch_size", "learning_rate", "checkpoint_every", "validate_every", "patience", "crop")
+"""Settings of a run that are above zero where they are given."""
 
 KEPT_STATES = 4
 """States of a run on disk at once: the last two, the best one, and the one that is being written."""
@@ -200,6 +202,10 @@ def check(config: TrainConfig, photos: int) -> None:
     output_loss(config)
     part_labels(config, {})
     check_pruning(config.prune_method, config.prune)
+    for name in POSITIVE:
+        value = getattr(config, name)
+        if value is not None and not (value > 0 and np.isfinite(value)):
+            raise ValueError(f"--{name.replace('_', '-')} {value}: must be above 0")
     check_batch_size(photos, config.batch_size)
     share = config.batch_size // parallel(config.parallel, config.batch_size).devices
     if config.accumulate < 1 or share % config.accumulate:
@@ -238,8 +244,7 @@ def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
         variables = init_pretrained(config.model, key)
     else:
         scorer = checkpoint.load(config.start_from)
-        if scorer.spec not in (config.model, dataclasses.replace(config.model, block=None)):
-            raise ValueError(f"--start-from {config.start_from}: holds another model than the configuration's")
+        check_start(config, scorer)
         variables = {name: scorer.variables[name] for name in COLLECTIONS}
         if scorer.spec == config.model:
             return variables
@@ -250,6 +255,15 @@ def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
     size = config.model.input_size
     batches = (jnp.asarray(to_float(images[:count])) for images, count in evaluation_batches(some, size, 8))
     return project_block(config.model, variables, batches)
+
+
+def check_start(config: TrainConfig, scorer: Scorer) -> None:
+    """Raise ValueError where a run cannot start from a checkpoint: it holds another model, block or no block aside."""
+    if scorer.spec not in (config.model, dataclasses.replace(config.model, block=None)):
+        raise ValueError(
+            f"--start-from {config.start_from}: holds another model than the configuration's; choose a checkpoint of "
+            f"{config.model.architecture} over {config.model.backbone} with its input size and maps"
+        )
 
 
 def augmentation(config: TrainConfig, size: tuple[int, int]) -> Augment:
