@@ -1,5 +1,5 @@
 """Shapes at which the Cayley convolution is measured: what reaches it after pooling and conv_in in the seeds' models.
-Source: arXiv 2506.04951 and its code; table of REFERENCE 1.5."""
+Source: arXiv 2506.04951 and its code; table of docs/sources.md 1.5."""
 
 from dataclasses import dataclass
 

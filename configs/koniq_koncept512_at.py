@@ -3,7 +3,7 @@
     riqa train koniq_koncept512_at --data DIR
 
 From the trained model, 30 epochs: one step of 5/255 that raises the loss, from a uniform start in a ball of 4/255;
-attacked photos only, with their own labels (REFERENCE 3.2, A-Kon).
+attacked photos only, with their own labels (docs/sources.md 3.2, A-Kon).
 Published: SROCC .815, PLCC .850.
 """
 

@@ -2,7 +2,7 @@
 
     riqa train koniq_koncept512_nt --data DIR
 
-Step and gradient in [0,1] pixels, with batch statistics (REFERENCE 3.1, A-Kon).
+Step and gradient in [0,1] pixels, with batch statistics (docs/sources.md 3.1, A-Kon).
 Published: SROCC .794, PLCC .808.
 """
 

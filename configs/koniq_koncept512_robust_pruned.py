@@ -2,7 +2,7 @@
 
     riqa train koniq_koncept512_robust_pruned --data DIR
 
-Fine-tuned under the masks for 15 epochs at 1e-5, the authors' preset; their command line has 1e-4 (REFERENCE 3.3).
+Fine-tuned under the masks for 15 epochs at 1e-5, the authors' preset; their command line has 1e-4 (sources.md 3.3).
 Published: SROCC .884, PLCC .908.
 """
 

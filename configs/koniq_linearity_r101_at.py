@@ -3,7 +3,7 @@
     riqa train koniq_linearity_r101_at --data DIR
 
 From the trained model, 30 epochs at 1e-3: one step that raises the score, from a uniform start in a ball of 4/255;
-labels lowered by what SSIM lost; attacked and clean photos together (REFERENCE 3.2, A-Lin without its defects).
+labels lowered by what SSIM lost; attacked and clean photos together (docs/sources.md 3.2, A-Lin without its defects).
 Published: SROCC .855, PLCC .877.
 """
 

@@ -2,8 +2,8 @@
 
     riqa train koniq_linearity_r101_nt --data DIR
 
-The penalty is of raw outputs, in normalised pixels, with batch statistics (REFERENCE 3.1, A-Lin). Norm-in-norm leaves
-the outputs' scale free, so that shrinking them lowers it too; gradient_norm.relative closes that way.
+The penalty is of raw outputs, in normalised pixels, with batch statistics (docs/sources.md 3.1, A-Lin). Norm-in-norm
+leaves the outputs' scale free, so that shrinking them lowers it too; gradient_norm.relative closes that way.
 Published: SROCC .904, PLCC .921.
 """
 

@@ -2,7 +2,7 @@
 
     riqa train koniq_linearity_r101_robust_pruned --data DIR
 
-Fine-tuned under the masks for 5 epochs at 1e-6 (REFERENCE 3.3); `riqa prune --compact` then takes the filters out.
+Fine-tuned under the masks for 5 epochs at 1e-6 (sources.md 3.3); `riqa prune --compact` then takes the filters out.
 Published: SROCC .921, PLCC .935.
 """
 

@@ -3,7 +3,7 @@
     riqa train koniq_tres_at --data DIR
 
 From the trained model: one step of 3/255 that raises the loss, from a uniform start in a ball of 2/255; attacked crops
-only, with their own labels (REFERENCE 3.2, A-TReS without its defects).
+only, with their own labels (docs/sources.md 3.2, A-TReS without its defects).
 Published: SROCC .886, PLCC .904.
 """
 

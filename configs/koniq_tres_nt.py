@@ -2,7 +2,7 @@
 
     riqa train koniq_tres_nt --data DIR
 
-Step and gradient in normalised pixels, with batch statistics (REFERENCE 3.1, A-TReS).
+Step and gradient in normalised pixels, with batch statistics (docs/sources.md 3.1, A-TReS).
 Published: SROCC .887, PLCC .901.
 """
 

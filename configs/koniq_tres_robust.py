@@ -2,7 +2,7 @@
 
     riqa train koniq_tres_robust --data DIR
 
-Not pruned: the authors' branch for TReS has no pruning (REFERENCE 3.3).
+Not pruned: the authors' branch for TReS has no pruning (docs/sources.md 3.3).
 Published: SROCC .919, PLCC .929.
 """
 

@@ -1,5 +1,5 @@
 """The Cayley convolution in float64 numpy the explicit way: pad, transform, build Q for every frequency, apply.
-Independent of the library: full FFTs, no lag matrices, no factorisation (REFERENCE 1.2)."""
+Independent of the library: full FFTs, no lag matrices, no factorisation (docs/sources.md 1.2)."""
 
 import numpy as np
 

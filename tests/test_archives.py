@@ -16,7 +16,7 @@ from robust_iqa_jax.data.photo_files import LabelTableError
 
 NEEDS = {"spaq": "openpyxl"}
 FOLDS = [str(i) for i in range(5)]
-# REFERENCE 7: photos, first name, first and last score as the fake archives have them, groups
+# docs/sources.md 7: photos, first name, first and last score as the fake archives have them, groups
 PUBLISHED = {
     "koniq10k": (10_073, "0.jpg", 5, 55.36, ["test", "training", "validation"]),
     "koniq10k_folders": (10_073, "train/1024x768/0.jpg", 5, 55.36, ["test", "training", "validation"]),

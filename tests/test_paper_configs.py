@@ -25,8 +25,8 @@ LINEARITY = ("linearity", "resnet101", (498, 664), "norm-in-norm")
 KONCEPT = ("koncept512", "inception_resnet_v2", (384, 512), "squared")
 TRES = ("tres", "resnet50", (384, 512), "absolute")
 
-# REFERENCE 1.5, 2.1-2.3, 3.1-3.3: file -> model, loss; rate, share of the backbone, batch, epochs (TReS: of 50 crops);
-# block; (h, lambda, units) of NT; (eps, step in grey levels, start, label, clean ones too) of AT; share pruned
+# docs/sources.md 1.5, 2.1-2.3, 3.1-3.3: file -> model, loss; rate, share of the backbone, batch, epochs (TReS: of 50
+# crops); block; (h, lambda, units) of NT; (eps, step in grey levels, start, label, clean ones too) of AT; share pruned
 ROWS = {
     "koniq_linearity_r101": (LINEARITY, (1e-4, 0.1, 8, 30), None, None, None, 0),
     "koniq_linearity_r101_nt": (LINEARITY, (1e-4, 0.1, 8, 30), None, (6 / 255, 0.1, "normalised"), None, 0),

@@ -45,7 +45,7 @@ def test_spsp_equals_loops_over_windows(kind, levels):
 
 @pytest.mark.parametrize(
     ("size", "side"),
-    # REFERENCE 1.5: LinearityIQA positions 1, 2, 4, 6 at 498x664, KonCept at 384x512 and 768x1024
+    # docs/sources.md 1.5: LinearityIQA positions 1, 2, 4, 6 at 498x664, KonCept at 384x512 and 768x1024
     [((498, 664), 488), ((125, 166), 122), ((63, 83), 61), ((32, 42), 31), ((10, 14), 9), ((22, 30), 21), ((8, 8), 8)],
 )
 def test_pool_to_square_has_the_published_sizes_in_both_orientations(size, side):

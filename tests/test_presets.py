@@ -17,7 +17,7 @@ from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import outputs_of
 from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec
 
-# LinearityIQA over ResNet-101 at 498x664 (REFERENCE 1.5): C, M, height and width before, sides pooled and after conv_in
+# LinearityIQA over ResNet-101 at 498x664 (docs/sources.md 1.5): C, M, size before, sides pooled, after conv_in
 PUBLISHED = {
     "1": (3, 3, (498, 664), 488, 486),
     "2": (64, 64, (125, 166), 122, 120),

@@ -163,7 +163,7 @@ def test_rows_that_do_not_belong_together_are_refused():
 
 
 def test_the_authors_tables_make_a_report(shared_data):
-    # REFERENCE 6.5: mean raw gains on 1,000 NIPS images, eps 2..10, and the clean range
+    # docs/sources.md 6.5: mean raw gains on 1,000 NIPS images, eps 2..10, and the clean range
     published = {
         ("base", "pgd-1"): [13.38, 10.36, 6.72, 3.42, 0.49],
         ("base", "pgd-8"): [55.4, 57.9, 52.3, 45.2, 38.6],

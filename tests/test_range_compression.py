@@ -48,7 +48,7 @@ def test_a_rescaled_baseline_owes_all_of_its_reduction_to_its_range():
     [(1, (0.225, 0.251, 0.088), 1.19, "range compression"), (8, (0.931, 0.825, 0.290), 0.83, "survives")],
 )
 def test_the_authors_nips_results(shared_data, steps, gains, share, verdict):
-    # REFERENCE 5, eps 2: the reduction under PGD-1 is range compression altogether, that under PGD-8 for five sixths
+    # sources.md 5, eps 2: the reduction under PGD-1 is range compression altogether, that under PGD-8 for five sixths
     folder = shared_data / "authors_results"
     base, ours = (
         by_case(read_authors(folder / f"NIPS_resnet101+{name}relu_PGD={steps}.csv", model="m", attack="pgd"))

@@ -118,7 +118,7 @@ def test_a_copy_with_half_the_range_is_all_range_compression():
 
 
 def test_the_authors_nips_numbers_are_told_as_mostly_range_compression():
-    """REFERENCE 5: own range .931 against .825 (PGD-8), .225 against .251 (PGD-1); baseline range .290 and .088."""
+    """sources.md 5: own range .931 against .825 (PGD-8), .225 against .251 (PGD-1); baseline range .290 and .088."""
     measures = ("abs_gain", "abs_gain_baseline_range")
     rows = [
         {"model": model, "attack": attack, **dict(zip(measures, values, strict=True))}
@@ -157,7 +157,7 @@ def test_worst_images_are_the_largest_gains_each_image_once():
 
 
 def test_published_numbers_agree_with_the_authors_own_files():
-    """SROCC and PLCC of A-Lin rs/results.csv (REFERENCE 6.3), which the poster rounds."""
+    """SROCC and PLCC of A-Lin rs/results.csv (docs/sources.md 6.3), which the poster rounds."""
     exact = {
         "base": (0.92586, 0.93648), "NT": (0.90441, 0.92076), "AT": (0.85471, 0.87685),
         "RobustBlock 1": (0.76617, 0.79419), "RobustBlock 2": (0.79251, 0.82299),

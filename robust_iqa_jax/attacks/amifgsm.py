@@ -1,5 +1,5 @@
 """AMI-FGSM on a quality score: momentum steps of eps / steps, which together cannot leave the ball.
-MSU's methods/amifgsm/run.py (REFERENCE 4.1)."""
+MSU's methods/amifgsm/run.py (docs/sources.md 4.1)."""
 
 from dataclasses import KW_ONLY
 from functools import partial

@@ -1,5 +1,5 @@
 """Colour curves: one piecewise-linear tone curve a channel, fitted by Adam.
-Zhao, Liu, Larson 2020 (arXiv 2011.06690, ACE) as in the paper's attacks/color.py (REFERENCE 4.4)."""
+Zhao, Liu, Larson 2020 (arXiv 2011.06690, ACE) as in the paper's attacks/color.py (docs/sources.md 4.4)."""
 
 from dataclasses import KW_ONLY
 from typing import Any

@@ -1,5 +1,5 @@
 """FGSM on a quality score: one steepest step from the clean image to the edge of the ball.
-Goodfellow et al. 2015 (arXiv 1412.6572) as in MSU's std-FGSM, methods/std-fgsm/run.py (REFERENCE 4.1)."""
+Goodfellow et al. 2015 (arXiv 1412.6572) as in MSU's std-FGSM, methods/std-fgsm/run.py (docs/sources.md 4.1)."""
 
 from dataclasses import KW_ONLY
 from typing import Any

@@ -1,5 +1,5 @@
 """I-FGSM on a quality score: small steepest steps from the clean image, kept in the ball.
-Kurakin et al. 2017 (arXiv 1607.02533) as in MSU's methods/ifgsm/run.py and NT's FGSM_demo.py (REFERENCE 4.1)."""
+Kurakin et al. 2017 (arXiv 1607.02533) as in MSU's methods/ifgsm/run.py and NT's FGSM_demo.py (docs/sources.md 4.1)."""
 
 from dataclasses import KW_ONLY
 from typing import Any

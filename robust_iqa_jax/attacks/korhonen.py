@@ -1,5 +1,5 @@
 """Korhonen's attack: Adam on pixels, led by a map of spatial activity to where changes are hard to see.
-Korhonen and You 2022, "Adversarial attacks against blind IQA models", as in MSU and the authors (REFERENCE 4.4)."""
+Korhonen and You 2022, "Adversarial attacks against blind IQA models", as in MSU and the authors (sources.md 4.4)."""
 
 from dataclasses import KW_ONLY
 from typing import Any, Literal, cast, get_args

@@ -1,5 +1,5 @@
 """MADC: sign steps along the part of the score's gradient that leaves the RMSE to the clean image as it is.
-MSU's benchmark, method madc (REFERENCE 4.4), after maximum differentiation, Wang and Simoncelli 2008."""
+MSU's benchmark, method madc (docs/sources.md 4.4), after maximum differentiation, Wang and Simoncelli 2008."""
 
 from dataclasses import KW_ONLY
 from typing import Any

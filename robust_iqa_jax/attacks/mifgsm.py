@@ -1,5 +1,5 @@
 """MI-FGSM on a quality score: I-FGSM that steps along accumulated gradients.
-Dong et al. 2018 (arXiv 1710.06081, algorithm 1); with raw gradients MSU's methods/mifgsm/run.py (REFERENCE 4.1)."""
+Dong et al. 2018 (arXiv 1710.06081, algorithm 1); with raw gradients MSU's methods/mifgsm/run.py (sources.md 4.1)."""
 
 from dataclasses import KW_ONLY
 from typing import Any, cast

@@ -1,5 +1,5 @@
 """What an attack wants of the scores: raise them, lower them, push them across the middle, or disorder a batch.
-Sources: MSU's benchmark (raise), norm-regularised training's L_mid (opposite, change); REFERENCE 4.1."""
+Sources: MSU's benchmark (raise), norm-regularised training's L_mid (opposite, change); docs/sources.md 4.1."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """Perceptual attack: move the score as far as a perceptual distance to the clean image allows.
-Zhang et al. 2022 (arXiv 2210.00933), its Lagrangian form, and a budget on the distance (REFERENCE 4.4)."""
+Zhang et al. 2022 (arXiv 2210.00933), its Lagrangian form, and a budget on the distance (docs/sources.md 4.4)."""
 
 from dataclasses import KW_ONLY
 from typing import Any

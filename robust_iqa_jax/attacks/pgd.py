@@ -1,5 +1,5 @@
 """PGD on a quality score: projected steepest steps inside a ball from random starts.
-Madry et al. 2018 (arXiv 1706.06083) in the form of the paper's KonCept branch (REFERENCE 4.1, A-Kon)."""
+Madry et al. 2018 (arXiv 1706.06083) in the form of the paper's KonCept branch (docs/sources.md 4.1, A-Kon)."""
 
 from dataclasses import KW_ONLY
 from functools import partial

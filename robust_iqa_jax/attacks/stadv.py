@@ -1,5 +1,5 @@
 """stAdv: images bent by a smooth flow field instead of changed pixel by pixel.
-Xiao et al. 2018 (arXiv 1801.02612), and the form of the paper's attacks/stadv.py (REFERENCE 4.3)."""
+Xiao et al. 2018 (arXiv 1801.02612), and the form of the paper's attacks/stadv.py (docs/sources.md 4.3)."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY

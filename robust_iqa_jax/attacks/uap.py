@@ -1,5 +1,5 @@
 """Universal perturbations: one pattern, fitted on some images, that raises the scores of others.
-MSU's benchmark, methods uap and cumulative-uap, and the authors' attacks/uap.py (REFERENCE 4.2)."""
+MSU's benchmark, methods uap and cumulative-uap, and the authors' attacks/uap.py (docs/sources.md 4.2)."""
 
 from abc import abstractmethod
 from collections.abc import Callable

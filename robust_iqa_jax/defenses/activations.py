@@ -1,5 +1,5 @@
 """Activations of a backbone's convolutions on labelled photos, pooled to a few cells a filter: what pruning by
-activations looks at. Source: A-Lin models_train/pruning.py (REFERENCE 3.3) for layers, photos and targets."""
+activations looks at. Source: A-Lin models_train/pruning.py (docs/sources.md 3.3) for layers, photos and targets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """AT, label-penalised adversarial training: batches attacked on the fly, labels lowered by the visible damage.
-Sources: wianluna/metrics_at (trainer.py, fgsm.py, presets/train.yaml); what the paper's authors ran (REFERENCE 3.2)."""
+Sources: wianluna/metrics_at (trainer.py, fgsm.py, presets/train.yaml); what the authors ran (docs/sources.md 3.2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """NT, gradient-norm regularisation: the l1 norm of a score's gradient in the pixels, by one finite difference.
-Sources: arXiv 2403.11397; YangiD/DefenseIQA-NT HyperIQASolver.loss_grad; variants of REFERENCE 3.1."""
+Sources: arXiv 2403.11397; YangiD/DefenseIQA-NT HyperIQASolver.loss_grad; variants of docs/sources.md 3.1."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """Pruning by the HSIC bottleneck: filters that carry much of the image and little of the opinion score.
-Sources: arXiv 2210.04311 (PwoA), arXiv 1908.01580 (normalised HSIC); REFERENCE 3.3 for the weights of the two terms."""
+Sources: arXiv 2210.04311 (PwoA), arXiv 1908.01580 (normalised HSIC); docs/sources.md 3.3 (the terms' weights)."""
 
 import numpy as np
 from jaxtyping import Float

@@ -1,5 +1,5 @@
 """Masks over convolution kernels: which kernels there are, which of their entries score lowest, what a mask does.
-Source: torch.nn.utils.prune (counts, global and per-layer ranking); REFERENCE 3.3."""
+Source: torch.nn.utils.prune (counts, global and per-layer ranking); docs/sources.md 3.3."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 """Pruning by partial least squares: filters whose activations say least about the opinion scores.
-Sources: arXiv 1810.07610 (PLS + VIP); A-Lin models_train/projection.py for DiscPLS (REFERENCE 3.3)."""
+Sources: arXiv 1810.07610 (PLS + VIP); A-Lin models_train/projection.py for DiscPLS (docs/sources.md 3.3)."""
 
 import numpy as np
 from jaxtyping import Float

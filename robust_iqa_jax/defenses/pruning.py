@@ -1,5 +1,5 @@
 """Pruning: one entry to every method, from a model and an amount to masks; a new method is one row.
-Sources: arXiv 2506.04951 and its code (REFERENCE 3.3), the methods' own in their files."""
+Sources: arXiv 2506.04951 and its code (docs/sources.md 3.3), the methods' own in their files."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args

@@ -1,5 +1,5 @@
 """Agreement of predicted scores with opinion scores: SROCC, PLCC, KROCC, RMSE; PLCC and RMSE after a fit if asked.
-The field's usual measures, through scipy in float64; LinearityIQA reports them without a fit (REFERENCE 5)."""
+The field's usual measures, through scipy in float64; LinearityIQA reports them without a fit (docs/sources.md 5)."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 """Accuracy and robustness of a score function on a set of images: per-image scores and the rows made from them.
-Every gain is given on the model's own range, on the undefended baseline's range and in score points (REFERENCE 5)."""
+Every gain is given on the model's own range, on the undefended baseline's range and in score points (sources.md 5)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -19,7 +19,7 @@ def gradient_l1(
     """(n,) l1 norms of the gradient of each image's score, over all pixels and channels.
 
     In score points for a change of every pixel by 1, its whole range; times eps for an attack of size eps. The NT code
-    reports the mean over images (REFERENCE 5).
+    reports the mean over images (docs/sources.md 5).
 
     Args:
       scorer: images -> scores (n,), each score a function of its own image only.

@@ -1,5 +1,5 @@
 """Readers of others' per-image results, giving the rows of evaluate.Report.per_image.
-Conventions of the authors' branches (A-Lin, A-Kon, A-TReS) and of MSU's robustness benchmark (REFERENCE 7)."""
+Conventions of the authors' branches (A-Lin, A-Kon, A-TReS) and of MSU's robustness benchmark (docs/sources.md 7)."""
 
 import csv
 import math
@@ -20,7 +20,7 @@ def read_authors(path: Path | str, *, model: str, attack: str) -> list[Row]:
 
     A-Lin: image_name, clear_val, attacked_val_eps=K; A-Kon and A-TReS: origin_preds, preds_eps=K, no names: the row's
     number stands for one. K counts grey levels, eps = K / 255. Columns of scaled scores are passed over. What the
-    authors list as eps is a step size in A-Lin's PGD, and repeats one size under UAP and stAdv (REFERENCE 4).
+    authors list as eps is a step size in A-Lin's PGD, and repeats one size under UAP and stAdv (docs/sources.md 4).
 
     Args:
       path: CSV file.

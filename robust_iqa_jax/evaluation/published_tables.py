@@ -1,5 +1,5 @@
 """The two tables of the paper's poster, to stand beside a report's own numbers.
-Source: poster of arXiv 2506.04951 (REFERENCE 6.1, 6.2); LinearityIQA stands there for the one over ResNet-101."""
+Source: poster of arXiv 2506.04951 (docs/sources.md 6.1, 6.2); LinearityIQA stands there for the one over ResNet-101."""
 
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ POSITIONS = PublishedTable(
         ),
     ),
 )
-"""AbsGain and R-Score are PGD-1 areas, since the base row equals table 2 (REFERENCE 6.1)."""
+"""AbsGain and R-Score are PGD-1 areas, since the base row equals table 2 (docs/sources.md 6.1)."""
 
 DEFENCES = PublishedTable(
     "defences",
@@ -129,4 +129,4 @@ DEFENCES = PublishedTable(
         ),
     ),
 )
-"""The poster's text lacks the PGD-8 columns. It and table 1 disagree for NT and AT (REFERENCE 6.2)."""
+"""The poster's text lacks the PGD-8 columns. It and table 1 disagree for NT and AT (docs/sources.md 6.2)."""

@@ -1,5 +1,5 @@
 """How much of a defended model's gain under attack is its narrower range of clean scores rather than robustness.
-Ours; the effect in the authors' results is computed in REFERENCE 5 ("range compression warning")."""
+Ours; the effect in the authors' results is computed in docs/sources.md 5 ("range compression warning")."""
 
 from dataclasses import dataclass
 from typing import Literal

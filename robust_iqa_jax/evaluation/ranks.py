@@ -1,5 +1,5 @@
 """What an attack does to the order of the images; no scale matters here.
-SROCC with opinion scores as in the field (REFERENCE 5); the inversion rate is ours."""
+SROCC with opinion scores as in the field (docs/sources.md 5); the inversion rate is ours."""
 
 import numpy as np
 

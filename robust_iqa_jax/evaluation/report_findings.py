@@ -1,5 +1,5 @@
 """What a report's rows say: how far scores move, on which range a defence holds, Pareto front, worst photos.
-Source: this project; the warning about narrowed score ranges is REFERENCE 5."""
+Source: this project; the warning about narrowed score ranges stands in docs/sources.md 5."""
 
 import math
 from collections.abc import Mapping, Sequence

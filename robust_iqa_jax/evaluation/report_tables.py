@@ -1,5 +1,5 @@
 """The tables of a report: accuracy, gains, areas, range compression, cost, published tables with ours, worst photos.
-The headline is the gain on the undefended baseline's range; the other scalings stand beside it (REFERENCE 5)."""
+The headline is the gain on the undefended baseline's range; the other scalings stand beside it (docs/sources.md 5)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,5 +1,5 @@
 """How far an attack moves scores: gains, R-Score and their area over attack sizes, each on a named scale.
-Sources: arXiv 2506.04951 and its code, MSU's robustness benchmark (REFERENCE 5)."""
+Sources: arXiv 2506.04951 and its code, MSU's robustness benchmark (docs/sources.md 5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -142,7 +142,7 @@ class AreaOverEps:
 
 
 def auc_over_eps(eps: Sequence[float], values: Sequence[float]) -> AreaOverEps:
-    """Area under a measure over attack sizes: trapezoids, the sizes in [0,1] pixels (REFERENCE 5, AbsGainAUC).
+    """Area under a measure over attack sizes: trapezoids, the sizes in [0,1] pixels (docs/sources.md 5, AbsGainAUC).
 
     Raises:
       ValueError: fewer than two sizes, or sizes that do not increase.

@@ -1,5 +1,5 @@
 """Maps from predicted to opinion scores that PLCC and RMSE may be taken after: a line, logistics of 4 and 5 parameters.
-VQEG (FR-TV phase I report, 2000); Sheikh, Sabir & Bovik 2006 (IEEE TIP 15(11)); peers' choices in REFERENCE 5."""
+VQEG (FR-TV phase I report, 2000); Sheikh, Sabir & Bovik 2006 (IEEE TIP 15(11)); peers' choices in docs/sources.md 5."""
 
 from dataclasses import dataclass
 from functools import partial

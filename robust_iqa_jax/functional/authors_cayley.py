@@ -1,5 +1,5 @@
 """The Cayley convolution as the paper's public code runs it on odd widths, for anchors against published numbers.
-Source: arXiv 2506.04951, its code's irfft2 without a size (REFERENCE 1.2)."""
+Source: arXiv 2506.04951, its code's irfft2 without a size (docs/sources.md 1.2)."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ def authors_cayley_conv(
 ) -> Float[Array, "n h w2 o"]:
     """`cayley_conv` with the published code's inverse transform, which is not told the width: odd W come back as W - 1.
 
-    For anchors against published numbers only: where W is odd the result is no isometry (REFERENCE 1.2).
+    For anchors against published numbers only: where W is odd the result is no isometry (docs/sources.md 1.2).
 
     Returns:
       (n, H, 2 (W // 2), out).

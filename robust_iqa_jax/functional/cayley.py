@@ -154,7 +154,7 @@ def cayley_conv(
     """Orthogonal circular convolution of x: isometric for out >= in, co-isometric for out < in, for any H x W.
 
     Equal to Y(f) = Q(f) X(f) with Q the semi-orthogonal Cayley transform of the scaled kernel spectrum, kernel read
-    as cross-correlation (arXiv 2506.04951; REFERENCE 1.2). Sizes are restored exactly, odd ones too.
+    as cross-correlation (arXiv 2506.04951; docs/sources.md 1.2). Sizes are restored exactly, odd ones too.
 
     Args:
       x: (n, H, W, in) float32 or float64.

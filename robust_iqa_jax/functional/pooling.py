@@ -1,5 +1,5 @@
 """Poolings of feature maps: PyTorch's over windows, spatial pyramid statistics (LinearityIQA), max-pool to a square.
-Sources: torch.nn.MaxPool2d, AvgPool2d; lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in REFERENCE 1.1)."""
+Sources: torch.nn.MaxPool2d, AvgPool2d; lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in sources.md 1.1)."""
 
 import math
 from collections.abc import Callable

@@ -29,7 +29,7 @@ def kernel_spectrum(kernel: Float[Array, "kh kw i o"], size: tuple[int, int]) ->
     """Spectrum W(f) of cross-correlation with `kernel` on a circular H x W grid.
 
     W(f) = sum_t w_t exp(+i theta_f . t), t measured from the centre tap: the conj(rfft2(w)) * shift of the paper's
-    construction (REFERENCE 1.2), for any H x W, as one small product instead of a transform of a padded kernel.
+    construction (docs/sources.md 1.2), for any H x W, as one small product instead of a transform of a padded kernel.
 
     Args:
       kernel: (kh, kw, in, out) real taps.

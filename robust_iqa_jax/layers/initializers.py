@@ -1,5 +1,5 @@
 """Initialisers that several models share: the default of torch's layers, which every source inherits, and Kaiming's.
-Sources: torch.nn.Linear and torch.nn.Conv2d (REFERENCE 1.3); arXiv 1502.01852."""
+Sources: torch.nn.Linear and torch.nn.Conv2d (docs/sources.md 1.3); arXiv 1502.01852."""
 
 import math
 from collections.abc import Callable

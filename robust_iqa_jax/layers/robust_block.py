@@ -1,5 +1,5 @@
 """RobustBlock: pool to a square, convolution to a narrow map, orthogonal convolution back to the input's channels.
-Source: arXiv 2506.04951 (REFERENCE 1.1); the pooling is optional here because the convolution takes any H x W."""
+Source: arXiv 2506.04951 (docs/sources.md 1.1); the pooling is optional here because the convolution takes any H x W."""
 
 from typing import Literal
 

@@ -1,5 +1,5 @@
 """DBCNN: bilinear pooling of VGG-16's last convolution with SCNN's, and one linear layer.
-Sources: arXiv 1907.02665; zwx8981/DBCNN-PyTorch, DBCNN.py; RobustBlocks as in A-DB (REFERENCE 1.5, 2.4)."""
+Sources: arXiv 1907.02665; zwx8981/DBCNN-PyTorch, DBCNN.py; RobustBlocks as in A-DB (docs/sources.md 1.5, 2.4)."""
 
 import flax.linen as nn
 import jax.numpy as jnp

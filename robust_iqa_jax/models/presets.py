@@ -1,5 +1,5 @@
 """Models by name: the published ones, and each with the RobustBlock where the paper puts it.
-Sources: input sizes, crops and block positions of REFERENCE 1.5 and 2 (arXiv 2506.04951 and the models' papers)."""
+Sources: input sizes, crops and block positions of sources.md 1.5 and 2 (arXiv 2506.04951 and the models' papers)."""
 
 import dataclasses
 from typing import cast

@@ -26,8 +26,8 @@ from robust_iqa_jax.models.spec import ModelSpec
 class Calibration:
     """score = slope * output + intercept, fitted on the training set; low and high are the training scores' extremes.
 
-    Source: LinearityIQA's linear rescale (REFERENCE 2.1), with the extremes taken on the training set. It belongs to
-    the weights that it was fitted with: with others put in, fit it again (training.calibration).
+    Source: LinearityIQA's linear rescale (docs/sources.md 2.1), with the extremes taken on the training set. It belongs
+    to the weights that it was fitted with: with others put in, fit it again (training.calibration).
     """
 
     slope: Float[Array, ""]

@@ -1,5 +1,5 @@
 """Predictions over a photo set, and the linear map from a model's outputs to the data set's scale.
-Source: LinearityIQA fits score = k q + b by least squares on the training set, in evaluation mode (REFERENCE 2.1)."""
+Source: LinearityIQA fits score = k q + b by least squares on the training set, in evaluation mode (sources.md 2.1)."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 """The loss that each architecture is trained with, from a module and a batch: its paper's, or the one of the run.
-Sources: arXiv 2008.03889 (LinearityIQA), 1910.06180 (KonCept512), 2108.06858 (TReS), REFERENCE 2.4 (the others)."""
+Sources: arXiv 2008.03889 (LinearityIQA), 1910.06180 (KonCept512), 2108.06858 (TReS), sources.md 2.4 (the others)."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""An independent LinearityIQA in PyTorch, from its description (REFERENCE 2.1), with the public release's names."""
+"""An independent LinearityIQA in PyTorch, from its description (sources.md 2.1), with the public release's names."""
 
 import torch
 from parity.torch_resnet import TorchResNet

@@ -1,4 +1,4 @@
-"""An independent RobustBlock in PyTorch: Q explicit for every frequency, odd sizes restored (REFERENCE 1.1, 1.2).
+"""An independent RobustBlock in PyTorch: Q explicit for every frequency, odd sizes restored (docs/sources.md 1.1, 1.2).
 Parameter names are the authors': conv_in, conv_cayley.weight, conv_cayley.bias, conv_cayley.alpha."""
 
 import math

@@ -1,4 +1,4 @@
-"""An independent TReS in PyTorch, from its description (REFERENCE 2.3), with the public release's names; no dropout."""
+"""An independent TReS in PyTorch, from its description (docs/sources.md 2.3), with the release's names; no dropout."""
 
 import math
 
