@@ -30,14 +30,14 @@ class Found(NamedTuple):
 
     Attributes:
       images: adversarial.
-      finite: whether the score that an image's search began with is a number; None: no scores were asked for.
-      alive: whether any gradient that an image followed had an entry that is finite and not zero; None: it followed
-        none.
+      finite: (n,) whether the score that an image's search began with is a number; None: no scores were asked for.
+      alive: (n,) whether any gradient that an image followed had an entry that is finite and not zero; None: it
+        followed none.
     """
 
     images: Images
-    finite: Bool[Array, " n"] | None = None
-    alive: Bool[Array, " n"] | None = None
+    finite: Any = None
+    alive: Any = None
 
 
 class Attack:
@@ -189,7 +189,8 @@ def _run(
 ) -> tuple[Images, Int[Array, ""], Int[Array, ""]]:
     """Adversarial images, and of how many the scores were not finite or the gradients dead, see `Found`."""
     count = images.shape[0]
-    scorer = None if scorer is None else dependable(scorer)
+    if scorer is not None:
+        scorer = dependable(scorer)
     if not attack.asks and scorer is not None:
         jax.eval_shape(scorer, images[:chunk])
     if chunk is None or chunk >= count:

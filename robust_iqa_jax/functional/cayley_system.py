@@ -172,7 +172,7 @@ def _changed_product(
     if maps <= FEW_MAPS:
         real = jnp.concatenate([z.real, z.imag], axis=-1)
         imag = jnp.concatenate([-z.imag, z.real], axis=-1)
-        y = 0
+        y = jnp.zeros((), real.dtype)
         for phase, matrices, columns in zip(phases, (cosine, sine), (real, imag), strict=True):
             of_lags = jnp.einsum("lij,fjk->lifk", matrices, columns, precision=HIGHEST)
             y = y + jnp.einsum("fl,lifk->fik", phase, of_lags, precision=HIGHEST)
