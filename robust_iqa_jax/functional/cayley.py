@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Complex, Float
 
 from robust_iqa_jax.functional.cayley_system import (
@@ -28,6 +29,11 @@ from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join
 from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
 
 Norm = Literal["taps", "spectrum"]
+
+LARGEST_KERNEL = {32: 1e4, 64: 1e8}
+"""Largest |W~| by the bits of its type. The systems hold W~ and its square beside the identity, so that in directions
+that W~ does not reach rounding grows with |W~|^2; at these norms the worst such kernels keep the length of maps to 1 %
+and most to 1e-5. Training starts at a norm of 20 at most and moves it by some units."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inverse", "taps", "bias"], meta_fields=["size", "wide"])
@@ -72,10 +78,22 @@ def scaled_kernel(
 ) -> Float[Array, "kh kw i o"]:
     """W~ = alpha w / |w|: the free kernel scaled by the one learnable scalar of the layer; see `kernel_norm`.
 
-    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there.
+    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there. Inside compiled programs |W~| ends at
+    LARGEST_KERNEL (there the gradient in alpha is 0); where its value can be looked at, more is an error.
+
+    Raises:
+      ValueError: unknown norm, or |W~| above LARGEST_KERNEL outside of traced programs.
     """
-    length = kernel_norm(kernel, size, norm)
-    return kernel * jnp.where(length > 0, alpha / jnp.where(length > 0, length, 1), 0)
+    length, taps = kernel_norm(kernel, size, norm), safe_root(jnp.sum(kernel**2))
+    scale = jnp.where(length > 0, alpha / jnp.where(length > 0, length, 1), 0)
+    largest = LARGEST_KERNEL[jnp.finfo(kernel.dtype).bits]
+    if not isinstance(scale, Tracer) and float(jnp.abs(scale) * taps) > largest * (1 + 1e-6):
+        raise ValueError(
+            f"CayleyConv: alpha {float(alpha):.6g} makes a kernel of norm {float(jnp.abs(scale) * taps):.6g}; above "
+            f"{largest:g} {kernel.dtype} cannot tell such a layer from its neighbours, lower alpha"
+        )
+    most = largest / jnp.where(taps > 0, taps, 1)
+    return kernel * jnp.clip(scale, -most, most)
 
 
 def split(
