@@ -127,6 +127,8 @@ def prepare(
     Returns:
       the operator for `apply`.
     """
+    _check(kernel, size)
+    kernel, alpha, bias = _wide(kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     lags = lag_matrices(square, rectangular)
     m_inverse = inverse_systems(lags, frequencies(size), lambda m: inverse(m, solver))
@@ -154,10 +156,12 @@ def apply(
             f"Cayley operator: prepared for maps of {operator.size}, got {x.shape[1:3]}; prepare it for this size"
         )
 
-    def act(v: Array) -> Array:
-        return _in_frequency(partial(product, operator.inverse), v, transform)
+    x, real, imag, taps, bias = _wide(x, *operator.inverse, operator.taps, operator.bias)
 
-    return factored(act, x, operator.taps, operator.wide) + over(operator.bias, x)
+    def act(v: Array) -> Array:
+        return _in_frequency(partial(product, Planes(real, imag)), v, transform)
+
+    return factored(act, x, taps, operator.wide) + over(bias, x)
 
 
 def cayley_conv(
@@ -175,7 +179,7 @@ def cayley_conv(
     as cross-correlation (arXiv 2506.04951; REFERENCE 1.2). Sizes are restored exactly, odd ones too.
 
     Args:
-      x: (n, H, W, in) float32 or float64.
+      x: (n, H, W, in); what is narrower than float32 is computed in it.
       kernel: (kh, kw, in, out) free parameters.
       alpha: scalar.
       bias: (out,).
@@ -233,6 +237,11 @@ def convolve(
     Gradients take the factors for exact: the elimination itself is not differentiated.
     """
     size = (x.shape[1], x.shape[2])
+    _check(kernel, size)
+    if x.shape[0] == 0:
+        y, factors = convolve(jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm, solver, transform, start)
+        return y[:0], factors
+    x, kernel, alpha, bias = _wide(x, kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     lags, kept = lag_matrices(square, rectangular), []
 
@@ -244,6 +253,20 @@ def convolve(
     y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide)
     y = y + over(bias, y)
     return y, kept[0]
+
+
+def _check(kernel: Array, size: tuple[int, int]) -> None:
+    if kernel.ndim != 4 or 0 in (*kernel.shape, *size):
+        raise ValueError(
+            "cayley_conv: a kernel (kh, kw, in, out) and a map without empty sides expected, got "
+            f"{kernel.shape} and {size}"
+        )
+
+
+def _wide(*arrays: Array) -> tuple[Array, ...]:
+    """All in the widest of their types, float32 or wider: transforms and systems have no narrower ones."""
+    dtype = jnp.result_type(jnp.float32, *(jnp.asarray(a).dtype for a in arrays))
+    return tuple(jnp.asarray(a, dtype) for a in arrays)
 
 
 def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
@@ -264,5 +287,7 @@ def _in_frequency(
     act: Callable[[Array], Array], x: Float[Array, "n h w c"], transform: Transform
 ) -> Float[Array, "n h w c"]:
     n, h, w, c = x.shape
+    if n == 0:
+        return x
     spectrum = rfft2(x, transform)
     return irfft2(act(spectrum.reshape(n, -1, c)).reshape(spectrum.shape), (h, w), transform)
