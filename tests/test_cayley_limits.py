@@ -11,8 +11,9 @@ from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.authors_cayley import authors_cayley_conv
 from robust_iqa_jax.layers.cayley_conv import OPERATORS, CayleyConv
 from robust_iqa_jax.layers.robust_block import RobustBlock
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
-jitted = quick_jit(cayley.cayley_conv, static_argnames=("norm", "solver"))
+jitted = jax.jit(cayley.cayley_conv, static_argnames=("norm", "solver"))
 prepared = quick_jit(lambda x, *free: cayley.apply(cayley.prepare(*free, x.shape[1:3]), x))
 
 
@@ -27,8 +28,7 @@ def length(x):
     return float(np.linalg.norm(np.asarray(x, np.float64)))
 
 
-@pytest.mark.parametrize(("ci", "co", "count"), [(4, 6, 1), (6, 4, 3), (3, 3, 1), (5, 9, 3)])
-@pytest.mark.parametrize("norm", ["taps", "spectrum"])
+@pytest.mark.parametrize(("ci", "co", "count", "norm"), [(4, 6, 1, "taps"), (6, 4, 3, "spectrum"), (3, 3, 3, "taps")])
 def test_forward_mode_is_the_difference_quotient_and_reverse_mode_its_transpose(ci, co, count, norm):
     with jax.enable_x64(True):
         at = tuple(map(jnp.asarray, drawn(ci, co, count=count, dtype=np.float64)))
@@ -37,12 +37,12 @@ def test_forward_mode_is_the_difference_quotient_and_reverse_mode_its_transpose(
         def f(*arguments):
             return jitted(*arguments, norm=norm)
 
-        y, change = quick_jit(lambda at, along: jax.jvp(f, at, along))(at, along)
+        y, change = jax.jvp(f, at, along)
         step = 1e-6
         ends = [f(*(a + sign * step * d for a, d in zip(at, along, strict=True))) for sign in (1, -1)]
         np.testing.assert_allclose(change, (ends[0] - ends[1]) / (2 * step), atol=1e-7)
         back = jnp.asarray(np.random.default_rng(2).normal(size=y.shape))
-        gradient = quick_jit(lambda at, back: jax.vjp(f, *at)[1](back))(at, back)
+        gradient = jax.vjp(f, *at)[1](back)
         there = sum(jnp.sum(g * d) for g, d in zip(gradient, along, strict=True))
         np.testing.assert_allclose(there, jnp.sum(back * change), rtol=1e-11)
 
@@ -71,15 +71,14 @@ def test_a_block_is_linearised_and_has_a_jacobian():
     block = RobustBlock(2)
     x = jnp.asarray(drawn(3, 3)[0])
     variables = quick_jit(block.init)(jax.random.key(0), x)
-    one = quick_jit(lambda pixel: block.apply(variables, x.at[0, 2, 2, 0].set(pixel)))
+    one = jax.jit(lambda pixel: block.apply(variables, x.at[0, 2, 2, 0].set(pixel)))
     y, linear = jax.linearize(one, x[0, 2, 2, 0])
     np.testing.assert_allclose(jax.jacfwd(one)(x[0, 2, 2, 0]), linear(jnp.float32(1)), atol=1e-6)
     np.testing.assert_allclose(jax.jacrev(one)(x[0, 2, 2, 0]), linear(jnp.float32(1)), atol=1e-6)
-    assert y.shape == (1, 3, 4, 3)
+    assert y.shape == (1, 2, 2, 3)
 
 
-@pytest.mark.parametrize(("ci", "co"), [(4, 6), (6, 4), (5, 5)])
-@pytest.mark.parametrize("norm", ["taps", "spectrum"])
+@pytest.mark.parametrize(("ci", "co", "norm"), [(4, 6, "taps"), (6, 4, "spectrum"), (5, 5, "taps")])
 def test_an_all_zero_kernel_passes_the_map_on_and_has_finite_gradients(ci, co, norm):
     x, kernel, alpha, bias = drawn(ci, co)
     zero = np.zeros_like(kernel)
@@ -92,12 +91,14 @@ def test_an_all_zero_kernel_passes_the_map_on_and_has_finite_gradients(ci, co, n
     assert all(np.isfinite(g).all() for g in gradient(x, zero, alpha, bias))
 
 
-SIZES = [(4, 4), (5, 5), (4, 6), (6, 4), (4, 7), (16, 16), (16, 24), (17, 17), (33, 33), (3, 3)]
+# (4, 7) and (16, 31) have a direction that nothing but the identity reaches; (33, 33) is eliminated in blocks
+SIZES = [(4, 4), (5, 5), (4, 6), (6, 4), (4, 7), (16, 31), (16, 16), (16, 24), (17, 17), (33, 33), (3, 3)]
 
 
 @pytest.mark.parametrize(("ci", "co"), SIZES)
-@pytest.mark.parametrize("alpha", [100, 1e3, 1e4])
-def test_large_kernels_keep_lengths_and_stay_near_the_explicit_construction(ci, co, alpha):
+@pytest.mark.parametrize("share", [0.01, 0.1, 1])
+def test_large_kernels_keep_lengths_and_stay_near_the_explicit_construction(ci, co, share):
+    alpha = share * cayley.largest_kernel((3, 3, ci, co), np.float32)
     largest, furthest = 0.0, 0.0
     for seed in range(3):
         x, kernel, _, bias = drawn(ci, co, (8, 8), seed=seed)
@@ -105,14 +106,12 @@ def test_large_kernels_keep_lengths_and_stay_near_the_explicit_construction(ci, 
         for found in (jitted(x, kernel, np.float32(alpha), 0 * bias), prepared(x, kernel, np.float32(alpha), 0 * bias)):
             largest = max(largest, abs(length(found) / length(exact) - 1))
             furthest = max(furthest, length(found - exact) / length(x))
-    # float32 holds M = I + U - U^H + V^H V to 6e-8 |W~|^2: what is left of the identity where W~ does not reach
-    rounding = 6e-8 * alpha**2
-    assert largest < 1e-6 + 2e-3 * rounding
-    assert furthest < 1e-6 + 2e-2 * rounding
+    assert largest < 1e-6 + 1e-3 * share
+    assert furthest < 2e-5 + 2e-2 * share
 
 
 @pytest.mark.parametrize(("ci", "co"), [(16, 16), (33, 33), (6, 4)])
-def test_gradients_at_the_largest_kernel_are_finite(ci, co):
+def test_gradients_at_and_beyond_the_largest_kernel_are_finite(ci, co):
     x, kernel, _, bias = drawn(ci, co, (8, 8))
     gradient = quick_jit(jax.grad(lambda *a: jnp.sum(jnp.sin(cayley.cayley_conv(*a))), (0, 1, 2, 3)))
     for alpha in (1e4, 1e6):

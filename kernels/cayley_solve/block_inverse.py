@@ -31,7 +31,7 @@ def inverse_of_planes(matrices: Planes) -> Planes:
     With M = [[a, b], [c, d]] and S = d - c a^-1 b, the inverse is
     [[a^-1 + a^-1 b S^-1 c a^-1, -a^-1 b S^-1], [-S^-1 c a^-1, S^-1]]. Leading blocks and Schur complements of such a
     matrix inherit the bound on the Hermitian part, so no step divides by a small pivot. How much rounding a step adds
-    grows with |M|, see `quarters` and functional.cayley.LARGEST_KERNEL.
+    grows with |M|, see `quarters` and functional.cayley.largest_kernel.
     """
     side = matrices.real.shape[-1]
     if side <= BASE_SIZE:

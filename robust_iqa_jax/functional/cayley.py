@@ -9,6 +9,7 @@ from typing import Literal, cast, get_args
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.typing import DTypeLike
 from jaxtyping import Array, Complex, Float
 
 from robust_iqa_jax.functional.cayley_system import (
@@ -31,9 +32,7 @@ from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
 Norm = Literal["taps", "spectrum"]
 
 LARGEST_KERNEL = {32: 1e4, 64: 1e8}
-"""Largest |W~| by the bits of its type. The systems hold W~ and its square beside the identity, so that in directions
-that W~ does not reach rounding grows with |W~|^2; at these norms the worst such kernels keep the length of maps to 1 %
-and most to 1e-5. Training starts at a norm of 20 at most and moves it by some units."""
+"""Largest |W~| by the bits of its type, a thousand times what training starts from; see `largest_kernel`."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inverse", "taps", "bias"], meta_fields=["size", "wide"])
@@ -73,20 +72,36 @@ def kernel_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int], norm: 
     return spectrum_norm(kernel, size) if norm == "spectrum" else safe_root(jnp.sum(kernel**2))
 
 
+def largest_kernel(shape: tuple[int, ...], dtype: DTypeLike) -> float:
+    """|W~| up to which a layer can be told from its neighbours in a type.
+
+    M = I + U - U^H + V^H V is held with a rounding of |V|^2. That matters in directions that neither V nor U - U^H
+    reaches, where M is the identity. At frequencies where M is real there always is one if in > |out - in| > 0 and the
+    difference of these two is odd (a skew matrix of odd side is singular); a tenth is the limit there. At the limits
+    maps keep their lengths to 1e-3.
+
+    Args:
+      shape: (kh, kw, in, out).
+      dtype: float32 or float64.
+    """
+    side, rest = min(shape[2:]), abs(shape[3] - shape[2])
+    return LARGEST_KERNEL[jnp.finfo(dtype).bits] / (10 if 0 < rest < side and (side - rest) % 2 else 1)
+
+
 def scaled_kernel(
     kernel: Float[Array, "kh kw i o"], alpha: Float[Array, ""], size: tuple[int, int], norm: Norm
 ) -> Float[Array, "kh kw i o"]:
     """W~ = alpha w / |w|: the free kernel scaled by the one learnable scalar of the layer; see `kernel_norm`.
 
     W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there. Inside compiled programs |W~| ends at
-    LARGEST_KERNEL (there the gradient in alpha is 0); where its value can be looked at, more is an error.
+    `largest_kernel` (there the gradient in alpha is 0); where its value can be looked at, more is an error.
 
     Raises:
-      ValueError: unknown norm, or |W~| above LARGEST_KERNEL outside of traced programs.
+      ValueError: unknown norm, or |W~| above `largest_kernel` outside of traced programs.
     """
     length, taps = kernel_norm(kernel, size, norm), safe_root(jnp.sum(kernel**2))
     scale = jnp.where(length > 0, alpha / jnp.where(length > 0, length, 1), 0)
-    largest = LARGEST_KERNEL[jnp.finfo(kernel.dtype).bits]
+    largest = largest_kernel(kernel.shape, kernel.dtype)
     if not isinstance(scale, Tracer) and float(jnp.abs(scale) * taps) > largest * (1 + 1e-6):
         raise ValueError(
             f"CayleyConv: alpha {float(alpha):.6g} makes a kernel of norm {float(jnp.abs(scale) * taps):.6g}; above "
