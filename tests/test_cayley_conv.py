@@ -24,11 +24,11 @@ def test_prepared_operator_gives_what_the_parameters_give():
     layer, x = CayleyConv(9), drawn((5, 6), 4)
     variables = initial(layer, x)
     y, prepared = quick_jit(partial(layer.apply, mutable=[OPERATORS]))(variables, x)
-    again = applied(layer, {**variables, **prepared}, x)
+    again = applied(layer, prepared, x)
     np.testing.assert_array_equal(again, y)
     np.testing.assert_allclose(y, applied(layer, variables, x), atol=1e-5)
     with pytest.raises(ValueError, match=r"prepared for maps of \(5, 6\), got \(6, 5\)"):
-        layer.apply({**variables, **prepared}, x.swapaxes(1, 2))
+        layer.apply(prepared, x.swapaxes(1, 2))
 
 
 def test_alpha_starts_at_the_norm_so_that_the_kernel_is_used_as_it_is():

@@ -110,7 +110,8 @@ def _matmul(x: Array, y: Array) -> Array:
 
 
 def _error(matrices: Array, x: Array) -> Array:
-    return jnp.eye(matrices.shape[-1], dtype=matrices.dtype) - _matmul(matrices, x)
+    found = _matmul(matrices, x)
+    return jnp.broadcast_to(jnp.eye(matrices.shape[-1], dtype=matrices.dtype), found.shape) - found
 
 
 def _residuals(error: Array) -> Array:

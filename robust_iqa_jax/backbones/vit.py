@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.layers.attention import Mlp, layer_norm, self_attention
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
@@ -103,7 +104,7 @@ class PatchProjection(nn.Module):
         kernel = self.param("kernel", fan_in_uniform(fan_in), (p, p, c, self.features))
         bias = self.param("bias", fan_in_uniform(fan_in), (self.features,))
         patches = x.reshape(n, h // p, p, w // p, p, c).swapaxes(2, 3).reshape(n, h // p, w // p, fan_in)
-        return patches @ kernel.reshape(fan_in, -1) + bias
+        return patches @ kernel.reshape(fan_in, -1) + over(bias, patches)
 
 
 class SelfAttention(nn.Module):

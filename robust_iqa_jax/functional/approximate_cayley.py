@@ -9,6 +9,7 @@ from jaxtyping import Array, Complex, Float
 from robust_iqa_jax.functional.cayley import Norm, convolve, elimination, scaled_kernel, split
 from robust_iqa_jax.functional.cayley_system import by_inverse, lag_matrices, spectral_solve
 from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.functional.spectral import frequencies
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import cold_start, truncated_newton_schulz
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
@@ -42,7 +43,7 @@ def bfloat16_cayley_conv(
 
 def bfloat16_inverse(matrices: Complex[Array, "f c c"], steps: int) -> Complex[Array, "f c c"]:
     """Newton-Schulz with products of bfloat16 factors, summed in float32; accurate to some 1e-2 relative."""
-    eye = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)
+    eye = over(jnp.eye(matrices.shape[-1], dtype=matrices.dtype), matrices)
 
     def step(_: Array, x: Array) -> Array:
         return x + _bfloat16_matmul(x, eye - _bfloat16_matmul(matrices, x))
@@ -101,4 +102,4 @@ def band_limited_cayley_conv(
         return irfft2(full.reshape(spectrum.shape), (h, w))
 
     z_map, difference = in_space(z), in_space(z - low)
-    return jnp.concatenate([2 * difference + x, -2 * circular_conv(z_map, rectangular)], axis=-1) + bias
+    return jnp.concatenate([2 * difference + x, -2 * circular_conv(z_map, rectangular)], axis=-1) + over(bias, x)

@@ -27,6 +27,8 @@ def authors_cayley_conv(
     Returns:
       (n, H, 2 (W // 2), out).
     """
+    if x.shape[0] == 0:
+        return authors_cayley_conv(jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm)[:0]
     n, h, w, _ = x.shape
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, (h, w), norm))
     how = elimination(min(kernel.shape[2:]))
@@ -40,4 +42,4 @@ def authors_cayley_conv(
         side = rectangular.shape[2]
         top, bottom = spectrum[..., :side], spectrum[..., side:]
         y = 2 * solve(top - product(v.mT, bottom), transpose=True)[0] - top
-    return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias
+    return irfft2(y.reshape(n, h, w // 2 + 1, -1), (h, 2 * (w // 2))) + bias[None, None, None]

@@ -8,6 +8,8 @@ from typing import Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import DTypeLike
 from jaxtyping import Array, Complex, Float
 
 from robust_iqa_jax.functional.cayley_system import (
@@ -28,6 +30,9 @@ from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join
 from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
 
 Norm = Literal["taps", "spectrum"]
+
+LARGEST_KERNEL = {32: 1e4, 64: 1e8}
+"""Largest |W~| by the bits of its type, a thousand times what training starts from; see `largest_kernel`."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inverse", "taps", "bias"], meta_fields=["size", "wide"])
@@ -67,15 +72,43 @@ def kernel_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int], norm: 
     return spectrum_norm(kernel, size) if norm == "spectrum" else safe_root(jnp.sum(kernel**2))
 
 
+def largest_kernel(shape: tuple[int, ...], dtype: DTypeLike) -> float:
+    """|W~| up to which a layer can be told from its neighbours in a type.
+
+    M = I + U - U^H + V^H V is held with a rounding of |V|^2. That matters in directions that neither V nor U - U^H
+    reaches, where M is the identity. At frequencies where M is real there always is one if in > |out - in| > 0 and the
+    difference of these two is odd (a skew matrix of odd side is singular); a tenth is the limit there. At the limits
+    maps keep their lengths to 1e-3.
+
+    Args:
+      shape: (kh, kw, in, out).
+      dtype: float32 or float64.
+    """
+    side, rest = min(shape[2:]), abs(shape[3] - shape[2])
+    return LARGEST_KERNEL[jnp.finfo(dtype).bits] / (10 if 0 < rest < side and (side - rest) % 2 else 1)
+
+
 def scaled_kernel(
     kernel: Float[Array, "kh kw i o"], alpha: Float[Array, ""], size: tuple[int, int], norm: Norm
 ) -> Float[Array, "kh kw i o"]:
     """W~ = alpha w / |w|: the free kernel scaled by the one learnable scalar of the layer; see `kernel_norm`.
 
-    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there.
+    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there. Inside compiled programs |W~| ends at
+    `largest_kernel` (there the gradient in alpha is 0); where its value can be looked at, more is an error.
+
+    Raises:
+      ValueError: unknown norm, or |W~| above `largest_kernel` outside of traced programs.
     """
-    length = kernel_norm(kernel, size, norm)
-    return kernel * jnp.where(length > 0, alpha / jnp.where(length > 0, length, 1), 0)
+    length, taps = kernel_norm(kernel, size, norm), safe_root(jnp.sum(kernel**2))
+    scale = jnp.where(length > 0, alpha / jnp.where(length > 0, length, 1), 0)
+    largest = largest_kernel(kernel.shape, kernel.dtype)
+    if not isinstance(scale, Tracer) and float(jnp.abs(scale) * taps) > largest * (1 + 1e-6):
+        raise ValueError(
+            f"CayleyConv: alpha {float(alpha):.6g} makes a kernel of norm {float(jnp.abs(scale) * taps):.6g}; above "
+            f"{largest:g} {kernel.dtype} cannot tell such a layer from its neighbours, lower alpha"
+        )
+    most = largest / jnp.where(taps > 0, taps, 1)
+    return kernel * jnp.clip(scale, -most, most)
 
 
 def split(
@@ -109,6 +142,8 @@ def prepare(
     Returns:
       the operator for `apply`.
     """
+    _check(kernel, size)
+    kernel, alpha, bias = _wide(kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     lags = lag_matrices(square, rectangular)
     m_inverse = inverse_systems(lags, frequencies(size), lambda m: inverse(m, solver))
@@ -136,10 +171,12 @@ def apply(
             f"Cayley operator: prepared for maps of {operator.size}, got {x.shape[1:3]}; prepare it for this size"
         )
 
-    def act(v: Array) -> Array:
-        return _in_frequency(partial(product, operator.inverse), v, transform)
+    x, real, imag, taps, bias = _wide(x, *operator.inverse, operator.taps, operator.bias)
 
-    return factored(act, x, operator.taps, operator.wide) + over(operator.bias, x)
+    def act(v: Array) -> Array:
+        return _in_frequency(partial(product, Planes(real, imag)), v, transform)
+
+    return factored(act, x, taps, operator.wide) + over(bias, x)
 
 
 def cayley_conv(
@@ -157,7 +194,7 @@ def cayley_conv(
     as cross-correlation (arXiv 2506.04951; docs/sources.md 1.2). Sizes are restored exactly, odd ones too.
 
     Args:
-      x: (n, H, W, in) float32 or float64.
+      x: (n, H, W, in); what is narrower than float32 is computed in it.
       kernel: (kh, kw, in, out) free parameters.
       alpha: scalar.
       bias: (out,).
@@ -215,6 +252,11 @@ def convolve(
     Gradients take the factors for exact: the elimination itself is not differentiated.
     """
     size = (x.shape[1], x.shape[2])
+    _check(kernel, size)
+    if x.shape[0] == 0:
+        y, factors = convolve(jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm, solver, transform, start)
+        return y[:0], factors
+    x, kernel, alpha, bias = _wide(x, kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     lags, kept = lag_matrices(square, rectangular), []
 
@@ -226,6 +268,20 @@ def convolve(
     y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide)
     y = y + over(bias, y)
     return y, kept[0]
+
+
+def _check(kernel: Array, size: tuple[int, int]) -> None:
+    if kernel.ndim != 4 or 0 in (*kernel.shape, *size):
+        raise ValueError(
+            "cayley_conv: a kernel (kh, kw, in, out) and a map without empty sides expected, got "
+            f"{kernel.shape} and {size}"
+        )
+
+
+def _wide(*arrays: Array) -> tuple[Array, ...]:
+    """All in the widest of their types, float32 or wider: transforms and systems have no narrower ones."""
+    dtype = jnp.result_type(jnp.float32, *(jnp.asarray(a).dtype for a in arrays))
+    return tuple(jnp.asarray(a, dtype) for a in arrays)
 
 
 def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
@@ -246,5 +302,7 @@ def _in_frequency(
     act: Callable[[Array], Array], x: Float[Array, "n h w c"], transform: Transform
 ) -> Float[Array, "n h w c"]:
     n, h, w, c = x.shape
+    if n == 0:
+        return x
     spectrum = rfft2(x, transform)
     return irfft2(act(spectrum.reshape(n, -1, c)).reshape(spectrum.shape), (h, w), transform)

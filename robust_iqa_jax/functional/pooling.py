@@ -38,7 +38,7 @@ def avg_pool(x: Float[Array, "n h w c"], window: int, stride: int, padding: int 
     for side, pooled in zip(x.shape[1:3], total.shape[1:3], strict=True):
         begin = np.arange(pooled) * stride - padding
         covered.append(np.minimum(begin + window, side) - np.maximum(begin, 0))
-    return total / jnp.asarray(np.outer(*covered)[..., None], x.dtype)
+    return total / jnp.asarray(np.outer(*covered)[None, ..., None], x.dtype)
 
 
 def _over_windows(

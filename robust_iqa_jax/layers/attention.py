@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.floats import over
+
 DenseMaker = Callable[..., Callable[[Array], Array]]
 """(features, name=...) -> a dense layer with the initialisers of the network at hand."""
 
@@ -32,7 +34,7 @@ def attend(
     dtype = jnp.promote_types(q.dtype, jnp.float32)
     logits = jnp.einsum("...qhd,...khd->...hqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=dtype)
     if bias is not None:
-        logits = logits + bias
+        logits = logits + over(bias, logits)
     return jnp.einsum("...hqk,...khd->...qhd", jax.nn.softmax(logits).astype(v.dtype), v)
 
 

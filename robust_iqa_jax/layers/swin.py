@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.layers.attention import Mlp, layer_norm, self_attention
 from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.dense import Dense
@@ -70,7 +71,7 @@ class WindowAttention(nn.Module):
         shape = (self.heads, (2 * self.side - 1) ** 2)
         table = self.param("relative_position_bias_table", nn.initializers.normal(0.02), shape)
         bias = table[:, relative_positions(self.side)]
-        bias = bias if mask is None else bias + mask.astype(bias.dtype)
+        bias = bias if mask is None else over(bias, mask) + mask.astype(bias.dtype)
         return self_attention(x, self.heads, Dense, bias)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 LayerNorm = partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
@@ -23,8 +24,8 @@ class Projections(nn.Module):
         d = taken.shape[-1]
         kernel = self.param("kernel", nn.initializers.xavier_uniform(), (d, 3 * d)).astype(taken.dtype)
         bias = self.param("bias", nn.initializers.zeros, (3 * d,)).astype(taken.dtype)
-        queries, keys = jnp.split(compared @ kernel[:, : 2 * d] + bias[: 2 * d], 2, axis=-1)
-        return queries, keys, taken @ kernel[:, 2 * d :] + bias[2 * d :]
+        queries, keys = jnp.split(compared @ kernel[:, : 2 * d] + over(bias[: 2 * d], compared), 2, axis=-1)
+        return queries, keys, taken @ kernel[:, 2 * d :] + over(bias[2 * d :], taken)
 
 
 class SelfAttention(nn.Module):
@@ -51,7 +52,7 @@ class SelfAttention(nn.Module):
         if d % self.heads:
             raise ValueError(f"SelfAttention: {self.heads} heads do not divide {d} features")
         queries, keys, values = (
-            part.reshape(n, t, self.heads, d // self.heads) for part in Projections(name="in_proj")(x + positions, x)
+            part.reshape(n, t, self.heads, d // self.heads) for part in Projections(name="in_proj")(x + over(positions, x), x)
         )
         weights = jax.nn.softmax(jnp.einsum("nqhf,nkhf->nhqk", queries / (d // self.heads) ** 0.5, keys))
         weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
