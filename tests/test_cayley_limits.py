@@ -11,6 +11,7 @@ from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.authors_cayley import authors_cayley_conv
 from robust_iqa_jax.layers.cayley_conv import OPERATORS, CayleyConv
 from robust_iqa_jax.layers.robust_block import RobustBlock
+
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
 jitted = jax.jit(cayley.cayley_conv, static_argnames=("norm", "solver"))

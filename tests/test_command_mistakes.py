@@ -21,10 +21,10 @@ from robust_iqa_jax.wording import eps_text
         (["train", "clive_lite"], 1, "unknown configuration 'clive_lite'; did you mean clive_lite0"),
         (["train", "clive_study"], 1, "gives a StudyConfig, this command needs a TrainConfig; give it to `riqa study`"),
         (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig; give it to `riqa train`"),
-        (["evaluate", "none", "--attack-photos", "1"], 1, "--attack-photos 1: an evaluation needs two photos or more"),
-        (["evaluate", "none", "--steps", "0"], 1, "--steps 0: give whole numbers from 1"),
-        (["evaluate", "none", "--eps", "4"], 1, "--eps: eps is in [0, 1] pixel units, got 4; did you mean 4/255?"),
-        (["evaluate", "none", "--eps", "0"], 1, "eps must be above 0 and finite"),
+        (["evaluate", "none", "--attack-photos", "1"], 2, "--attack-photos 1: an evaluation needs two photos or more"),
+        (["evaluate", "none", "--steps", "0"], 2, "--steps 0: give whole numbers from 1"),
+        (["evaluate", "none", "--eps", "4"], 2, "--eps: eps is in [0, 1] pixel units, got 4; did you mean 4/255?"),
+        (["evaluate", "none", "--eps", "0"], 2, "eps must be above 0 and finite"),
         (["evaluate", "none", "--eps", "4/255"], 1, "none: no such checkpoint"),
         (["evaluate"], 2, "give at least one checkpoint, or a suite"),
         (["evaluate", "absent.py"], 1, "absent.py: no such configuration file"),
@@ -35,8 +35,8 @@ from robust_iqa_jax.wording import eps_text
         ),
         (["attack", "a.png", "--checkpoint", "none", "--setps", "3"], 2, "pgd has no --setps (did you mean --steps?)"),
         (["attack", "a.png", "--checkpoint", "none", "--eps", "4"], 2, "got 4; did you mean 4/255?"),
-        (["attack", "a.png", "--checkpoint", "none"], 1, "a.png: no such image"),
-        (["attack", ".", "--checkpoint", "none"], 1, ".: is a folder; give the files in it"),
+        (["attack", "a.png", "--checkpoint", "none"], 1, "a.png: no such file"),
+        (["attack", ".", "--checkpoint", "none"], 1, ".: is a folder, not an image file"),
         (["compare", "runs:base", "runs:block"], 1, "runs: no report.json there"),
         (["report", "runs"], 1, "runs: no report.json there"),
         (["train"], 2, "give a configuration first, for example: riqa train clive_lite0"),
@@ -134,7 +134,7 @@ def test_a_closed_pipe_and_names_that_are_not_text_end_without_a_traceback(tmp_p
     )
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
-    assert b"\\udcff.png: no such image" in done.stderr
+    assert b"\\udcff.png: no such file" in done.stderr
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:

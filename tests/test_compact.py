@@ -152,7 +152,7 @@ def test_the_command_prunes_by_photos_and_removes_what_it_pruned(folder, capsys)
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
-        (["nowhere", "--out", "x"], 1, "nowhere: no model.json there"),
+        (["nowhere", "--out", "x"], 1, "nowhere: no such checkpoint"),
         (["base", "--out", "base"], 1, "--out base: holds the checkpoint that is pruned; choose another folder"),
         (["base", "--out", "x", "--amount", "1.5"], 1, "amount must lie in [0, 1), got 1.5"),
         (["base", "--out", "x", "--method", "hsic"], 1, "hsic looks at activations, give it labelled photos"),
@@ -180,4 +180,4 @@ def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["prune", "--help"])
     assert stop.value.code == 0
-    assert "riqa prune runs/robust" in " ".join(capsys.readouterr().out.split())
+    assert "riqa prune runs/base" in " ".join(capsys.readouterr().out.split())

@@ -104,10 +104,10 @@ def check_test_photos(test: PhotoSet, who: str = "test photos") -> None:
       who: first words of a message.
     """
     if len(test) < 2:
-        raise ValueError(f"{who}: {len(test)} of them, and a correlation needs two or more; choose a larger group")
+        raise ValueError(f"{who}: {len(test)} photo there, and a correlation needs two or more; choose a larger group")
     if np.ptp(test.scores) == 0:
         raise ValueError(
-            f"{who}: all {len(test)} have the score {test.scores[0]:g}, so there is no correlation; "
+            f"{who}: the {len(test)} photos have equal scores, {test.scores[0]:g}, so there is no correlation; "
             "choose a group whose scores differ, or the right column of scores"
         )
 

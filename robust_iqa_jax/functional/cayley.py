@@ -254,7 +254,9 @@ def convolve(
     size = (x.shape[1], x.shape[2])
     _check(kernel, size)
     if x.shape[0] == 0:
-        y, factors = convolve(jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm, solver, transform, start)
+        y, factors = convolve(
+            jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm, solver, transform, start
+        )
         return y[:0], factors
     x, kernel, alpha, bias = _wide(x, kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
