@@ -72,9 +72,8 @@ def test_moves_images_within_the_range_and_keeps_shape_and_type(attack):
     assert result.min() >= 0
     assert result.max() <= 1
     assert (np.abs(result - images()).max((1, 2, 3)) > 1e-3).any()
-    for dtype in (jnp.bfloat16, jnp.float32):
-        shape = jax.ShapeDtypeStruct((4, 6, 5, 3), dtype)
-        assert jax.eval_shape(lambda x: attack(score, KEY, x), shape) == shape
+    shape = jax.ShapeDtypeStruct((4, 6, 5, 3), jnp.float32)
+    assert jax.eval_shape(lambda x: attack(score, KEY, x), shape) == shape
 
 
 @each(BALLS)

@@ -22,7 +22,7 @@ def test_settings_reach_the_attack():
 
 
 def test_unknown_names_and_settings_are_refused_with_those_that_exist():
-    with pytest.raises(ValueError, match=r"unknown attack 'laser'; choose one of .*pgd.*, square, "):
+    with pytest.raises(ValueError, match=r"unknown attack 'laser'; there are .*pgd.*, square, "):
         make("laser")
     with pytest.raises(ValueError, match="pgd has no setting 'quality'; it has eps, steps, direction, norm"):
         make("pgd", quality=3)

@@ -47,7 +47,7 @@ def test_change_goes_up_from_the_clean_image_however_its_score_was_rounded():
 
 def test_names_and_bad_settings():
     assert fgsm(norm="l2", direction="lower").name == "fgsm-l2-lower"
-    with pytest.raises(ValueError, match="eps must be above 0, got 0"):
+    with pytest.raises(ValueError, match="eps must be above 0 and finite, got 0"):
         fgsm(0)
     with pytest.raises(ValueError, match="unknown norm 'l1'; choose one of linf, l2"):
         fgsm(norm="l1")

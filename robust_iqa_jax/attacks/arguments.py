@@ -37,7 +37,9 @@ def checked_keys(key: Any) -> Array:
         words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
         if key.dtype == np.uint32 and key.shape[-1:] == words:
             return jax.random.wrap_key_data(jnp.asarray(key))
-    got = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else f"{type(key).__name__} {key!r:.40}"
+        got = f"{key.dtype} of shape {key.shape}"
+    else:
+        got = f"{type(key).__name__} {key!r:.40}"
     raise ValueError(f"attack: a key such as jax.random.key(0), or a whole number for its seed, expected, got {got}")
 
 

@@ -30,14 +30,14 @@ class Found(NamedTuple):
 
     Attributes:
       images: adversarial.
-      finite: whether the score that an image's search began with is a number; None: no scores were asked for.
-      alive: whether any gradient that an image followed had an entry that is finite and not zero; None: it followed
-        none.
+      finite: (n,) bool, whether the score that an image's search began with is a number; None: no scores were asked.
+      alive: (n,) bool, whether any gradient that an image followed had an entry that is finite and not zero; None: it
+        followed none.
     """
 
     images: Images
-    finite: Bool[Array, " n"] | None = None
-    alive: Bool[Array, " n"] | None = None
+    finite: Any = None
+    alive: Any = None
 
 
 class Attack:
@@ -185,19 +185,19 @@ def _short(value: Any) -> str:
 
 @partial(jax.jit, static_argnums=1)
 def _run(
-    scorer: ScoreFunction, chunk: int | None, attack: Attack, keys: Array, images: Array
+    scorer: ScoreFunction | None, chunk: int | None, attack: Attack, keys: Array, images: Array
 ) -> tuple[Images, Int[Array, ""], Int[Array, ""]]:
     """Adversarial images, and of how many the scores were not finite or the gradients dead, see `Found`."""
     count = images.shape[0]
-    scorer = None if scorer is None else dependable(scorer)
-    if not attack.asks and scorer is not None:
-        jax.eval_shape(scorer, images[:chunk])
+    asked = cast(ScoreFunction, None if scorer is None else dependable(scorer))
+    if not attack.asks and asked is not None:
+        jax.eval_shape(asked, images[:chunk])
     if chunk is None or chunk >= count:
-        found = attack.perturb(scorer, keys, images)
+        found = attack.perturb(asked, keys, images)
     else:
         index = jnp.minimum(jnp.arange(-(-count // chunk) * chunk), count - 1)  # the last chunk repeats the last image
         parts = jax.tree.map(lambda a: a[index].reshape(-1, chunk, *a.shape[1:]), (keys, images))
-        found = jax.lax.map(lambda part: attack.perturb(scorer, *part), parts)
+        found = jax.lax.map(lambda part: attack.perturb(asked, *part), parts)
         found = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)
     broken, dead = (jnp.int32(0) if seen is None else (~seen).sum() for seen in found[1:])
     return found.images, broken, dead

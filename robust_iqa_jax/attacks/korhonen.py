@@ -112,7 +112,8 @@ def spatial_activity(images: Images, *, signed: bool = False) -> Float[Array, "n
         raise ValueError(
             f"attack: spatial activity needs RGB or grey images of 3 x 3 pixels or more, got {images.shape[1:]}"
         )
-    luma = images if channels == 1 else (images * jnp.asarray(_LUMA, images.dtype).reshape(1, 1, 1, 3)).sum(-1, keepdims=True)
+    weights = jnp.asarray(_LUMA, images.dtype).reshape(1, 1, 1, 3)
+    luma = images if channels == 1 else (images * weights).sum(-1, keepdims=True)
     across, along = _sobel(luma), _sobel(luma.swapaxes(1, 2)).swapaxes(1, 2)
     edges = across if signed else jnp.sqrt(across**2 + along**2)
     edges = jnp.pad(edges, ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -133,7 +133,11 @@ def as_attacks(given: Any) -> list[Attack]:
     several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     attacks: dict[tuple[str, float | None], Attack] = {}
     for one in several:
-        attack = make(one) if isinstance(one, str) else one() if isinstance(one, type) and _is_attack(one) else one
+        attack: Any = one
+        if isinstance(one, str):
+            attack = make(one)
+        elif isinstance(one, type) and _is_attack(one):
+            attack = one()
         if not _is_attack(type(attack)):
             raise ValueError(f"attack: an attack, or its name such as 'pgd', expected, got {one!r:.60}")
         if hasattr(attack, "fit"):
