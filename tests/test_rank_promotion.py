@@ -1,4 +1,4 @@
-"""Under jax_numpy_rank_promotion="raise": every layer and every model, forward, backward and prepared, by shape alone."""
+"""jax_numpy_rank_promotion="raise": every layer and every model, forward, backward and prepared, by shape alone."""
 
 import jax
 import jax.numpy as jnp
@@ -70,8 +70,18 @@ FUNCTIONS = {
         shaped(),
         shaped(6),
     ),
-    "truncated cayley": (lambda x, *free: truncated_cayley_conv(x, *free, steps=2), shaped(3, 3, 4, 6), shaped(), shaped(6)),
-    "bfloat16 cayley": (lambda x, *free: bfloat16_cayley_conv(x, *free, steps=2), shaped(3, 3, 4, 6), shaped(), shaped(6)),
+    "truncated cayley": (
+        lambda x, *free: truncated_cayley_conv(x, *free, steps=2),
+        shaped(3, 3, 4, 6),
+        shaped(),
+        shaped(6),
+    ),
+    "bfloat16 cayley": (
+        lambda x, *free: bfloat16_cayley_conv(x, *free, steps=2),
+        shaped(3, 3, 4, 6),
+        shaped(),
+        shaped(6),
+    ),
     "band-limited cayley": (
         lambda x, *free: band_limited_cayley_conv(x, *free, keep=0.5),
         shaped(3, 3, 4, 6),

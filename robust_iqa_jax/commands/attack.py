@@ -24,7 +24,7 @@ from robust_iqa_jax.commands.score import read_images
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.scorer import PreparedScorer, Scorer
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ COLUMNS: tuple[str, ...] = (
 
 
 def _attack_each(
-    attack: Attack, scorer: Scorer, key: Array, read: list[tuple[Path, np.ndarray]], folder: Path
+    attack: Attack, scorer: Scorer | PreparedScorer, key: Array, read: list[tuple[Path, np.ndarray]], folder: Path
 ) -> list[dict[str, Any]]:
     """Attack images one by one, each with the key that it has in `riqa evaluate`; write pictures, return CSV rows."""
     keys = example_keys(key, len(read))
@@ -142,7 +142,7 @@ def _attack_each(
     return rows
 
 
-def _fit(attack: Any, scorer: Scorer, key: Array, images: list[np.ndarray], folder: Path) -> Attack:
+def _fit(attack: Any, scorer: Scorer | PreparedScorer, key: Array, images: list[np.ndarray], folder: Path) -> Attack:
     """The fitted universal attack; its perturbation goes to universal.npy ([0,1] units) and universal.png."""
     with bar() as progress:
         task = progress.add_task("fitting", total=attack.epochs, note=f"{len(images)} images")

@@ -14,7 +14,7 @@ from rich.table import Table
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.data.images import ImageError, read_image, resize_image, to_float
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.scorer import PreparedScorer, Scorer
 
 BATCH = 8
 
@@ -63,7 +63,7 @@ def read_images(paths: tuple[Path, ...], size: tuple[int, int]) -> list[tuple[Pa
     return read
 
 
-def score_images(scorer: Scorer, images: list[np.ndarray]) -> list[float]:
+def score_images(scorer: Scorer | PreparedScorer, images: list[np.ndarray]) -> list[float]:
     """Scores of uint8 images of one size, in batches of one shape so that only one program is compiled."""
     scores: list[float] = []
     with bar() as progress:

@@ -20,9 +20,9 @@ from robust_iqa_jax.kernels.dft2.api import Transform
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 OPERATORS = "operators"
-"""Variable collection that holds prepared operators (inference): apply with mutable=[OPERATORS] to fill it, then give it
-in place of the parameters. Where a layer's parameters are given too they count, and its operator is not looked at: it
-could have been made from others."""
+"""Variable collection of prepared operators (inference): apply with mutable=[OPERATORS] to fill it, then give it in
+place of the parameters. Where a layer's parameters are given too they count, and its operator is not looked at: it could
+have been made from others."""
 WARM_STARTS = "warm_starts"
 """Variable collection that holds the last inverse for solver="newton_schulz": give it and make it mutable in training,
 so that each step starts where the last one ended; without it every step starts cold."""
@@ -127,8 +127,8 @@ def _fixed(operator: cayley.CayleyOperator) -> cayley.CayleyOperator:
 def _fixed_jvp(primals: Any, tangents: Any) -> Any:
     if any(type(leaf) is not SymbolicZero for leaf in jax.tree.leaves(tangents, is_leaf=_is_symbolic_zero)):
         raise ValueError(
-            "CayleyConv: derivatives in a prepared operator asked for; take them in the parameters that it was prepared "
-            "from (of the Scorer, not of its prepare())"
+            "CayleyConv: derivatives in a prepared operator asked for; take them in the parameters that it was "
+            "prepared from (of the Scorer, not of its prepare())"
         )
     return primals[0], jax.tree.map(lambda leaf: jnp.zeros_like(leaf), primals[0])
 

@@ -1,7 +1,6 @@
 """Scorer: model, weights, preprocessing and calibration in one callable pytree, images in and scores out.
 What attacks, evaluation and users call; it is jit- and grad-friendly and changing its weights recompiles nothing."""
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -138,9 +137,7 @@ def with_operators(weights: dict[str, Any], operators: dict[str, Any]) -> dict[s
     """Variables that have prepared operators in place of the parameters that these were made from."""
     replaced = {path[:-1] for path in traverse_util.flatten_dict(operators)}
     kept = {
-        path: leaf
-        for path, leaf in traverse_util.flatten_dict(weights["params"]).items()
-        if path[:-1] not in replaced
+        path: leaf for path, leaf in traverse_util.flatten_dict(weights["params"]).items() if path[:-1] not in replaced
     }
     return {**weights, "params": traverse_util.unflatten_dict(kept), OPERATORS: operators}
 
