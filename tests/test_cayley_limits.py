@@ -97,38 +97,38 @@ SIZES = [(4, 4), (5, 5), (4, 6), (6, 4), (4, 7), (16, 31), (16, 16), (16, 24), (
 
 
 @pytest.mark.parametrize(("ci", "co"), SIZES)
-@pytest.mark.parametrize("share", [0.01, 0.1, 1])
-def test_large_kernels_keep_lengths_and_stay_near_the_explicit_construction(ci, co, share):
-    alpha = share * cayley.largest_kernel((3, 3, ci, co), np.float32)
-    largest, furthest = 0.0, 0.0
-    for seed in range(3):
-        x, kernel, _, bias = drawn(ci, co, (8, 8), seed=seed)
-        exact = explicit_cayley.convolve(x, kernel, alpha, 0, "taps")
-        for found in (jitted(x, kernel, np.float32(alpha), 0 * bias), prepared(x, kernel, np.float32(alpha), 0 * bias)):
-            largest = max(largest, abs(length(found) / length(exact) - 1))
-            furthest = max(furthest, length(found - exact) / length(x))
-    assert largest < 1e-6 + 1e-3 * share
-    assert furthest < 2e-5 + 2e-2 * share
+def test_kernels_up_to_the_largest_keep_lengths_and_stay_near_the_explicit_construction(ci, co):
+    edge = cayley.largest_kernel((3, 3, ci, co), np.float32)
+    for alpha in (alpha for alpha in (1e2, 1e3, 1e4, 1e5, 1e6) if alpha <= edge):
+        kept, near = (1e-3, 5e-3) if alpha <= 1e3 else (1e-2, 0.1)
+        for seed in range(3):
+            x, kernel, _, bias = drawn(ci, co, (8, 8), seed=seed)
+            exact = explicit_cayley.convolve(x, kernel, alpha, 0, "taps")
+            for convolve in (jitted, prepared):
+                found = convolve(x, kernel, np.float32(alpha), 0 * bias)
+                assert abs(length(found) / length(exact) - 1) < kept
+                # without a rectangular part no square of the kernel is held: an error of one rounding of |W~|
+                assert length(found - exact) / length(x) < (1e-6 + 2e-7 * alpha if ci == co else near)
 
 
 @pytest.mark.parametrize(("ci", "co"), [(16, 16), (33, 33), (6, 4)])
 def test_gradients_at_and_beyond_the_largest_kernel_are_finite(ci, co):
     x, kernel, _, bias = drawn(ci, co, (8, 8))
     gradient = quick_jit(jax.grad(lambda *a: jnp.sum(jnp.sin(cayley.cayley_conv(*a))), (0, 1, 2, 3)))
-    for alpha in (1e4, 1e6):
+    for alpha in (1e6, 1e8):
         assert all(np.isfinite(g).all() for g in gradient(x, kernel, np.float32(alpha), bias))
 
 
 def test_beyond_the_largest_kernel_is_an_error_where_values_are_known_and_its_edge_where_not():
     x, kernel, _, bias = drawn(4, 6)
-    with pytest.raises(ValueError, match=r"alpha 30000 makes a kernel of norm 30000; above 10000 float32"):
-        cayley.cayley_conv(x, kernel, np.float32(3e4), bias)
-    with pytest.raises(ValueError, match="above 10000 float32"):
-        CayleyConv(6, alpha_init=3e4).init(jax.random.key(0), x)
-    at_edge, beyond = (jitted(x, kernel, np.float32(alpha), bias) for alpha in (1e4, 1e6))
+    with pytest.raises(ValueError, match=r"alpha 2e\+06 makes a kernel of norm 2e\+06; above 1e\+06 the layer"):
+        cayley.cayley_conv(x, kernel, np.float32(2e6), bias)
+    with pytest.raises(ValueError, match="above 1000 the layer is not orthogonal in float32, lower alpha"):
+        CayleyConv(7, alpha_init=2e3).init(jax.random.key(0), x)
+    at_edge, beyond = (jitted(x, kernel, np.float32(alpha), bias) for alpha in (1e6, 1e8))
     np.testing.assert_allclose(beyond, at_edge, atol=1e-4)
     slope = quick_jit(jax.grad(lambda a: jnp.sum(cayley.cayley_conv(x, kernel, a, bias)[..., 0])))
-    assert float(slope(np.float32(1e6))) == 0
+    assert float(slope(np.float32(1e8))) == 0
     with jax.enable_x64(True):
         wide = [jnp.asarray(a, jnp.float64) for a in (x, kernel, 1e6, bias)]
         y = cayley.cayley_conv(*wide)

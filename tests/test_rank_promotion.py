@@ -1,4 +1,4 @@
-"""Under jax_numpy_rank_promotion="raise": every layer and every model, forward, backward and prepared, by shape alone."""
+"""jax_numpy_rank_promotion="raise": every layer and every model, forward, backward and prepared, by shape alone."""
 
 import jax
 import jax.numpy as jnp

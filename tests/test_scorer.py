@@ -83,7 +83,7 @@ def test_shapes_follow_without_computing(prepared, scorer, images):
 def test_objects_with_arrays_are_equal_to_themselves_alone(scorer):
     for thing in (scorer, scorer.prepare(), scorer.calibration, small_report()):
         twin = copy.deepcopy(thing)
-        assert thing == thing  # noqa: PLR0124
+        assert thing == thing
         assert thing != twin
         assert hash(thing) == hash(thing)
         assert {thing: 1, twin: 2}[thing] == 1

@@ -31,8 +31,10 @@ from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
 
 Norm = Literal["taps", "spectrum"]
 
-LARGEST_KERNEL = {32: 1e4, 64: 1e8}
-"""Largest |W~| by the bits of its type, a thousand times what training starts from; see `largest_kernel`."""
+LARGEST_KERNEL = {32: 1e6, 64: 1e10}
+LARGEST_ODD_KERNEL = {32: 1e3, 64: 1e7}
+"""Largest |W~| by the bits of its type, see `largest_kernel`. Training starts at 20 or less, and Adam moves alpha by at
+most its rate a step."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inverse", "taps", "bias"], meta_fields=["size", "wide"])
@@ -73,19 +75,19 @@ def kernel_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int], norm: 
 
 
 def largest_kernel(shape: tuple[int, ...], dtype: DTypeLike) -> float:
-    """|W~| up to which a layer can be told from its neighbours in a type.
+    """|W~| up to which maps keep their lengths to 1e-2 in a type, and to 1e-3 up to 1e3 in float32.
 
-    M = I + U - U^H + V^H V is held with a rounding of |V|^2. That matters in directions that neither V nor U - U^H
+    M = I + U - U^H + V^H V is held with a rounding of |V|^2, which matters in directions that neither V nor U - U^H
     reaches, where M is the identity. At frequencies where M is real there always is one if in > |out - in| > 0 and the
-    difference of these two is odd (a skew matrix of odd side is singular); a tenth is the limit there. At the limits
-    maps keep their lengths to 1e-3.
+    difference of these two is odd, since a skew matrix of odd side is singular: LARGEST_ODD_KERNEL is for those.
 
     Args:
       shape: (kh, kw, in, out).
       dtype: float32 or float64.
     """
     side, rest = min(shape[2:]), abs(shape[3] - shape[2])
-    return LARGEST_KERNEL[jnp.finfo(dtype).bits] / (10 if 0 < rest < side and (side - rest) % 2 else 1)
+    odd = 0 < rest < side and (side - rest) % 2
+    return (LARGEST_ODD_KERNEL if odd else LARGEST_KERNEL)[jnp.finfo(dtype).bits]
 
 
 def scaled_kernel(
@@ -93,8 +95,8 @@ def scaled_kernel(
 ) -> Float[Array, "kh kw i o"]:
     """W~ = alpha w / |w|: the free kernel scaled by the one learnable scalar of the layer; see `kernel_norm`.
 
-    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there. Inside compiled programs |W~| ends at
-    `largest_kernel` (there the gradient in alpha is 0); where its value can be looked at, more is an error.
+    W~ = 0 for w = 0, which makes the layer x -> [x; 0]; all gradients are 0 there. Inside compiled programs |W~| ends
+    at `largest_kernel`, where the gradient in alpha is 0; where its value can be looked at, more is an error.
 
     Raises:
       ValueError: unknown norm, or |W~| above `largest_kernel` outside of traced programs.
@@ -104,8 +106,8 @@ def scaled_kernel(
     largest = largest_kernel(kernel.shape, kernel.dtype)
     if not isinstance(scale, Tracer) and float(jnp.abs(scale) * taps) > largest * (1 + 1e-6):
         raise ValueError(
-            f"CayleyConv: alpha {float(alpha):.6g} makes a kernel of norm {float(jnp.abs(scale) * taps):.6g}; above "
-            f"{largest:g} {kernel.dtype} cannot tell such a layer from its neighbours, lower alpha"
+            f"CayleyConv: alpha {float(alpha):g} makes a kernel of norm {float(jnp.abs(scale) * taps):g}; above "
+            f"{largest:g} the layer is not orthogonal in {kernel.dtype}, lower alpha"
         )
     most = largest / jnp.where(taps > 0, taps, 1)
     return kernel * jnp.clip(scale, -most, most)
@@ -254,9 +256,8 @@ def convolve(
     size = (x.shape[1], x.shape[2])
     _check(kernel, size)
     if x.shape[0] == 0:
-        y, factors = convolve(
-            jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm, solver, transform, start
-        )
+        one = jnp.zeros((1, *x.shape[1:]), x.dtype)
+        y, factors = convolve(one, kernel, alpha, bias, norm, solver, transform, start)
         return y[:0], factors
     x, kernel, alpha, bias = _wide(x, kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))

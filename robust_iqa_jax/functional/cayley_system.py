@@ -172,10 +172,12 @@ def _changed_product(
     if maps <= FEW_MAPS:
         real = jnp.concatenate([z.real, z.imag], axis=-1)
         imag = jnp.concatenate([-z.imag, z.real], axis=-1)
-        y = jnp.zeros((), real.dtype)
-        for phase, matrices, columns in zip(phases, (cosine, sine), (real, imag), strict=True):
-            of_lags = jnp.einsum("lij,fjk->lifk", matrices, columns, precision=HIGHEST)
-            y = y + jnp.einsum("fl,lifk->fik", phase, of_lags, precision=HIGHEST)
+
+        def of_lags(phase: Any, matrices: Array, columns: Array) -> Array:
+            each = jnp.einsum("lij,fjk->lifk", matrices, columns, precision=HIGHEST)
+            return jnp.einsum("fl,lifk->fik", phase, each, precision=HIGHEST)
+
+        y = of_lags(phases[0], cosine, real) + of_lags(phases[1], sine, imag)
         return Planes(y[..., :maps], y[..., maps:])
 
     def of_block(cos: Array, sin: Array, z: Planes) -> Planes:

@@ -4,6 +4,7 @@ Spread explicitly, so that jax_numpy_rank_promotion="raise" finds nothing to com
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -13,7 +14,7 @@ def as_float(x: Any) -> Float[Array, "..."]:
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
 
 
-def over(values: Any, x: Array) -> Array:
+def over(values: Any, x: Array | np.ndarray) -> Array:
     """Values of the last axes, such as one a channel, with axes of one in front up to the rank of x."""
     values = jnp.asarray(values)
     return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)

@@ -27,7 +27,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"], train: bool) -> Float[Array, "*n c"]:
-        """Normalise with the batch's statistics (train) or the running ones; integers become float32."""
+        """Normalise with the batch's statistics (train) or the running ones, in x's type; float32 for integers."""
         x = as_float(x)
         shape, dtype = (x.shape[-1],), jnp.promote_types(x.dtype, jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)

@@ -51,10 +51,8 @@ class SelfAttention(nn.Module):
         n, t, d = x.shape
         if d % self.heads:
             raise ValueError(f"SelfAttention: {self.heads} heads do not divide {d} features")
-        queries, keys, values = (
-            part.reshape(n, t, self.heads, d // self.heads)
-            for part in Projections(name="in_proj")(x + over(positions, x), x)
-        )
+        projected = Projections(name="in_proj")(x + over(positions, x), x)
+        queries, keys, values = (part.reshape(n, t, self.heads, d // self.heads) for part in projected)
         weights = jax.nn.softmax(jnp.einsum("nqhf,nkhf->nhqk", queries / (d // self.heads) ** 0.5, keys))
         weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
         joined = jnp.einsum("nhqk,nkhf->nqhf", weights, values).reshape(n, t, d)
