@@ -137,6 +137,9 @@ def test_asks_an_opaque_scorer_exactly_as_often_as_it_says():
         return jax.pure_callback(opaque, jax.ShapeDtypeStruct(x.shape[:1], jnp.float32), x)
 
     x = images(3)
+    Square(8 / 255, 25)(scorer, KEY, x).block_until_ready()
+    assert sum(asked) == 25 * 3 + 2 * 3  # the first call looks whether a score depends on its batch
+    asked.clear()
     found = Square(8 / 255, 25)(scorer, KEY, x).block_until_ready()
     assert sum(asked) == 25 * 3
     assert (np.asarray(found).sum((1, 2, 3)) > x.sum((1, 2, 3))).all()

@@ -32,7 +32,7 @@ class Square(Attack):
     Attributes:
       eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
       queries: scores asked for each image, the start included, >= 1; all directions but "raise" and
-        "lower" ask for the clean score besides.
+        "lower" ask for the clean score besides, and the first call with a scorer for two scores more.
       direction: which way scores are pushed, see attacks.objective.
       norm: "linf" or "l2".
       share: share of the pixels that the first squares cover, in (0, 1]: 0.8 as in AutoAttack (Croce and Hein 2020,
