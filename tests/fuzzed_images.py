@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 from image_files import bmp, png
 from mutations import mutated
+from peak_memory import peak, restart_peak
 from PIL import Image
 
 from robust_iqa_jax.data.images import ImageError, decode_image
@@ -73,7 +74,7 @@ def main(count: int, seed: int) -> None:
     files, rng = seeds(), np.random.default_rng(seed)
     for file in files:
         decode_image(file, "a seed")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = restart_peak()
     decoded = 0
     for i in range(count):
         try:
@@ -88,7 +89,7 @@ def main(count: int, seed: int) -> None:
         assert pixels.ndim == 3
         assert pixels.shape[2] == 3
         assert 0 < pixels.size <= 3 * MOST_PIXELS
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = peak() - before
     assert grown < MOST_GROWTH, f"{grown} KiB of memory were needed"
     print(decoded, count - decoded)
 

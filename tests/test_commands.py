@@ -359,7 +359,7 @@ def damage(path, kind):
     [
         ("truncated", "model.safetensors", "damaged or truncated"),
         ("not json", "model.json", "not a readable model description"),
-        ("nan", "model.safetensors", "1 tensors not finite"),
+        ("nan", "model.safetensors", "1 tensors with values that no model can have"),
         ("shape", "model.safetensors", "1 tensors wrong shape"),
     ],
 )
