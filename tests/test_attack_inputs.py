@@ -157,6 +157,12 @@ def test_a_score_function_that_gives_no_float_a_photo_is_told_so_alike_by_all(na
         attacked(attack, scorer, photos())
 
 
+def test_a_control_leaves_a_function_alone_that_refuses_its_images():
+    only_numpy = lambda x: np.asarray(x).mean((1, 2, 3))  # noqa: E731
+    for control in (attacks.uniform_noise(), attacks.quantise()):
+        assert control(only_numpy, KEY, photos()).shape == photos().shape
+
+
 @pytest.mark.parametrize("kind", ["a column", "a tuple", "integers"])
 def test_the_same_for_one_image_inside_jit_and_for_an_evaluation(kind):
     scorer, message = BAD_SCORES[kind][0], "score function must return one float a photo"

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_some, example_keys
 from robust_iqa_jax.attacks.ball import Perturbation
 from robust_iqa_jax.attacks.objective import ScoreFunction
-from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
+from robust_iqa_jax.attacks.score_contract import check_kind, check_scorer, dependable
 from robust_iqa_jax.checks import checked_images, is_known
 from robust_iqa_jax.functional.pytree_function import as_pytree
 
@@ -189,9 +189,9 @@ def _run(
 ) -> tuple[Images, Int[Array, ""], Int[Array, ""]]:
     """Adversarial images, and of how many the scores were not finite or the gradients dead, see `Found`."""
     count = images.shape[0]
+    if not attack.asks and scorer is not None:
+        check_kind(scorer, images[:chunk])
     asked = cast(ScoreFunction, None if scorer is None else dependable(scorer))
-    if not attack.asks and asked is not None:
-        jax.eval_shape(asked, images[:chunk])
     if chunk is None or chunk >= count:
         found = attack.perturb(asked, keys, images)
     else:

@@ -39,6 +39,23 @@ def dependable(scorer: ScoreFunction) -> ScoreFunction:
     return scores
 
 
+def check_kind(scorer: ScoreFunction, images: Images) -> None:
+    """Check the shape and type of scores that nobody asks for; a function that refuses these images is left alone.
+
+    Raises:
+      ValueError: what `checks.checked_scores` refuses.
+    """
+
+    def scores(images: Images) -> Array:
+        try:
+            found = scorer(images)
+        except Exception:
+            return images
+        return checked_scores(found, images.shape[0], "attack")
+
+    jax.eval_shape(scores, images)
+
+
 def check_scorer(scorer: ScoreFunction, images: Images, who: str = "attack") -> None:
     """Score a batch once for every score function: each score must be finite, and a function of its own image.
 
