@@ -15,7 +15,7 @@ from robust_iqa_jax.cli import COMMANDS, main
 from robust_iqa_jax.commands import arguments
 from robust_iqa_jax.commands.bench import BENCHES
 
-COLUMNS = {"image_column", "score_column", "group_column"}
+COLUMNS = set(arguments.TABLE)
 """Read by arguments.columns, by name."""
 
 
@@ -62,6 +62,7 @@ def test_columns_are_passed_on_by_name():
         image_column: str | None = "file"
         score_column: str | None = None
         group_column: str | None = "fold"
+        image_dir: str | None = None
 
     assert arguments.columns(Given()) == {"image_column": "file", "group_column": "fold"}
 

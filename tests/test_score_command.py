@@ -18,6 +18,7 @@ from robust_iqa_jax.commands import score
 from robust_iqa_jax.data import images
 from robust_iqa_jax.data.images import Picture
 from robust_iqa_jax.data.photo_notes import note_on
+from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -200,7 +201,7 @@ def test_labels_by_a_formula_are_said_to_be(folder, run, monkeypatch):
     real = checkpoint.load
     monkeypatch.setattr(checkpoint, "load", lambda path: dataclasses.replace(real(path), label="pseudo_mos"))
     _, _, err = run(folder / "photos/03.png")
-    assert err == [f"riqa: {folder / 'model'}: {score.FORMULA}"]
+    assert err == [f"riqa: {folder / 'model'}: {label_note('pseudo_mos')}"]
 
 
 def test_a_name_is_printed_as_it_is_whatever_its_brackets_and_length(folder, run, tmp_path, monkeypatch):

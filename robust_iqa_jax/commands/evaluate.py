@@ -69,13 +69,13 @@ def main(args: list[str]) -> int:
     except ValueError as error:
         err.print(f"riqa evaluate: {error}", markup=False)
         return 2
-    for path in given.checkpoints:
-        if not path.exists() and path.suffix != ".py":
-            raise ValueError(f"{path}: no such checkpoint")
     if given.parquet:
         from robust_iqa_jax.evaluation.parquet import require_pyarrow
 
         require_pyarrow()
+    for path in given.checkpoints:
+        if not path.exists() and path.suffix != ".py":
+            raise ValueError(f"{path}: no such checkpoint")
     from robust_iqa_jax.evaluation.devices import local_devices
 
     local_devices(given.devices)  # what is not there is refused before anything is read

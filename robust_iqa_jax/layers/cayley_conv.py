@@ -21,7 +21,7 @@ from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 OPERATORS = "operators"
 """Variable collection of prepared operators (inference): apply with mutable=[OPERATORS] to fill it, then give it in
-place of the parameters. Where a layer's parameters are given too they count, and its operator is not looked at: it
+place of the parameters. Where a layer's parameters are given too they count and its operator is not looked at, since it
 could have been made from others."""
 WARM_STARTS = "warm_starts"
 """Variable collection that holds the last inverse for solver="newton_schulz": give it and make it mutable in training,
