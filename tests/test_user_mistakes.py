@@ -761,8 +761,8 @@ def test_a_mistake_on_the_command_line_is_one_line(what, here, idle, capsys, mon
 @pytest.mark.parametrize("what", [name for name, mistake in MISTAKES.items() if callable(mistake.act)])
 def test_a_mistake_in_python_is_one_line(what, here):
     mistake = MISTAKES[what]
-    with warnings.catch_warnings(), pytest.raises(mistake.status) as raised:
-        warnings.simplefilter("error")
+    warnings.simplefilter("error")  # for this test: pytest restores the filters
+    with pytest.raises(mistake.status) as raised:
         mistake.act()
     message = str(raised.value)
     assert "\n" not in message

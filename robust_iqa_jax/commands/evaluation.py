@@ -23,7 +23,7 @@ from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
 from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import SuiteConfig, SuiteData
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.scorer import AnyScorer, Scorer
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.metrics_log import training_seconds
 
@@ -55,7 +55,7 @@ def evaluate_suite(
     fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
     cells = Cells(folder / "cells")
 
-    def grid(scorer: Scorer) -> list[Attack]:
+    def grid(scorer: AnyScorer) -> list[Attack]:
         photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
         key = jax.random.fold_in(jax.random.key(suite.seed), 1)
         return [attack for row in suite.attacks for attack in row.on(scorer, key, photos, cells)]
@@ -77,7 +77,7 @@ def evaluate_suite(
 def evaluate_scorers(
     scorers: dict[str, Scorer],
     test: PhotoSet,
-    attacks_on: Callable[[Scorer], list[Attack]],
+    attacks_on: Callable[[AnyScorer], list[Attack]],
     attack_photos: int | None,
     seed: int,
     *,
@@ -115,7 +115,7 @@ def evaluate_scorers(
             name: _predictions(name, scorer, test, cells, content, placed) for name, scorer in scorers.items()
         }
         for name, scorer in scorers.items():
-            grid = attacks_on(scorer)
+            grid = attacks_on(scorer.prepare())
             progress.update(task, total=len(scorers) * len(grid) * len(attacked))
             images = _pixels(attacked, scorer.spec.input_size)
             (scores, seconds), baseline = predictions[name], (baselines or {}).get(name, first)
@@ -188,7 +188,7 @@ def _masking(
 
     def compute() -> dict[str, dict[str, Any]]:
         ends = float(scorer.calibration.low), float(scorer.calibration.high)
-        found = gradient_masking(scorer, key, images, score_range=ends)
+        found = gradient_masking(scorer.prepare(), key, images, score_range=ends)
         return {check: dataclasses.asdict(finding) for check, finding in found.items()}
 
     return kept(cells, f"{model}, masking", compute, "masking", scorer, images, key)
