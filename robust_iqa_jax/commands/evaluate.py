@@ -31,7 +31,7 @@ from robust_iqa_jax.evaluation.parquet import require_pyarrow
 from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import DEFAULT_EPS, SuiteConfig, SuiteData
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.scorer import PreparedScorer, Scorer
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.metrics_log import training_seconds
 
@@ -144,7 +144,7 @@ def evaluate_suite(
     fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
     cells = Cells(folder / "cells")
 
-    def grid(scorer: Scorer) -> list[Attack]:
+    def grid(scorer: Scorer | PreparedScorer) -> list[Attack]:
         photos = None if fit is None else jnp.asarray(_pixels(fit, scorer.spec.input_size))
         key = jax.random.fold_in(jax.random.key(suite.seed), 1)
         return [attack for row in suite.attacks for attack in row.on(scorer, key, photos, cells)]
@@ -166,7 +166,7 @@ def evaluate_suite(
 def evaluate_scorers(
     scorers: dict[str, Scorer],
     test: PhotoSet,
-    attacks_on: Callable[[Scorer], list[Attack]],
+    attacks_on: Callable[[Scorer | PreparedScorer], list[Attack]],
     attack_photos: int | None,
     seed: int,
     *,
