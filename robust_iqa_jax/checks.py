@@ -117,7 +117,8 @@ def check_eps(eps: Any, norm: str = "linf", who: str = "attack") -> None:
         raise ValueError(f"{who}: eps is in [0, 1] pixel units, got {eps}; did you mean {eps}/255?")
     if norm == "linf" and np.any(values > LARGE_EPS):
         warnings.warn(
-            f"{who}: eps {eps_text(float(values.max()))} is far more than is usual; did you mean 4/255?", stacklevel=3
+            f"{who}: eps {eps_text(float(values.max()))} is far more than is usual; did you mean 4/255?",
+            stacklevel=4,  # the line that makes an attack, behind its __post_init__ and __init__
         )
 
 
