@@ -2,6 +2,7 @@
 Names are imported when they are asked for: `riqa --help` need not wait for JAX."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
     from robust_iqa_jax.evaluation.evaluate import evaluate
     from robust_iqa_jax.models.checkpoint import load
     from robust_iqa_jax.models.scorer import Scorer
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_HERE, "kernels")):
+    # Python was started in a checkout, where kernels, configs and benchmarks stand beside this package.
+    __path__.append(os.path.dirname(_HERE))
 
 __version__ = "0.1.0"
 __all__ = ["Scorer", "__version__", "attacks", "evaluate", "load", "read_image"]

@@ -128,3 +128,16 @@ def test_the_public_names_are_there_and_import_nothing_before():
         _ = riqa.scorer  # pyright: ignore[reportAttributeAccessIssue]
     script = "import sys, robust_iqa_jax as r; assert 'jax' not in sys.modules; r.load; assert 'jax' in sys.modules"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_a_checkout_imports_without_an_installation(tmp_path):
+    """A notebook that is started in a checkout finds this folder before what was installed."""
+    root = Path(__file__).parents[1]
+    code = (
+        "import sys; sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in str(finder)]\n"
+        f"sys.path.insert(0, {str(root)!r})\n"
+        "import robust_iqa_jax.kernels, robust_iqa_jax.benchmarks, robust_iqa_jax.configs as configs\n"
+        "print(configs.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == str(root / "configs" / "__init__.py")
