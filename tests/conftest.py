@@ -11,8 +11,7 @@ from typing import Any
 
 import jax
 import pytest
-
-SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from places import SHARED
 
 
 @pytest.fixture(scope="session")

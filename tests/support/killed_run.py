@@ -1,6 +1,6 @@
 """A small run that others kill: on the devices at hand, each step long enough to be hit.
 
-python tests/killed_run.py TABLE WORKDIR MODE [COORDINATOR PROCESSES PROCESS]
+python tests/support/killed_run.py TABLE WORKDIR MODE [COORDINATOR PROCESSES PROCESS]
 
 Ends with status 143 where it was told to end and has saved its steps.
 """

@@ -15,6 +15,7 @@ import numpy as np
 import photo_tables
 import pytest
 from PIL import Image
+from places import ROOT
 from skimage import data
 from torch_files import write_state_dict
 
@@ -22,7 +23,7 @@ from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import shapes
 from robust_iqa_jax.models.releases import Release, releases
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 RIQA = Path(sys.executable).with_name("riqa")
 
 STAND_INS = (

@@ -1,18 +1,15 @@
 """Label tables and photo sets: recognised columns, images found, and every mistake named with its line."""
 
-import os
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from places import SHARED
 
 from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.photo_files import LabelTableError
 from robust_iqa_jax.data.photo_set import PhotoSet
-
-SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
 
 
 def table(folder, text, images=("a.png", "b.png"), place="images", encoding="utf-8"):

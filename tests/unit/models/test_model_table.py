@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from own_names import state_dict
+from places import ROOT
 from quick_models import quick_jit, random_variables
 
 import robust_iqa_jax as riqa
@@ -114,7 +114,7 @@ def test_chosen_models_are_listed_and_an_unknown_one_named(capsys):
 
 
 def test_the_table_is_installed_with_the_package():
-    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    pyproject = ROOT / "pyproject.toml"
     data = tomllib.loads(pyproject.read_text())["tool"]["setuptools"]["package-data"]
     assert TABLE.name in data["robust_iqa_jax.models"]
     assert importlib.metadata.version("robust_iqa_jax") == riqa.__version__
@@ -132,12 +132,11 @@ def test_the_public_names_are_there_and_import_nothing_before():
 
 def test_a_checkout_imports_without_an_installation(tmp_path):
     """A notebook that is started in a checkout finds this folder before what was installed."""
-    root = Path(__file__).parents[1]
     code = (
         "import sys; sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in str(finder)]\n"
-        f"sys.path.insert(0, {str(root)!r})\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
         "import robust_iqa_jax.kernels, robust_iqa_jax.benchmarks, robust_iqa_jax.configs as configs\n"
         "print(configs.__file__)"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout.strip() == str(root / "configs" / "__init__.py")
+    assert done.stdout.strip() == str(ROOT / "configs" / "__init__.py")

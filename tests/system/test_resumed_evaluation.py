@@ -8,7 +8,6 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ import numpy as np
 import photo_tables
 import pytest
 import tiny_backbone
+from places import SUPPORT
 from quick_models import random_variables
 
 import robust_iqa_jax as riqa
@@ -117,7 +117,7 @@ def test_a_suite_killed_at_several_moments_ends_as_an_uninterrupted_one(tmp_path
     table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
     paths = {"table": str(table), "base": str(tmp_path / "base"), "robust": str(tmp_path / "robust")}
     (tmp_path / "suite.py").write_text(SUITE.format(**paths))
-    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
     def start(out):

@@ -1,7 +1,7 @@
 """The same evaluation on one device and shared by all, for test_devices.py to compare; in float64, since signs of
 gradients turn a float32 rounding into a step.
 
-python tests/sharded_evaluation.py OUT.json
+python tests/support/sharded_evaluation.py OUT.json
 """
 
 import json

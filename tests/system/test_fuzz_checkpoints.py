@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from peak_memory import peak, restart_peak
 from safetensors.numpy import save_file
-from test_torch_pickle import VALUES, legacy_file, op_dict, op_global, op_int, op_number, op_str, op_tensor, op_tuple
-from test_torch_pickle import zip_file as write_zip
+from torch_pickles import VALUES, legacy_file, op_dict, op_global, op_int, op_number, op_str, op_tensor, op_tuple
+from torch_pickles import zip_file as write_zip
 
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Calibration, Scorer

@@ -1,18 +1,16 @@
 """Decoding: every colour mode, bit depth and orientation against arrays built by hand; damaged files; the resize."""
 
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from places import SHARED
 from skimage import data
 
 from robust_iqa_jax.data.images import ImageError, decode_image, read_pixels, resize_image, to_float
 
-SHARED = Path(os.environ.get("RIQA_SHARED_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
 PHOTO = data.chelsea()[40:140, 60:190]
 
 

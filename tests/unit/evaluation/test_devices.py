@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from places import SUPPORT
 
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.devices import local_devices
 
-SCRIPT = Path(__file__).with_name("sharded_evaluation.py")
+SCRIPT = SUPPORT / "sharded_evaluation.py"
 
 
 def test_eight_devices_give_the_scores_of_one_each_from_its_own_images(tmp_path):

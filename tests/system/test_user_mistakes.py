@@ -3,7 +3,7 @@ status, nothing changed on disk, and all of it before a model is run or trained.
 
 Statuses: 2 for an option, or a value of one, that is not to be understood, and for settings of attacks; 1 where what
 was asked for cannot be done, by the configuration, the files or the models that it names. In Python ValueError, or
-TypeError. `python tests/time_mistakes.py` prints how long each command takes.
+TypeError. `python tests/system/time_mistakes.py` prints how long each command takes.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Twenty steps of some variants on the devices at hand, for test_parallel.py to compare; in float64, since signs of
 gradients (in NT and AT) and kinks of the loss turn a float32 rounding into a step.
 
-python tests/parallel_runs.py OUT.npz MODE VARIANT,... [COORDINATOR PROCESSES PROCESS]
+python tests/support/parallel_runs.py OUT.npz MODE VARIANT,... [COORDINATOR PROCESSES PROCESS]
 """
 
 import dataclasses

@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import photo_tables
 import pytest
 from finished_runs import assert_same_model
 from killed_run import STEPS
+from places import SUPPORT
 
-SCRIPT = Path(__file__).with_name("killed_run.py")
+SCRIPT = SUPPORT / "killed_run.py"
 KILLS = 20
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

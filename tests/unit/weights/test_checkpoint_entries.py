@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_torch_pickle import VALUES, legacy_file, op_dict, op_global, op_int, op_str, op_tensor, op_tuple, zip_file
+from torch_pickles import VALUES, legacy_file, op_dict, op_global, op_int, op_str, op_tensor, op_tuple, zip_file
 
 from robust_iqa_jax.weights.conversion import from_torch
 from robust_iqa_jax.weights.linearity_iqa import RESCALE, Rescale, rescale

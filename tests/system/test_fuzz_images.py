@@ -3,11 +3,9 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
+from places import SUPPORT
 
 
 @pytest.mark.parametrize(
@@ -15,8 +13,8 @@ HERE = Path(__file__).parent
 )
 def test_damaged_images_are_decoded_or_refused_and_nothing_else(count, seed):
     pytest.importorskip("resource", reason="no limits of memory on this system")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, str(HERE / "fuzzed_images.py"), str(count), str(seed)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(SUPPORT / "fuzzed_images.py"), str(count), str(seed)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
     decoded, refused = map(int, done.stdout.split())

@@ -1,6 +1,6 @@
 """How long every mistake of test_user_mistakes.py takes as a user meets it: a process of its own, its start included.
 
-python tests/time_mistakes.py [WORDS...]
+python tests/system/time_mistakes.py [WORDS...]
 
 prints seconds, status and the line, slowest first; with WORDS only of mistakes whose name has all of them.
 """
@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
 
 def main(words: list[str]) -> None:

@@ -5,14 +5,14 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import SUPPORT
 
 from robust_iqa_jax.training.parallel import parallel
 
-SCRIPT = Path(__file__).with_name("parallel_runs.py")
+SCRIPT = SUPPORT / "parallel_runs.py"
 
 
 def start(out, devices, *args):
