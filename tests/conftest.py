@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -118,16 +116,17 @@ def hardly_optimised() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Programs that were compiled once are kept for the session, for subprocesses too: half of the time is compiling.
+    """Programs that were compiled once are kept, for subprocesses and later runs too (`pytest --cache-clear` forgets
+    them): half of the time is compiling.
 
     Each worker has a folder of its own, because JAX writes into it without a lock.
     """
-    folder = tempfile.mkdtemp(prefix="compiled-programs-")
-    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.3}
+    worker = getattr(config, "workerinput", {}).get("workerid", "main")
+    folder = config.cache.mkdir("compiled-programs") / worker  # pyright: ignore[reportOptionalMemberAccess]
+    settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.3}
     for name, value in settings.items():
         os.environ[name.upper()] = str(value)
         jax.config.update(name, value)
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
