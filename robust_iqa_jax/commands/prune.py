@@ -60,7 +60,7 @@ class PruneArgs:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
+    """Prune, save and compare sizes and times; the exit status."""
     given = parsed(PruneArgs, args, "riqa prune", __doc__)
     check_output(given.out, [given.checkpoint, given.checkpoint / "model"], "pruning", "--out")
     scorer = checkpoint.load(given.checkpoint)

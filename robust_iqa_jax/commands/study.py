@@ -40,7 +40,7 @@ class StudyArgs:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
+    """Read the study and run it; the exit status."""
     names = ", ".join(name for name in shipped() if not name.startswith("koniq"))
     given = parsed(StudyArgs, args, "riqa study", f"{__doc__}\n\nConfigurations that ship: {names}")
     from robust_iqa_jax.study import StudyConfig

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
-    asked = bool(args) and args[0] in ("-h", "--help")
-    if asked:
+    """Train, score the held-out photos; the exit status."""
+    if args and args[0] in ("-h", "--help"):
         # the options of any run; the defaults of one are shown by riqa train CONFIG --help
         from robust_iqa_jax.training.config import TrainConfig
 
@@ -49,13 +48,12 @@ def main(args: list[str]) -> int:
 def _config(args: list[str]) -> "TrainConfig":
     from robust_iqa_jax.training.config import TrainConfig
 
-    found = load_config(args[0], TrainConfig)
     return parsed(
         TrainConfig,
         args[1:],
         f"riqa train {args[0]}",
         __doc__,
-        default=found,
+        default=load_config(args[0], TrainConfig),
         config=(tyro.conf.AvoidSubcommands,),
     )
 
@@ -151,6 +149,6 @@ def run(
         )
     except ValueError as error:  # such as equal scores for all photos: the model is kept, for whoever looks into it
         out.print(f"{config.name}: no accuracy on the {len(test)} test photos ({error}); {workdir}", markup=False)
-    kept = {"config": dataclasses.replace(config, workdir=workdir).to_json(), "test": facts, "photos": len(training)}
-    checkpoint.save(workdir / "model", scorer, kept)
+    stored = {"config": dataclasses.replace(config, workdir=workdir).to_json(), "test": facts, "photos": len(training)}
+    checkpoint.save(workdir / "model", scorer, stored)
     return scorer, facts

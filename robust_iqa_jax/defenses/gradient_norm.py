@@ -46,7 +46,6 @@ class GradientNormConfig:
     (norm-in-norm): the plain penalty can be lowered without any gain by shrinking all scores alike."""
 
     def __post_init__(self) -> None:
-        """Check the settings."""
         for name in ("h", "weight"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"gradient_norm: {name} must be above 0, got {getattr(self, name)}")

@@ -83,14 +83,14 @@ def cached_maps(
 
 
 def _mirrored_maps(run: Run, variables: dict[str, Any]) -> Callable[[Array], Array]:
-    backbone = cast(Any, run.module).backbone
+    backbone, at = cast(Any, run.module).backbone, cast(str, run.cached_map)
     own = {name: variables[name]["backbone"] for name in ("params", "batch_stats")}
 
     @jax.jit
     def compute(images: Array) -> Array:
         pixels = normalise(run.config.model, images.astype(jnp.float32) / 255)
         both = [backbone.apply(own, x, train=False) for x in (pixels, pixels[:, :, ::-1])]
-        return jnp.stack([cast(dict[str, Array], maps)[run.cached_map] for maps in both], axis=1).astype(jnp.float16)
+        return jnp.stack([cast(dict[str, Array], maps)[at] for maps in both], axis=1).astype(jnp.float16)
 
     return compute
 

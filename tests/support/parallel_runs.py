@@ -2,6 +2,8 @@
 gradients (in NT and AT) and kinks of the loss turn a float32 rounding into a step.
 
 python tests/support/parallel_runs.py OUT.npz MODE VARIANT,... [COORDINATOR PROCESSES PROCESS]
+
+Several modes, joined by "+", are run one after the other into OUT.npz with the mode's name in place of MODE there.
 """
 
 import dataclasses
@@ -37,6 +39,7 @@ VARIANTS = {
     "AT": dataclasses.replace(PLAIN, adversarial=AT),
     "norm-in-norm": dataclasses.replace(PLAIN, loss="norm-in-norm"),
     "accumulated": dataclasses.replace(PLAIN, loss="norm-in-norm", accumulate=2),
+    "quick": dataclasses.replace(PLAIN, model=dataclasses.replace(SPEC, block=None), loss="norm-in-norm", accumulate=2),
 }
 
 
@@ -55,7 +58,7 @@ def run(config, mode):
     batches = training_batches(photo, scores, BATCH, 0, crop_and_flip((32, 32), None, True), part=devices.part)
     step = devices.compile(functools.partial(train_step, resolved))
     with jax.enable_x64(False):
-        drawn = jax.jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+        drawn = jax.jit(init, static_argnums=0)(config.model, jax.random.key(0))
     variables = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), drawn)
     state, losses = devices.copies(init_state(variables, optimizer, {})), []
     for _ in range(STEPS):
@@ -67,15 +70,16 @@ def run(config, mode):
     return {"losses": np.array(losses), **{name: np.asarray(leaf) for name, leaf in leaves.items()}}
 
 
-def main(out, mode, variants, *distributed):
+def main(out, modes, variants, *distributed):
     if distributed:
         coordinator, processes, process = distributed
         jax.distributed.initialize(coordinator, int(processes), int(process))
-    found = {}
-    with tiny_backbone.registered():
-        for variant in variants.split(","):
-            found |= {f"{variant}:{name}": value for name, value in run(VARIANTS[variant], mode).items()}
-    np.savez(out, devices=jax.device_count(), **found)
+    for mode in modes.split("+"):
+        found = {}
+        with tiny_backbone.registered():
+            for variant in variants.split(","):
+                found |= {f"{variant}:{name}": value for name, value in run(VARIANTS[variant], mode).items()}
+        np.savez(out.replace("MODE", mode), devices=jax.device_count(), **found)
 
 
 if __name__ == "__main__":

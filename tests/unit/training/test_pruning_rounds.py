@@ -12,12 +12,12 @@ from flax import traverse_util
 
 from robust_iqa_jax.defenses.masks import convolution_kernels
 from robust_iqa_jax.defenses.pruning import gradual_shares
-from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training import loop
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.termination import Terminated
 
-SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32), block=BlockSpec("first", 4))
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
 CONFIG = TrainConfig(
     model=SPEC, batch_size=4, steps=12, learning_rate=1e-3, ema=0.5, prune=0.5, prune_rounds=3, checkpoint_every=100
 )
