@@ -97,6 +97,27 @@ def tiny_training(tiny_photos: Any) -> Any:
     return tiny_photos.select(["train"])
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Work folder of the run of small_run.py on the photos of `tiny_training`, compiled as `hardly_optimised` does;
+    to be copied by tests that write to it."""
+    import photo_tables
+    import small_run
+    import tiny_backbone
+
+    from robust_iqa_jax.data.open import open_photos
+    from robust_iqa_jax.training.loop import train
+
+    folder = tmp_path_factory.mktemp("finished")
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    with tiny_backbone.registered():
+        photos = open_photos(photo_tables.write_photo_table(folder / "photos", count=16, side=40))
+        train(small_run.CONFIG, photos.select(["train"]), folder / "run")
+    jax.config.update("jax_disable_most_optimizations", before)
+    return folder / "run"
+
+
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """PyTorch, and "resnet10" among the ResNets of parity/; the test skips without PyTorch."""

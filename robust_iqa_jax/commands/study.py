@@ -40,7 +40,7 @@ class StudyArgs:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
+    """Read the study and run it; the exit status."""
     names = ", ".join(name for name in shipped() if not name.startswith("koniq"))
     given = parsed(StudyArgs, args, "riqa study", f"{__doc__}\n\nConfigurations that ship: {names}")
     from robust_iqa_jax.study import StudyConfig
@@ -92,7 +92,7 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
         raise ValueError(f"{name}: attack_photos = {study.attack_photos}; an evaluation needs two photos or more")
     folders = tuple(run.workdir for run in runs.values() if run.workdir is not None)
     for config in runs.values():
-        check_before(config, len(training), folders)
+        check_before(config, training, folders)
     out.print(f"training on {described(training)}; {len(test)} test photos", markup=False)
     scorers = {name: run(config, training, test)[0] for name, config in runs.items()}
     (line,) = suite.data.values()

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
-    asked = bool(args) and args[0] in ("-h", "--help")
-    if asked:
+    """Train, score the held-out photos; the exit status."""
+    if args and args[0] in ("-h", "--help"):
         # the options of any run; the defaults of one are shown by riqa train CONFIG --help
         from robust_iqa_jax.training.config import TrainConfig
 
@@ -41,7 +40,7 @@ def main(args: list[str]) -> int:
 
     join_processes(os.environ)
     training, test, validation = _photos(config, given=[argument.split("=")[0] for argument in args])
-    check_before(config, len(training))
+    check_before(config, training)
     run(config, training, test, validation)
     return 0
 
@@ -49,13 +48,12 @@ def main(args: list[str]) -> int:
 def _config(args: list[str]) -> "TrainConfig":
     from robust_iqa_jax.training.config import TrainConfig
 
-    found = load_config(args[0], TrainConfig)
     return parsed(
         TrainConfig,
         args[1:],
         f"riqa train {args[0]}",
         __doc__,
-        default=found,
+        default=load_config(args[0], TrainConfig),
         config=(tyro.conf.AvoidSubcommands,),
     )
 
@@ -81,19 +79,20 @@ def _photos(config: "TrainConfig", given: list[str]) -> "tuple[PhotoSet, PhotoSe
     return training, test, validation
 
 
-def check_before(config: "TrainConfig", photos: int, to_come: tuple[Path, ...] = ()) -> None:
+def check_before(config: "TrainConfig", photos: "PhotoSet", to_come: tuple[Path, ...] = ()) -> None:
     """Raise for what would end a run later: settings, weights to start from, packages with those, a folder.
 
     Args:
       config: the run.
-      photos: how many are trained on.
+      photos: trained on.
       to_come: work folders that other runs will have filled by then, so that a start from them is in order.
     """
     from robust_iqa_jax.files import check_folder
     from robust_iqa_jax.models import checkpoint
-    from robust_iqa_jax.training.loop import check, check_start
+    from robust_iqa_jax.training.run import resolve
+    from robust_iqa_jax.training.start import check_start
 
-    check(config, photos)
+    resolve(config, photos.scores)
     check_folder(workdir_of(config), "--workdir")
     if config.start_from is None:
         _has_pretrained(config.model.backbone)
@@ -150,6 +149,6 @@ def run(
         )
     except ValueError as error:  # such as equal scores for all photos: the model is kept, for whoever looks into it
         out.print(f"{config.name}: no accuracy on the {len(test)} test photos ({error}); {workdir}", markup=False)
-    kept = {"config": dataclasses.replace(config, workdir=workdir).to_json(), "test": facts, "photos": len(training)}
-    checkpoint.save(workdir / "model", scorer, kept)
+    stored = {"config": dataclasses.replace(config, workdir=workdir).to_json(), "test": facts, "photos": len(training)}
+    checkpoint.save(workdir / "model", scorer, stored)
     return scorer, facts

@@ -8,10 +8,12 @@ import grain
 import numpy as np
 from jaxtyping import Float
 
+from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Batches = grain.DatasetIterator[dict[str, Any]]
 
 CACHE_BYTES = 4 << 30
 """Resized photos are kept in memory while a whole set fits into this."""
@@ -73,7 +75,7 @@ def training_batches(
     augment: Augment,
     threads: int = 2,
     part: tuple[int, int] = (0, 1),
-) -> "grain.DatasetIterator[dict[str, Any]]":
+) -> Batches:
     """Endless batches {"inputs": (b, ...), "scores": float32 (b,)}, reshuffled every epoch.
 
     Args:
@@ -116,8 +118,4 @@ def check_batch_size(count: int, batch_size: int) -> None:
 def evaluation_batches(photos: PhotoSet, size: tuple[int, int], batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
     """All photos once, in order: uint8 (batch_size, h, w, 3) and how many of them count; the last batch is padded by
     repeating its last photo, so that every batch has one shape."""
-    load = resized(photos, size)
-    for start in range(0, len(photos), batch_size):
-        images = [load(i) for i in range(start, min(start + batch_size, len(photos)))]
-        count = len(images)
-        yield np.stack(images + [images[-1]] * (batch_size - count)), count
+    return padded_batches(map(resized(photos, size), range(len(photos))), batch_size)

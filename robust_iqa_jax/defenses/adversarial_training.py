@@ -60,7 +60,6 @@ class AdversarialConfig:
     """Train on attacked and clean images, at twice the batch, or on attacked ones only."""
 
     def __post_init__(self) -> None:
-        """Check the settings."""
         check_count(steps=self.steps)
         check_positive(eps=self.eps, step_size=self.step_size, penalty=self.penalty)
         for name, allowed in (("start", Start), ("aim", Aim), ("statistics", Statistics), ("label", Label)):
@@ -102,12 +101,12 @@ def attacked_images(
     ball, eps = BALLS["linf"], jnp.asarray(config.eps, images.dtype)
     start = jnp.zeros_like(images) if config.start == "clean" else ball.draw(keys, images, eps)
     rule = along(ball.steepest, jnp.asarray(config.step_size, images.dtype))
-    wanted = _wanted(config, outputs, loss, images, mos)
-    found = ascend(wanted, images, start, config.steps, rule, lambda perturbation: ball.project(perturbation, eps))
-    return ball.finish(images, found.images, eps)
+    objective = _objective(config, outputs, loss, images, mos)
+    result = ascend(objective, images, start, config.steps, rule, lambda perturbation: ball.project(perturbation, eps))
+    return ball.finish(images, result.images, eps)
 
 
-def _wanted(config: AdversarialConfig, outputs: Outputs, loss: Loss, images: Images, mos: Array) -> ScoreFunction:
+def _objective(config: AdversarialConfig, outputs: Outputs, loss: Loss, images: Images, mos: Array) -> ScoreFunction:
     if config.aim == "loss":
         n = images.shape[0]
         return lambda x: jnp.broadcast_to(loss(outputs(x), mos) / n, (n,))

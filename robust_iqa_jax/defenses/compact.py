@@ -89,16 +89,16 @@ def _shrink_resnet_block(block: Block) -> dict[str, int]:
         _, shift = _affine(block, norm, epsilon=1e-5)
         constant = np.where(dead, np.maximum(shift, 0), 0)
         if kernel.shape[0] == 1:
-            kept = _never_nothing(~dead)
-            _absorb(block, reader_norm, np.where(kept, 0, constant) @ kernel[0, 0])
+            mask = _never_nothing(~dead)
+            _absorb(block, reader_norm, np.where(mask, 0, constant) @ kernel[0, 0])
         else:
             carrier = int(np.argmax(constant))
-            kept = _never_nothing(~dead | ((np.arange(dead.size) == carrier) & (constant > 0)))
+            mask = _never_nothing(~dead | ((np.arange(dead.size) == carrier) & (constant > 0)))
             if constant[carrier] > 0:
                 kernel = kernel.copy()
                 kernel[:, :, carrier] = np.tensordot(kernel, constant / constant[carrier], (2, 0))
-        _select(block, conv, norm, kept)
-        block[f"{reader}/kernel"] = kernel[:, :, kept]
+        _select(block, conv, norm, mask)
+        block[f"{reader}/kernel"] = kernel[:, :, mask]
     return {conv: block[f"{conv}/kernel"].shape[3] for conv, _ in layers[:-1]}
 
 
@@ -107,13 +107,13 @@ def _shrink_inverted_residual(block: Block) -> dict[str, int]:
     _, entering = _affine(block, "expand/bn", epsilon=1e-3)
     response = _depthwise_responses(block, np.where(expand, _relu6(entering), 0))
     alike = response.min(0) == response.max(0)
-    kept = _never_nothing(~((expand | depthwise) & alike))
+    mask = _never_nothing(~((expand | depthwise) & alike))
     project = block["project/conv/kernel"]
-    _absorb(block, "project/bn", np.where(kept, 0, response[0]) @ project)
+    _absorb(block, "project/bn", np.where(mask, 0, response[0]) @ project)
     for part in ("expand", "depthwise"):
-        _select(block, f"{part}/conv", f"{part}/bn", kept)
-    block["project/conv/kernel"] = project[kept]
-    return {"expand": int(kept.sum())}
+        _select(block, f"{part}/conv", f"{part}/bn", mask)
+    block["project/conv/kernel"] = project[mask]
+    return {"expand": int(mask.sum())}
 
 
 def _depthwise_responses(block: Block, constant: Channels) -> Float[np.ndarray, "windows c"]:
@@ -138,18 +138,18 @@ def _absorb(block: Block, norm: str, constant: Channels) -> None:
     block[f"{norm}/mean"] = block[f"{norm}/mean"] - constant
 
 
-def _select(block: Block, conv: str, norm: str, kept: Bool[np.ndarray, " c"]) -> None:
+def _select(block: Block, conv: str, norm: str, mask: Bool[np.ndarray, " c"]) -> None:
     for path in (f"{conv}/kernel", *(f"{norm}/{leaf}" for leaf in ("scale", "bias", "mean", "var"))):
-        block[path] = block[path][..., kept]
+        block[path] = block[path][..., mask]
 
 
 def _is_zero(kernel: np.ndarray) -> Bool[np.ndarray, " c"]:
     return np.all(kernel == 0, axis=tuple(range(kernel.ndim - 1)))
 
 
-def _never_nothing(kept: Bool[np.ndarray, " c"]) -> Bool[np.ndarray, " c"]:
+def _never_nothing(mask: Bool[np.ndarray, " c"]) -> Bool[np.ndarray, " c"]:
     """A convolution keeps its first channel where all could go."""
-    return kept if kept.any() else np.arange(kept.size) == 0
+    return mask if mask.any() else np.arange(mask.size) == 0
 
 
 def _relu6(x: np.ndarray) -> np.ndarray:

@@ -31,17 +31,17 @@ class MetricsLog:
     def __init__(self, folder: Path, resume_step: int) -> None:
         """Open; a resumed run repeats the steps after its checkpoint, so their old lines go."""
         path = folder / FILE
-        kept = []
+        lines = []
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
                     if json.loads(line)["step"] <= resume_step:
-                        kept.append(line + "\n")
+                        lines.append(line + "\n")
                 except (json.JSONDecodeError, KeyError):
                     break  # the line that a killed run was writing
         from tensorboardX import SummaryWriter  # imports PyTorch where there is one, which takes seconds
 
-        write_text(path, "".join(kept))
+        write_text(path, "".join(lines))
         self._lines = path.open("a")
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
 

@@ -17,9 +17,12 @@ class Tiny(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train, insert=None, start=None):
-        maps = {}
+        maps, x = {}, inserted(insert or {}, "input", x)
         for name, width in (("first", 6), ("second", 8)):
-            x = nn.Conv(width, (3, 3), (2, 2), name=name)(x)
+            if start == "first" and name == "first":
+                maps[name] = x
+                continue
+            x = nn.Conv(width, (3, 3), (2, 2), dtype=x.dtype, name=name)(x)
             x = nn.relu(BatchNorm(axis_name=self.bn_axis_name, name=f"{name}_bn")(x, train))
             x = maps[name] = inserted(insert or {}, name, x)
         return maps

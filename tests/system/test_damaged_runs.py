@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 from finished_runs import assert_same_model
+from small_run import CONFIG
 
-from robust_iqa_jax.models.spec import ModelSpec
-from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
-
-SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
-CONFIG = TrainConfig(model=SPEC, batch_size=4, steps=6, learning_rate=1e-3, checkpoint_every=2)
 
 pytestmark = [
     pytest.mark.usefixtures("hardly_optimised", "tiny_photos"),
@@ -26,22 +22,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_training, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    train(CONFIG, tiny_training, folder)
-    return folder
-
-
-def stopped(tiny_training, folder, after):
-    """A run that ended by an error after some steps, with its checkpoints."""
+def stopped(tiny_training, tmp_path_factory):
+    """Folder of a run that ended by an error after five steps, with its checkpoints."""
 
     def stop(step, total, metrics):
-        if step == after:
+        if step == 5:
             raise KeyboardInterrupt
 
+    folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(KeyboardInterrupt):
         train(CONFIG, tiny_training, folder, stop)
-    return sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+    return folder
 
 
 def damage(kind, checkpoint):
@@ -56,31 +47,37 @@ def damage(kind, checkpoint):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "zeros", "missing state", "broken json"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, whole, tiny_training, tmp_path):
-    assert stopped(tiny_training, tmp_path, after=5) == [2, 4]
-    damage(kind, tmp_path / "checkpoints" / "4")
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, stopped, finished_run, tiny_training, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"2", "4"}
+    damage(kind, folder / "checkpoints" / "4")
     message = (
         r"checkpoints/4: damaged, or of another version \(.*\); remove this folder and the same command goes on from"
     )
     with pytest.raises(ValueError, match=message + " step 2") as raised:
-        train(CONFIG, tiny_training, tmp_path)
+        train(CONFIG, tiny_training, folder)
     assert "\n" not in str(raised.value)
-    shutil.rmtree(tmp_path / "checkpoints" / "4")
-    train(CONFIG, tiny_training, tmp_path)
-    assert_same_model(tmp_path, whole)
-    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [
-        *range(1, 7)
-    ]
+    if kind != "truncated":
+        return
+    shutil.rmtree(folder / "checkpoints" / "4")
+    train(CONFIG, tiny_training, folder)
+    assert_same_model(folder, finished_run)
+    assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [*range(1, 7)]
 
 
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
         (8000, r"checkpoints: a checkpoint cannot be written \(.*\); free some space and repeat the command"),
-        (500, r"metrics.jsonl: cannot be written \(File too large\); free some space and repeat the command"),
+        pytest.param(
+            500,
+            r"metrics.jsonl: cannot be written \(File too large\); free some space and repeat the command",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(limit, message, whole, tiny_training, tmp_path):
+def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(limit, message, finished_run, tiny_training, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(step, total, metrics):
@@ -99,7 +96,7 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(limit, message,
     resumed = []
     train(CONFIG, tiny_training, tmp_path, lambda step, total, metrics: resumed.append(step))
     assert resumed == [3, 4, 5, 6]
-    assert_same_model(tmp_path, whole)
+    assert_same_model(tmp_path, finished_run)
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tiny_training):

@@ -5,48 +5,38 @@ import json
 import os
 import signal
 import threading
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from finished_runs import assert_same_model
 from quick_models import quick_jit
 from scipy import stats
+from small_run import CONFIG, SPEC
 
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.data.open import split_photos
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.scorer import Calibration, Scorer
-from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.calibration import predict
-from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.resume import RunCheckpoints
-from robust_iqa_jax.training.step import init_state, make_step
-from robust_iqa_jax.training.termination import Terminated, told_to_end
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, train_step
+from robust_iqa_jax.training.termination import Terminated, preemption
 from robust_iqa_jax.training.validation import Validation
 
-SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
-CONFIG = TrainConfig(
-    model=SPEC, batch_size=4, steps=6, learning_rate=1e-3, checkpoint_every=100, ema=0.5, accumulate=2, seed=1
-)
-
 pytestmark = pytest.mark.usefixtures("hardly_optimised", "tiny_photos")
-
-
-@pytest.fixture(scope="module")
-def whole(tiny_training, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    train(CONFIG, tiny_training, folder)
-    return folder
 
 
 def steps_of(folder):
     return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, tiny_training, tmp_path):
+def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(finished_run, tiny_training, tmp_path):
     def end_at_three(step, total, metrics):
         if step == 2:  # noted here, between two steps: the third is the one that ends
             os.kill(os.getpid(), signal.SIGTERM)
@@ -60,14 +50,14 @@ def test_sigterm_loses_no_step_and_the_rest_is_as_if_it_had_not_come(whole, tiny
     train(CONFIG, tiny_training, tmp_path, lambda step, total, metrics: resumed.append(step))
     assert resumed == [4, 5, 6]
     assert steps_of(tmp_path) == [1, 2, 3, 4, 5, 6]
-    assert_same_model(tmp_path, whole)
+    assert_same_model(tmp_path, finished_run)
 
 
 def test_a_second_sigterm_acts_as_before():
     received = []
     before = signal.signal(signal.SIGTERM, lambda *_: received.append("before"))
     try:
-        with told_to_end(lambda step: False) as ends:
+        with preemption(lambda step: False) as ends:
             assert not ends(1)
             os.kill(os.getpid(), signal.SIGTERM)
             assert ends(2)
@@ -82,14 +72,14 @@ def test_several_processes_ask_jax_and_other_threads_leave_signals_alone(monkeyp
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def in_thread():
-        with told_to_end(lambda step: True) as ends:
+        with preemption(lambda step: True) as ends:
             seen.append((ends(1), signal.getsignal(signal.SIGTERM) is before))
 
     thread = threading.Thread(target=in_thread)
     thread.start()
     thread.join()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with told_to_end(lambda step: step == 7) as ends:
+    with preemption(lambda step: step == 7) as ends:
         seen += [(ends(step), signal.getsignal(signal.SIGTERM) is before) for step in (6, 7)]
     assert seen == [(False, True), (False, True), (True, True)]
 
@@ -108,60 +98,57 @@ def test_the_command_says_so_in_one_line_and_ends_with_143(monkeypatch, capsys):
 def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(tiny_training, tmp_path):
     scores = tiny_training.scores.copy()
     scores[3] = np.nan
-    broken, config = dataclasses.replace(tiny_training, scores=scores), dataclasses.replace(CONFIG, steps=30)
+    broken = dataclasses.replace(tiny_training, scores=scores)
     seen, message = [], r"step \d+: the loss is nan, .*failed_batch_0.npz has the batch and the same command repeats"
     with pytest.raises(FloatingPointError, match=message):
-        train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+        train(CONFIG, broken, tmp_path, lambda step, total, metrics: seen.append(step))
     failed = dict(np.load(tmp_path / "failed_batch_0.npz"))
     assert failed["step"] == len(seen) + 1
     assert failed["inputs"].dtype == np.uint8
     assert np.isnan(failed["scores"]).any()
     with pytest.raises(FloatingPointError, match=f"step {len(seen) + 1}: "):
-        train(config, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+        train(CONFIG, broken, tmp_path, lambda step, total, metrics: seen.append(step))
     assert len(seen) == failed["step"] - 1  # no step before it was repeated
     again = dict(np.load(tmp_path / "failed_batch_0.npz"))
     for name, array in failed.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
-    optimizer = make_optimizer(config, 30)
-    masks, variables = {}, quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    run, variables = resolve(CONFIG, broken.scores), quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
     with RunCheckpoints(tmp_path / "checkpoints", 100) as checkpoints:
-        state = checkpoints.restore(init_state(variables, optimizer, masks, averages=True)).state
+        state = checkpoints.restore(init_state(variables, run.optimizer, {}, averages=True)).state
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     assert state.step == failed["step"] - 1
-    same, metrics = jax.jit(make_step(config, optimizer))(state, failed["inputs"], failed["scores"])
+    step = run.devices.compile(partial(train_step, run))  # takes the memory of what it is given
+    same, metrics = step(jax.tree.map(jnp.copy, state), failed["inputs"], failed["scores"])
     assert np.isnan(metrics["loss"])
     jax.tree.map(np.testing.assert_array_equal, same, state)
-    np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(config.seed)))
+    np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(CONFIG.seed)))
 
 
 def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(tiny_training, tmp_path, monkeypatch):
-    # after steps 2, 4, ... the second of two equal ones is no better
+    # the second of two equal ones is no better
     monkeypatch.setattr("robust_iqa_jax.training.validation.srocc", lambda scores, mos: found.pop(0))
-    found = [0.1, 0.5, 0.3, 0.5, 0.2]
-    config = dataclasses.replace(
-        CONFIG, steps=30, validate_every=2, patience=3, validation_group="v", checkpoint_every=3
-    )
+    found = [0.1, 0.5, 0.3, 0.5]
+    config = dataclasses.replace(CONFIG, validate_every=1, patience=2, validation_group="v", checkpoint_every=100)
 
-    def end_at_five(step, total, metrics):
-        if step == 4:
+    def end_at_three(step, total, metrics):
+        if step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Terminated):  # what it has seen survives an interruption
-        train(config, tiny_training, tmp_path, end_at_five, validation=tiny_training)
+        train(config, tiny_training, tmp_path, end_at_three, validation=tiny_training)
     scorer = train(config, tiny_training, tmp_path, validation=tiny_training)
     assert found == []
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(1, 11))
-    assert [line.get("validation_srocc") for line in lines] == [None, 0.1, None, 0.5, None, 0.3, None, 0.5, None, 0.2]
-    with RunCheckpoints(tmp_path / "checkpoints", 3) as checkpoints:
+    assert [(line["step"], line["validation_srocc"]) for line in lines] == [(1, 0.1), (2, 0.5), (3, 0.3), (4, 0.5)]
+    with RunCheckpoints(tmp_path / "checkpoints", 100) as checkpoints:
         like = init_state(
-            quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0)), make_optimizer(config, 30), {}, True
+            quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0)), make_optimizer(config, 6), {}, True
         )
-        kept = {step: checkpoints.restore(like, step) for step in (4, 9, 10)}
+        kept = {step: checkpoints.restore(like, step) for step in (2, 3, 4)}
     assert len(list((tmp_path / "checkpoints").glob("[0-9]*"))) == 3
-    assert kept[10].evaluations == [(2, 0.1), (4, 0.5), (6, 0.3), (8, 0.5), (10, 0.2)]
-    jax.tree.map(np.testing.assert_array_equal, dict(scorer.variables), kept[4].state.trained)
+    assert kept[4].evaluations == [(1, 0.1), (2, 0.5), (3, 0.3), (4, 0.5)]
+    jax.tree.map(np.testing.assert_array_equal, dict(scorer.variables), kept[2].state.trained)
     again = train(
         config,
         tiny_training,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,14 @@ from robust_iqa_jax.defenses.masks import apply_masks
 from robust_iqa_jax.models.registry import build, init, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import check, train
+from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
-from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, step_keys, train_step
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
 CONFIG = TrainConfig(model=SPEC, batch_size=8, learning_rate=1e-3, backbone_factor=1, decay="cosine")
+EMA = 0.9
 NT = GradientNormConfig(weight=3e-2, relative=True)
 AT = AdversarialConfig(label_range=(0.0, 100.0))
 RNG = np.random.default_rng(0)
@@ -46,23 +49,27 @@ def variables(tiny):
     return quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
 
 
+def step_of(config, optimizer):
+    """The step of a run on these photos, with an optimiser of the test's own."""
+    return quick_jit(partial(train_step, dataclasses.replace(resolve(config, SCORES), optimizer=optimizer)))
+
+
 def run(config, variables, steps, prune=0.0):
     optimizer = make_optimizer(config, steps)
     masks = l2_filter_masks(variables["params"], prune) if prune else {}
     variables = {**variables, "params": apply_masks(variables["params"], masks)}
-    state, metrics = init_state(variables, optimizer, masks), []
-    step = quick_jit(make_step(config, optimizer))
-    first_stats = None
+    states, metrics = [init_state(variables, optimizer, masks, config.ema is not None)], []
+    step = step_of(config, optimizer)
     for _ in range(steps):
-        state, values = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
-        first_stats = first_stats or state.batch_stats
+        state, values = step(states[-1], jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        states.append(state)
         metrics.append({name: float(value) for name, value in values.items()})
-    return state, metrics, first_stats
+    return states, metrics
 
 
 @pytest.fixture(scope="module")
 def plain(variables):
-    return run(CONFIG, variables, 30)
+    return run(dataclasses.replace(CONFIG, ema=EMA), variables, 30)
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +88,21 @@ def relative_gradient(state):
 
 def test_the_penalty_is_a_part_of_the_loss_and_leaves_running_averages_alone(plain, regularised):
     first, other = regularised[1][0], plain[1][0]
+    stats = [states[1].batch_stats for states, _ in (plain, regularised)]
     assert first["gradient_penalty"] > 0
     assert first["loss"] == pytest.approx(other["loss"] + NT.weight * first["gradient_penalty"], rel=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), plain[2], regularised[2])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *stats)
 
 
 def test_regularised_scores_have_a_smaller_gradient_than_plain_ones(plain, regularised):
-    assert relative_gradient(regularised[0]) < 0.8 * relative_gradient(plain[0])
+    assert relative_gradient(regularised[0][-1]) < 0.8 * relative_gradient(plain[0][-1])
     assert regularised[1][-1]["loss"] < regularised[1][0]["loss"]
     assert all(np.isfinite(list(values.values())).all() for values in regularised[1])
 
 
-def test_both_go_together_with_the_block_and_with_masks():
-    spec = dataclasses.replace(SPEC, block=BlockSpec(at="first", mid_channels=4))
+@pytest.mark.parametrize("block", [None, pytest.param(BlockSpec(at="first", mid_channels=4), marks=pytest.mark.slow)])
+def test_both_go_together_with_masks_and_with_the_block(block):
+    spec = dataclasses.replace(SPEC, block=block)
     config = dataclasses.replace(
         CONFIG,
         model=spec,
@@ -102,7 +111,8 @@ def test_both_go_together_with_the_block_and_with_masks():
         gradient_norm=GradientNormConfig(space="pixels", statistics="batch"),
         adversarial=dataclasses.replace(AT, start="uniform", aim="change", statistics="batch", keep_clean=False),
     )
-    state, metrics, _ = run(config, quick_jit(init, static_argnums=0)(spec, jax.random.key(1)), 4, prune=0.25)
+    states, metrics = run(config, quick_jit(init, static_argnums=0)(spec, jax.random.key(1)), 2, prune=0.25)
+    state = states[-1]
     assert set(metrics[0]) == {"loss", "gradient_norm", "gradient_penalty", "label_penalty"}
     assert all(np.isfinite(list(values.values())).all() for values in metrics)
     for path, mask in state.masks.items():
@@ -121,14 +131,14 @@ def one_step(config, variables, prune=0.0):
         wide = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), variables)
         optimizer = optax.sgd(1e-2)
         state = init_state({**wide, "params": apply_masks(wide["params"], masks)}, optimizer, masks)
-        state, metrics = quick_jit(make_step(config, optimizer))(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        state, metrics = step_of(config, optimizer)(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
         return jax.tree.map(np.asarray, (metrics, state.params, state.batch_stats))
 
 
 @pytest.mark.parametrize(
     ("changes", "prune", "tolerance"),
     [
-        ({}, 0.0, 1e-10),
+        pytest.param({}, 0.0, 1e-10, marks=pytest.mark.slow),
         ({"gradient_norm": NT, "adversarial": AT, "monotonicity": 0.1}, 0.25, 1e-6),  # NT divides rounding by its h
     ],
     ids=["norm-in-norm", "NT, AT and masks"],
@@ -156,38 +166,39 @@ def test_running_averages_move_with_each_part_of_a_batch(variables):
     )
 
 
-def test_the_average_weighs_every_step_by_its_age(variables):
-    config, decay, seen = dataclasses.replace(CONFIG, ema=0.9), 0.9, []
-    optimizer = make_optimizer(config, 4)
-    state, step = init_state(variables, optimizer, {}, averages=True), quick_jit(make_step(config, optimizer))
-    for _ in range(4):
-        state, _ = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
-        seen.append({"params": state.params, "batch_stats": state.batch_stats})
-    weights = np.array([decay**age for age in (3, 2, 1, 0)]) * (1 - decay) / (1 - decay**4)
-    expected = jax.tree.map(lambda *leaves: np.tensordot(weights, np.stack(leaves), 1), *seen)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.trained, expected)
-    assert weights.sum() == pytest.approx(1)
+def test_the_average_weighs_every_step_by_its_age(plain):
+    for count in (1, 4):
+        states = plain[0][1 : count + 1]
+        weights = EMA ** np.arange(count - 1, -1, -1) * (1 - EMA) / (1 - EMA**count)
+        assert weights.sum() == pytest.approx(1)
+        seen = [{"params": state.params, "batch_stats": state.batch_stats} for state in states]
+        expected = jax.tree.map(lambda *leaves, w=weights: np.tensordot(w, np.stack(leaves), 1), *seen)
+        trained = states[-1].trained
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), trained, expected)
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    return split_photos(open_photos(photo_tables.write_photo_table(folder, count=8, side=40)), "test")[0]
+def test_no_step_draws_what_another_or_another_stream_draws():
+    run = resolve(CONFIG, SCORES)
+    keys = [step_keys(run, jnp.int32(step), 3) for step in (0, 1)]
+    data = np.concatenate([np.reshape(jax.random.key_data(key), (-1, 2)) for own in keys for key in own])
+    assert len(np.unique(data, axis=0)) == len(data) == 2 * (1 + 3)
 
 
-def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(photos, tmp_path):
+def test_adversarial_training_finds_the_range_of_the_labels_and_leaves_the_configuration_alone():
+    config = dataclasses.replace(CONFIG, adversarial=AdversarialConfig())
+    run = resolve(config, SCORES)
+    assert run.adversarial.label_range == (SCORES.min(), SCORES.max())
+    assert run.config is config
+    assert resolve(dataclasses.replace(config, adversarial=AT), SCORES).adversarial is AT
+
+
+@pytest.mark.slow
+def test_an_adversarial_run_reports_its_label_penalty(tmp_path):
+    photos, _ = split_photos(open_photos(photo_tables.write_photo_table(tmp_path / "a", count=8, side=40)), "test")
     config = dataclasses.replace(CONFIG, steps=2, batch_size=4, adversarial=AdversarialConfig(), loss="ranking")
-    train(config, photos, tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    train(config, photos, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(line["loss"]) and 0 < line["label_penalty"] < 18 for line in lines)  # labels 82 to 100
-    written = json.loads((tmp_path / "config.json").read_text())
-    assert written["adversarial"]["label_range"] is None
-    del written["monotonicity"]  # as a run has it that is older than the field
-    (tmp_path / "config.json").write_text(json.dumps(written))
-    train(config, photos, tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["monotonicity"] == 0
-    with pytest.raises(ValueError, match="holds a run with other monotonicity, adversarial; choose another"):
-        train(dataclasses.replace(config, adversarial=None, monotonicity=0.1), photos, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +217,7 @@ def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(p
 )
 def test_combinations_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check(dataclasses.replace(CONFIG, **changes), 8)
+        resolve(dataclasses.replace(CONFIG, **changes), SCORES)
 
 
 def test_weight_decay_joins_the_gradient_before_adam():

@@ -15,6 +15,8 @@ from robust_iqa_jax.defenses.adversarial_training import (
     corrected_labels,
 )
 
+pytestmark = pytest.mark.usefixtures("hardly_optimised")
+
 KEY = jax.random.key(0)
 EPS, STEP = 4 / 255, 5 / 255
 

@@ -21,7 +21,7 @@ from robust_iqa_jax.models.registry import build, init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer, outputs_of
 from robust_iqa_jax.models.spec import ModelSpec
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "hardly_optimised")
 
 SIZE = (33, 47)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +12,19 @@ import pytest
 from quick_models import quick_jit
 
 from robust_iqa_jax.models.registry import init
-from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import check
-from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, train_step
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny_photos")
 
-SPEC = ModelSpec(
-    backbone="tiny_lite",
-    taps=("stage2", "stage3"),
-    input_size=(64, 64),
-    block=BlockSpec(at="stage2", mid_channels=8),
-)
+SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(24, 24))
 CONFIG = TrainConfig(model=SPEC, batch_size=8, loss="squared", ema=0.9)
 RNG = np.random.default_rng(0)
 
 
-IMAGES = RNG.integers(0, 256, (8, 64, 64, 3), np.uint8)
+IMAGES = RNG.integers(0, 256, (8, 24, 24, 3), np.uint8)
 SCORES = np.linspace(-1, 1, 8, dtype=np.float32)
 
 
@@ -37,11 +33,12 @@ def step_in(dtype, variables):
     config = dataclasses.replace(CONFIG, compute_dtype=dtype)
     optimizer = optax.sgd(1.0)
     arguments = init_state(variables, optimizer, {}, averages=True), IMAGES, SCORES
-    lowered = quick_jit(make_step(config, optimizer)).lower(*arguments)
+    run = dataclasses.replace(resolve(config, SCORES), optimizer=optimizer)
+    lowered = quick_jit(partial(train_step, run)).lower(*arguments)
     return lowered.as_text(), *lowered.compile()(*arguments)
 
 
-def test_convolutions_run_in_bfloat16_and_what_they_learn_stays_close_to_float32(tiny):
+def test_convolutions_run_in_bfloat16_and_what_they_learn_stays_close_to_float32():
     variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
     text, narrow, metrics = step_in("bfloat16", variables)
     plain, wide, expected = step_in("float32", variables)
@@ -64,4 +61,4 @@ def test_convolutions_run_in_bfloat16_and_what_they_learn_stays_close_to_float32
 def test_architectures_that_it_was_not_tried_on_are_refused():
     config = dataclasses.replace(CONFIG, compute_dtype="bfloat16", model=ModelSpec("tres", "resnet50", ()), loss=None)
     with pytest.raises(ValueError, match="--compute-dtype: only LinearityIQA has it, not tres"):
-        check(config, 8)
+        resolve(config, SCORES)

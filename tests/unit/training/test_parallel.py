@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from places import SUPPORT
 
-from robust_iqa_jax.training.parallel import parallel
+from robust_iqa_jax.devices import run_devices
 
 SCRIPT = SUPPORT / "parallel_runs.py"
 
@@ -56,16 +56,21 @@ def assert_same(found, expected):
         assert losses[-1] < 0.9 * losses[0]
 
 
-QUICK, ALL = "accumulated", "plain,NT,AT,norm-in-norm,accumulated"
-CASES = [("sharded", QUICK), *(pytest.param(mode, ALL, marks=pytest.mark.slow) for mode in ("pmap", "sharded"))]
+ALL = "plain,NT,AT,norm-in-norm,accumulated"
 
 
-@pytest.mark.parametrize(("mode", "variants"), CASES)
-def test_eight_devices_give_the_run_of_one(mode, variants, single, tmp_path):
-    finish(start(tmp_path / "out.npz", 8, mode, variants))
+def test_two_devices_give_the_run_of_one(tmp_path):
+    finish(start(tmp_path / "MODE.npz", 2, "none+sharded", "quick"))
+    assert_same(*(dict(np.load(tmp_path / f"{mode}.npz")) for mode in ("sharded", "none")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pmap", "sharded"])
+def test_eight_devices_give_the_run_of_one(mode, single, tmp_path):
+    finish(start(tmp_path / "out.npz", 8, mode, ALL))
     found = dict(np.load(tmp_path / "out.npz"))
     assert found["devices"] == 8
-    assert_same(found, single(variants))
+    assert_same(found, single(ALL))
 
 
 @pytest.mark.slow
@@ -89,4 +94,4 @@ def test_two_processes_of_four_devices_give_the_run_of_one(mode, single, tmp_pat
 def test_modes_and_batches_that_devices_cannot_share_are_refused(mode, message, monkeypatch):
     monkeypatch.setattr("jax.device_count", lambda: 3)
     with pytest.raises(ValueError, match=message or "--batch-size 16: no multiple of the 3 devices"):
-        parallel(mode, 16)
+        run_devices(mode, 16)
