@@ -105,6 +105,13 @@ def test_a_cell_shows_one_line(scorer, images):
         assert len(text) < 200
 
 
+def test_a_block_as_its_authors_have_it_has_nothing_to_prepare(scorer, images):
+    authors = dataclasses.replace(SPEC.block, compat="authors", norm="spectrum")
+    theirs = dataclasses.replace(scorer, spec=dataclasses.replace(SPEC, block=authors))
+    assert theirs.prepare() is theirs
+    assert np.abs(theirs(images) - scorer(images)).max() > 1e-3  # the norm, and a column of odd maps
+
+
 def test_other_weights_are_scored_by_themselves(scorer, images, tmp_path):
     changed = other_weights(scorer)
     checkpoint.save(tmp_path / "changed", changed)
