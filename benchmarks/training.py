@@ -27,6 +27,7 @@ from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import resized, training_batches
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import augmentation, initial_variables, with_label_range
@@ -114,9 +115,9 @@ def _rows(config: TrainConfig, photos: PhotoSet, variables: dict[str, Any], repe
 
 def _loss(config: TrainConfig) -> Any:
     """The objective alone: neither gradient-norm penalty nor attack, which the whole step has."""
-    apply, task = apply_in_parts(build(config.model), config.accumulate), objective(config)
-    linearity = config.model.architecture == "linearity"
-    options = {"train_backbone_stats": config.backbone_stats == "batch"} if linearity else {}
+    reads_maps = architecture(config.model).reads_maps
+    apply, task = apply_in_parts(build(config.model), config.accumulate, reads_maps), objective(config)
+    options = {"train_backbone_stats": config.backbone_stats == "batch"} if reads_maps else {}
 
     def loss(params: Any, batch_stats: Any, inputs: Array, scores: Array) -> Array:
         variables = {"params": stop_frozen(config, params), "batch_stats": batch_stats}

@@ -12,8 +12,7 @@ import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.layers.linearity_head import LinearityHead
-from robust_iqa_jax.training.losses import linearity_iqa_loss
-from robust_iqa_jax.training.objectives import OutputLoss
+from robust_iqa_jax.losses.total import OutputLoss, linearity_iqa_loss
 
 BATCH = 64
 RATE = 1e-3

@@ -27,6 +27,7 @@ from robust_iqa_jax.defenses.pruning import check_pruning
 from robust_iqa_jax.files import check_folder, check_outputs, check_space, recognise, write_text
 from robust_iqa_jax.folder_lock import locked
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.registry import COLLECTIONS, build, init_pretrained, with_fresh_parts
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.calibration import calibrate, predict
@@ -178,7 +179,7 @@ def _trained(
     state = state if best is None else best.state
     trained = state.trained
     scorer = Scorer(trained, Calibration.identity(), config.model, photos.label)
-    if config.model.architecture == "linearity":
+    if architecture(config.model).reads_maps:
         outputs = outputs_from(trained, pooled_features(config, trained, load, len(photos)))
     else:
         outputs = predict(scorer, photos)
@@ -193,7 +194,7 @@ def _trained(
 def check(config: TrainConfig, photos: int) -> None:
     """Raise ValueError for settings that do not fit the model or the number of photos, before anything is done."""
     build(config.model)
-    if config.model.architecture != "linearity":
+    if not architecture(config.model).reads_maps:
         for option in ("head_epochs", "cache_frozen", "train_from", "compute_dtype"):
             if getattr(config, option) != getattr(TrainConfig, option):
                 raise ValueError(

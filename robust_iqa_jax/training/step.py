@@ -17,6 +17,7 @@ from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig, gradient_norm_penalty, gradient_norms
 from robust_iqa_jax.defenses.masks import Masks, apply_masks
 from robust_iqa_jax.functional.axis import averaged, first_row
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.frozen_maps import frozen_map
@@ -98,12 +99,13 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
       "label_penalty", the mean amount by which labels of attacked images were lowered. Where loss or gradient_norm is
       not finite the state stays as it was.
     """
-    apply = apply_in_parts(build(config.model, axis_name), config.accumulate)
+    reads_maps = architecture(config.model).reads_maps
+    apply = apply_in_parts(build(config.model, axis_name), config.accumulate, reads_maps)
     run_key = jax.random.key(config.seed)
     dropout_key, attack_key = (jax.random.fold_in(run_key, i) for i in (2, 3))  # 1 is the head's
     task, scores_loss, options = objective(config, axis_name), output_loss(config, axis_name), {}
     start = frozen_map(config) if config.cache_frozen else None
-    if config.model.architecture == "linearity":
+    if reads_maps:
         options = {"train_backbone_stats": config.backbone_stats == "batch", "start": start}
     penalised, adversarial = config.gradient_norm, config.adversarial
 

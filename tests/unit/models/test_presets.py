@@ -12,7 +12,8 @@ from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.functional.pooling import pool_to_square
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.crops import crop_grid
-from robust_iqa_jax.models.presets import POSITIONS, preset
+from robust_iqa_jax.models.linearity_iqa import POSITIONS
+from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import outputs_of
 from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec

@@ -6,19 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.training.losses import (
-    LOSSES,
-    absolute_error,
-    earth_mover,
-    linearity,
-    linearity_iqa_loss,
-    monotonicity,
-    norm_in_norm,
-    pairwise_ranking,
-    squared_earth_mover,
-    squared_error,
-    total_loss,
-)
+from robust_iqa_jax.losses.earth_mover import earth_mover, squared_earth_mover
+from robust_iqa_jax.losses.norm_in_norm import linearity, norm_in_norm
+from robust_iqa_jax.losses.ranking import monotonicity, pairwise_ranking
+from robust_iqa_jax.losses.regression import absolute_error, squared_error
+from robust_iqa_jax.losses.total import LOSSES, linearity_iqa_loss, total_loss
 
 
 def transcription(yhat, y, p, q, alpha):

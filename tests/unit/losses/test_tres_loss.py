@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.training.tres_loss import relative_ranking, self_consistency, tres_loss
+from robust_iqa_jax.losses.tres import relative_ranking, self_consistency, tres_loss
 
 
 def ranking_by_hand(p, y):
