@@ -116,7 +116,7 @@ class KonCept512(nn.Module):
         return x[:, :rows, :columns].mean((1, 2))
 
 
-BLOCK = "cayley2"
+BLOCK_NAME = "cayley2"
 """What the RobustBlock is called in the canonical names."""
 
 
@@ -132,7 +132,7 @@ def torch_name(path: Path) -> str:
         return f"base.{TAPS.index(step)}.{rest}"
     (module,) = modules
     if part == "block":
-        return f"{BLOCK}.{robust_block_name((module, leaf))}"
+        return f"{BLOCK_NAME}.{robust_block_name((module, leaf))}"
     kind, index = module[:-1], int(module[-1])
     return f"fc.{4 * index + (2 if kind == 'bn' else 0)}.{LEAVES[leaf]}"
 
@@ -180,7 +180,7 @@ def canonical(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             continue
         if match := re.fullmatch(r"base\.(\d+)\.(.*)", name):
             step, rest = int(match[1]), match[2]
-            name = f"{BLOCK}.{rest}" if step == index else f"base.{step - (step > index)}.{rest}"
+            name = f"{BLOCK_NAME}.{rest}" if step == index else f"base.{step - (step > index)}.{rest}"
         renamed[name] = tensor
     return renamed
 
