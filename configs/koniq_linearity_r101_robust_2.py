@@ -9,7 +9,7 @@ Published: SROCC .793, PLCC .823.
 import dataclasses
 
 from robust_iqa_jax.configs import koniq_linearity_r101
-from robust_iqa_jax.models.presets import POSITIONS
+from robust_iqa_jax.models.linearity_iqa import POSITIONS
 from robust_iqa_jax.training.config import TrainConfig
 
 

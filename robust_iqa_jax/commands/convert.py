@@ -24,7 +24,6 @@ from robust_iqa_jax.models.releases import convert
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.weights.conversion import Report, listed
-from robust_iqa_jax.weights.linearity_iqa import RESCALE, rescale
 from robust_iqa_jax.weights.read import ReadCheckpoint, read_checkpoint
 from robust_iqa_jax.weights.tensor_checks import check_calibration
 
@@ -95,12 +94,10 @@ Origin = Literal["given", "file", "none"]
 def _calibration(given: ConvertArgs, spec: ModelSpec, read: ReadCheckpoint) -> tuple[Calibration, Origin]:
     """What the command line says, else the file, else the model's own range."""
     options = {"slope": given.slope, "intercept": given.intercept, "low": given.low, "high": given.high}
-    low, high = architecture(spec).score_range or (0.0, 100.0)
+    record = architecture(spec)
+    low, high = record.score_range or (0.0, 100.0)
     values = {"slope": 1.0, "intercept": 0.0, "low": low, "high": high}
-    among = {name: read.tensors[name] for name in RESCALE if name in read.tensors}
-    found = None
-    if spec.architecture == "linearity" and None in options.values():
-        found = rescale({**read.facts, **among})
+    found = record.rescale.read({**read.facts, **read.tensors}) if None in options.values() else None
     for stored in (vars(found) if found else {}, options):
         values.update((name, value) for name, value in stored.items() if value is not None)
     try:
@@ -137,11 +134,12 @@ def _notes(read: ReadCheckpoint, report: Report) -> list[str]:
 
 def _missing_scale(origin: Origin, spec: ModelSpec) -> list[str]:
     """A warning where a model whose scores have no scale of their own is left without one."""
-    if origin != "none" or architecture(spec).score_range is not None:
+    record = architecture(spec)
+    if origin != "none" or record.score_range is not None:
         return []
-    lacking = "no k and b, LinearityIQA's rescale" if spec.architecture == "linearity" else "no scale of scores"
     return [
-        f"the file has {lacking}: scores are the network's outputs; give --slope and --intercept for opinion scores"
+        f"the file has no {record.rescale.words}: scores are the network's outputs; give --slope and --intercept for "
+        "opinion scores"
     ]
 
 

@@ -6,18 +6,40 @@ import os
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import columns, parsed
+from robust_iqa_jax.commands.arguments import NUMBERS, columns, parsed
 from robust_iqa_jax.commands.config_file import load_config, shipped
 from robust_iqa_jax.commands.progress import bar, err, out
 
 if TYPE_CHECKING:
     from robust_iqa_jax.data.photo_set import PhotoSet
     from robust_iqa_jax.models.scorer import Scorer
+    from robust_iqa_jax.models.spec import ModelSpec
     from robust_iqa_jax.training.config import TrainConfig
+
+
+@NUMBERS.struct_rule
+def _model(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:
+    """Options of a model, with the names of the tables as choices where ModelSpec has strings."""
+    from robust_iqa_jax.models.architectures import ARCHITECTURES
+    from robust_iqa_jax.models.backbone_table import BACKBONES
+    from robust_iqa_jax.models.spec import ModelSpec
+
+    if info.type is not ModelSpec:
+        return None
+    names = {"architecture": ARCHITECTURES, "backbone": BACKBONES}
+    # asked of a subclass, so that tyro's own rule answers and not this one
+    same = dataclasses.replace(info, type=type("ModelOptions", (ModelSpec,), {}))
+    options = tyro.constructors.ConstructorRegistry.get_struct_spec(same)
+    assert isinstance(options, tyro.constructors.StructConstructorSpec)
+    fields = [
+        dataclasses.replace(field, type=Literal[tuple(names[field.name])]) if field.name in names else field
+        for field in options.fields
+    ]
+    return dataclasses.replace(options, instantiate=ModelSpec, fields=tuple(fields))
 
 
 def main(args: list[str]) -> int:
@@ -95,17 +117,17 @@ def check_before(config: "TrainConfig", photos: "PhotoSet", to_come: tuple[Path,
     resolve(config, photos.scores)
     check_folder(workdir_of(config), "--workdir")
     if config.start_from is None:
-        _has_pretrained(config.model.backbone)
+        _has_pretrained(dataclasses.replace(config.model, block=None))
     elif config.start_from not in to_come:
         check_start(config, checkpoint.load(config.start_from))
 
 
 @cache
-def _has_pretrained(name: str) -> None:
-    """Raise where the ImageNet weights of a backbone are not there; read once, though ten runs of a study need them."""
-    from robust_iqa_jax.models.backbone_table import backbone
+def _has_pretrained(spec: "ModelSpec") -> None:
+    """Raise where the ImageNet weights of a model are not there; read once, though ten runs of a study need them."""
+    from robust_iqa_jax.models.architectures import architecture
 
-    backbone(name).pretrained()
+    architecture(spec).pretrained(spec)
 
 
 def workdir_of(config: "TrainConfig") -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Bool, Float
 
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.registry import COLLECTIONS
 from robust_iqa_jax.models.scorer import Scorer
 
@@ -42,7 +43,7 @@ def compact(scorer: Scorer) -> Scorer:
     spec = scorer.spec
     before = {name: scorer.variables[name].get("backbone", {}) for name in COLLECTIONS}
     blocks = {name: shrink for name, parts in before["params"].items() if (shrink := _shrinker(parts)) is not None}
-    if spec.architecture != "linearity" or not blocks:
+    if not architecture(spec).reads_maps or not blocks:
         raise ValueError(
             f"compact: {spec.architecture} over {spec.backbone} has no blocks that can be taken apart; "
             "LinearityIQA over a ResNet or EfficientNet-Lite has"

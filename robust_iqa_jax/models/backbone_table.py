@@ -1,8 +1,8 @@
-"""Backbones that LinearityIQA can read: how each is built, its maps, its normalisation, its weights.
+"""Backbones that LinearityIQA can read: how each is built, its maps, its normalisation, its weights and their names.
 A new backbone is one row."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,10 @@ import flax.linen as nn
 
 from robust_iqa_jax.backbones import efficientnet_lite, inception_resnet_v2, resnet, vgg, vit
 from robust_iqa_jax.checks import unknown
-from robust_iqa_jax.weights.efficientnet_lite import load_imagenet
+from robust_iqa_jax.models.spec import BlockSpec
+from robust_iqa_jax.weights import backbone_names
+from robust_iqa_jax.weights import efficientnet_lite as efficientnet_lite_weights
+from robust_iqa_jax.weights.conversion import Release
 
 Variables = Mapping[str, Any]
 
@@ -26,6 +29,11 @@ class BackboneEntry:
       mean, std: of the normalisation (x - mean) / std of [0,1] pixels.
       pretrained: () -> {"params", "batch_stats"} of ImageNet weights; ValueError where no package carries them.
       map_of: name of a submodule -> the map that it helps to make.
+      release: names that published files give to its tensors; None: only ours are read.
+      read: maps of it that LinearityIQA's named model reads.
+      input_size: (height, width) of that model's input.
+      block: RobustBlock of its robust form.
+      authors: whether the RobustBlock's authors published checkpoints of it.
     """
 
     build: Callable[[str | None], nn.Module]
@@ -35,6 +43,11 @@ class BackboneEntry:
     std: tuple[float, ...]
     pretrained: Callable[[], Variables]
     map_of: Callable[[str], str]
+    release: Release | None = None
+    read: tuple[str, ...] = ()
+    input_size: tuple[int, int] = (224, 224)
+    block: BlockSpec = field(default_factory=BlockSpec)
+    authors: bool = False
 
 
 def backbone(name: str) -> BackboneEntry:
@@ -51,8 +64,11 @@ def _efficientnet_lite(variant: str) -> BackboneEntry:
         block_points=("input", *efficientnet_lite.TAPS),
         mean=efficientnet_lite.MEAN,
         std=efficientnet_lite.STD,
-        pretrained=partial(load_imagenet, variant, include_classifier=False),
+        pretrained=partial(efficientnet_lite_weights.load_imagenet, variant, include_classifier=False),
         map_of=lambda module: module.split("_")[0],  # stage3_block1 makes stage3
+        release=efficientnet_lite_weights.release(variant),
+        read=("stage5", "stage6", "stage7"),
+        input_size=(500, 500),
     )
 
 
@@ -65,6 +81,11 @@ def _resnet(variant: str) -> BackboneEntry:
         std=resnet.STD,
         pretrained=partial(_no_package, variant),
         map_of=lambda module: "stem" if module in ("conv1", "bn1") else module.split("_")[0],
+        release=backbone_names.TORCHVISION_RESNET,
+        read=("layer3", "layer4"),
+        input_size=(498, 664),
+        block=BlockSpec("layer3", 200, "square", 0),
+        authors=variant == "resnet101",
     )
 
 
@@ -78,6 +99,10 @@ def _inception_resnet_v2() -> BackboneEntry:
         std=inception_resnet_v2.STD,
         pretrained=partial(_no_package, "inception_resnet_v2"),
         map_of=lambda module: repeated.get(module.rsplit("_", 1)[0], module) if "_" in module else module,
+        release=backbone_names.CADENE_INCEPTION_RESNET_V2,
+        read=("repeat_1", "conv2d_7b"),
+        input_size=(384, 512),
+        block=BlockSpec("repeat_1", 200, "square", 0),
     )
 
 
@@ -90,6 +115,10 @@ def _vgg16() -> BackboneEntry:
         std=vgg.STD,
         pretrained=partial(_no_package, "vgg16"),
         map_of=lambda module: module,
+        release=backbone_names.TORCHVISION_VGG,
+        read=("conv4_3", "conv5_3"),
+        input_size=(384, 512),
+        block=BlockSpec("conv4_3", 200, "square", 0),
     )
 
 
@@ -102,6 +131,10 @@ def _vit(variant: str) -> BackboneEntry:
         std=vit.STD,
         pretrained=partial(_no_package, variant),
         map_of=lambda module: module.replace("blocks_", "block") if module.startswith("blocks_") else "embed",
+        release=backbone_names.TIMM_VIT,
+        read=("block8", "block11"),
+        input_size=(224, 224),
+        block=BlockSpec("block8", 200, "none", 1),
     )
 
 

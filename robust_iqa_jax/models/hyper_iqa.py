@@ -1,17 +1,26 @@
 """HyperIQA: a hyper-network reads an image's content and writes the weights of the network that scores it.
-Sources: Su et al., CVPR 2020; SSL92/hyperIQA, models.py; trained with gradient norms by YangiD/DefenseIQA-NT."""
+Sources: Su et al., CVPR 2020; SSL92/hyperIQA, models.py; trained with gradient norms by YangiD/DefenseIQA-NT, whose
+tensors have the same names; chaofengc/IQA-PyTorch, hypernet_arch.py (other names)."""
 
+import re
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones import resnet
 from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.initializers import fan_in_uniform, kaiming_fan_in
+from robust_iqa_jax.models.record import Architecture, block_at, preset, robust_block
+from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec
+from robust_iqa_jax.weights.backbone_names import TORCHVISION_RESNET, resnet_name, robust_block_name
+from robust_iqa_jax.weights.conversion import LEAVES, Path, Release
+from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 
 MEAN, STD = resnet.MEAN, resnet.STD
 """Of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
@@ -134,11 +143,73 @@ class HyperIQA(nn.Module):
         if x.ndim != 4 or x.shape[1:] != (*INPUT_SIZE, 3):
             raise ValueError(f"HyperIQA: expected crops (n, 224, 224, 3), got {x.shape}")
         insert = {} if self.block is None else {self.block_at: self.block}
-        found = self.backbone(x, train=train, insert=insert)
+        maps = self.backbone(x, train=train, insert=insert)
         for layer, side in zip(LAYERS, SIDES, strict=True):
-            if found[layer].shape[1:3] != (side, side):
+            if maps[layer].shape[1:3] != (side, side):
                 raise ValueError(
-                    f"HyperIQA: {layer} is {found[layer].shape[1:3]} instead of {(side, side)}; "
+                    f"HyperIQA: {layer} is {maps[layer].shape[1:3]} instead of {(side, side)}; "
                     "its block has to keep height and width (padding=1, pool='none')"
                 )
-        return self.distortion([found[layer] for layer in LAYERS]), self.hyper(found["layer4"])
+        return self.distortion([maps[layer] for layer in LAYERS]), self.hyper(maps["layer4"])
+
+
+PREFIXES = ("module.", "model_hyper.")
+"""What DataParallel and DefenseIQA-NT's wrapper put before every name."""
+_PYIQA: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"base_model\.(.*)", lambda m: f"res.{m[1]}"),
+    (r"lda_modules\.([012])\.0\.(\w+)", lambda m: f"res.lda{int(m[1]) + 1}_pool.0.{m[2]}"),
+    (r"lda_modules\.([012])\.3\.(\w+)", lambda m: f"res.lda{int(m[1]) + 1}_fc.{m[2]}"),
+    (r"lda_modules\.3\.2\.(\w+)", lambda m: f"res.lda4_fc.{m[1]}"),
+    (r"fc_w_modules\.([0123])\.(\w+)", lambda m: f"fc{int(m[1]) + 1}w_conv.{m[2]}"),
+    (r"fc_w_modules\.4\.2\.(\w+)", lambda m: f"fc5w_fc.{m[1]}"),
+    (r"fc_b_modules\.([01234])\.2\.(\w+)", lambda m: f"fc{int(m[1]) + 1}b_fc.{m[2]}"),
+)
+"""IQA-PyTorch's names -> the release's."""
+
+
+def torch_name(path: Path) -> str:
+    """The release's name of a variable: (params, distortion, lda1_conv, kernel) -> res.lda1_pool.0.weight.
+
+    A block, which the release does not have, is named as A-DB's: cayley.conv_in.weight, cayley.conv_cayley.alpha.
+    """
+    collection, part, *inner, leaf = path
+    if part == "backbone":
+        return f"res.{resnet_name((collection, *inner, leaf))}"
+    if part == "block":
+        return f"cayley.{robust_block_name((*inner, leaf))}"
+    (module,) = inner
+    if part == "distortion":
+        module = f"res.{module.replace('_conv', '_pool.0')}"
+    elif module.startswith("conv"):
+        module = f"conv1.{2 * (int(module.removeprefix('conv')) - 1)}"
+    return f"{module}.{LEAVES[leaf]}"
+
+
+def to_release(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors under the names that `torch_name` gives, from the release's own, DefenseIQA-NT's or IQA-PyTorch's."""
+    released = {}
+    for name, tensor in with_masks_applied(without_prefixes(tensors, PREFIXES)).items():
+        for pattern, rename in _PYIQA:
+            if match := re.fullmatch(pattern, name):
+                name = rename(match)
+                break
+        released[name] = tensor
+    return released
+
+
+RECORD = Architecture(
+    name="hyperiqa",
+    title="HyperIQA",
+    paper="CVPR 2020, Su et al.",
+    build=lambda spec, bn_axis_name: HyperIQA(robust_block(spec), block_at(spec), bn_axis_name=bn_axis_name),
+    block_points=lambda spec: resnet.insertion_points("resnet50"),
+    normalisation=lambda spec: (MEAN, STD),
+    loss="absolute",
+    releases=lambda spec: (Release("HyperIQA", torch_name, plain=to_release), TORCHVISION_RESNET.under("backbone")),
+    presets={
+        "hyperiqa": preset(
+            ModelSpec("hyperiqa", "resnet50", (), (384, 512), CropSpec(224, 5, 5)), BlockSpec("layer3", 200, "none", 1)
+        )
+    },
+    score_range=(0, 100),
+)

@@ -1,7 +1,10 @@
 """MANIQA: token grids of a ViT, attention across their channels, then windows, and a weighted mean of patch scores.
-Sources: arXiv 2204.08958 (model), IIGROUP/MANIQA (details), arXiv 2506.04951 (RobustBlock)."""
+Sources: arXiv 2204.08958 (model); IIGROUP/MANIQA models/maniqa.py, swin.py (details, names, which chaofengc/IQA-PyTorch
+shares); arXiv 2506.04951 (RobustBlock), A-MAN model.py (its names)."""
 
+import re
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,6 +18,10 @@ from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.dense import Dense
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 from robust_iqa_jax.layers.swin import SwinTransformer
+from robust_iqa_jax.models.record import Architecture, Preset, block_at, preset, robust_block
+from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec
+from robust_iqa_jax.weights.backbone_names import is_behind_vit, vit_name
+from robust_iqa_jax.weights.conversion import Path, Release
 
 MEAN = vit.MEAN
 """Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
@@ -180,3 +187,62 @@ class MANIQA(nn.Module):
     def _patchwise(self, first: nn.Module, last: nn.Module, x: Array, train: bool) -> Array:
         y = nn.relu(first(x))  # pyright: ignore[reportCallIssue]
         return last(self.drop(y, deterministic=not (train and self.dropout)))  # pyright: ignore[reportCallIssue]
+
+
+DEPTH = 10
+"""Blocks of the ViT that the published models read from; the release stores two more."""
+
+_IGNORED = (
+    r"swintransformer\d\.downsample\.",  # made by the release's constructor, never applied
+    r"swintransformer\d\.layers\.\d+\.blocks\.\d+\.attn_mask$",  # this and the next follow from the sizes
+    r"swintransformer\d\.layers\.\d+\.blocks\.\d+\.attn\.relative_position_index$",
+)
+_AUTHORS = "model."
+
+
+def torch_name(path: Path) -> str:
+    """Name of a variable: (params, tablock1_0, c_q, kernel) -> tablock1.0.c_q.weight; backbone -> vit."""
+    collection, module, *rest = path
+    return vit_name((collection, "vit" if module == "backbone" else module, *rest))
+
+
+def ignored(name: str) -> bool:
+    """Whether a tensor is one that the release stores and its scores do not depend on, or that follows from sizes."""
+    behind = name.startswith("vit.") and is_behind_vit(name.removeprefix("vit."), DEPTH)
+    return behind or any(re.match(pattern, name) for pattern in _IGNORED)
+
+
+def authors_name(path: Path) -> str:
+    """Name of a variable in a checkpoint of A-MAN, which saves the model behind its normalisation: model.vit..."""
+    return _AUTHORS + torch_name(path)
+
+
+def authors_ignored(name: str) -> bool:
+    """As `ignored`, for A-MAN: also the normalisation's constants, which are MEAN and STD of models.maniqa."""
+    return name.startswith("normalize.") or (name.startswith(_AUTHORS) and ignored(name.removeprefix(_AUTHORS)))
+
+
+def _preset(size: tuple[int, int], crops: CropSpec, trained_on: str) -> Preset:
+    plain = ModelSpec("maniqa", "vit_base_patch8_224", (), size, crops, swin_scale=SCALES[trained_on])
+    return preset(plain, BlockSpec("concat", 384, "none", 1))
+
+
+RECORD = Architecture(
+    name="maniqa",
+    title="MANIQA",
+    paper="arXiv 2204.08958",
+    build=lambda spec, bn_axis_name: MANIQA(scale=spec.swin_scale, block=robust_block(spec), block_at=block_at(spec)),
+    block_points=lambda spec: insertion_points("vit_base_patch8_224", (6, 7, 8, 9)),
+    normalisation=lambda spec: (MEAN, STD),
+    loss="squared",
+    releases=lambda spec: (
+        Release("MANIQA", torch_name, ignored),
+        Release("MANIQA_dali", authors_name, authors_ignored),
+        Release("timm", vit_name, partial(is_behind_vit, depth=DEPTH)).under("backbone"),
+    ),
+    presets={
+        "maniqa": _preset((384, 512), CropSpec(224, 4, 5), "koniq10k"),
+        "maniqa-pipal": _preset((224, 224), CropSpec(224, 1, 1), "pipal22"),
+    },
+    score_range=(0, 1),
+)

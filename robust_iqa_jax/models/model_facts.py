@@ -29,7 +29,7 @@ def facts(spec: ModelSpec) -> dict[str, Any]:
     image = jax.ShapeDtypeStruct((1, *spec.seen_size, 3), jnp.float32)
     if spec.block is not None:
         prepare = lambda v, x: module.apply(v, x, train=False, mutable=[OPERATORS])[1]  # noqa: E731
-        variables = with_operators(variables, jax.eval_shape(prepare, variables, image)[OPERATORS])
+        variables = with_operators(variables, jax.eval_shape(prepare, variables, image).get(OPERATORS, {}))
     work = work_of(lambda v, x: module.apply(v, x, train=False), variables, image)
     found = description(spec)
     return {**found, "parameters": parameters, "gflop": round(found["crops"] * work.flops / 1e9, 3)}

@@ -1,5 +1,5 @@
 """From a ModelSpec to a Flax module and its variables. A new backbone is a row in models.backbone_table, a new
-architecture one in models.architectures."""
+architecture a file with a record and a line in models.architectures."""
 
 from typing import Any, cast
 
@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.floats import over
 from robust_iqa_jax.models.architectures import architecture
-from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.spec import ModelSpec
 
 COLLECTIONS = ("params", "batch_stats")
@@ -28,19 +27,18 @@ def build(spec: ModelSpec, bn_axis_name: str | None = None) -> nn.Module:
       ValueError: unknown architecture, backbone or feature map, or a backbone that the architecture has no use for, in
         one line with the allowed names.
     """
-    row = architecture(spec)
-    if spec.block is not None and spec.block.at not in row.block_points(spec):
+    record = architecture(spec)
+    if spec.block is not None and spec.block.at not in record.block_points(spec):
         raise ValueError(
             f"{spec.architecture} over {spec.backbone}: no feature map {spec.block.at!r} for the block; "
-            f"choose one of {', '.join(row.block_points(spec))}"
+            f"choose one of {', '.join(record.block_points(spec))}"
         )
-    return row.build(spec, bn_axis_name)
+    return record.build(spec, bn_axis_name)
 
 
 def normalise(spec: ModelSpec, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """[0,1] pixels to the model's input range."""
-    row = architecture(spec)
-    mean, std = (over(jnp.asarray(v, images.dtype), images) for v in row.normalisation(spec))
+    mean, std = (over(jnp.asarray(v, images.dtype), images) for v in architecture(spec).normalisation(spec))
     return (images - mean) / std
 
 
@@ -59,10 +57,8 @@ def init_pretrained(spec: ModelSpec, key: Array) -> dict[str, Any]:
     """
     if spec.inner_widths:
         raise ValueError("a compact model has no ImageNet weights: start from its checkpoint")
-    pretrained = backbone(spec.backbone).pretrained()
-    return with_fresh_parts(
-        spec, key, {name: {"backbone": jax.tree.map(jnp.asarray, pretrained[name])} for name in COLLECTIONS}
-    )
+    parts = architecture(spec).pretrained(spec)
+    return with_fresh_parts(spec, key, {name: jax.tree.map(jnp.asarray, dict(parts[name])) for name in COLLECTIONS})
 
 
 def with_fresh_parts(spec: ModelSpec, key: Array, variables: dict[str, Any]) -> dict[str, Any]:

@@ -76,11 +76,15 @@ class Scorer:
 
     def prepare(self) -> "Scorer | PreparedScorer":
         """A scorer for these weights as they are now, several times faster where the model has a RobustBlock: its
-        orthogonal convolutions' inverses are computed once. A model without a block is its own."""
+        orthogonal convolutions' inverses are computed once. A model that has nothing to prepare is its own: one without
+        a block, or with the block as its authors have it."""
         if self.spec.block is None:
             return self
         weights = {name: self.variables.get(name, {}) for name in COLLECTIONS}
-        fixed = with_operators(weights, _operators(self.spec, weights))
+        operators = _operators(self.spec, weights)
+        if not operators:
+            return self
+        fixed = with_operators(weights, operators)
         count = sum(leaf.size for leaf in jax.tree.leaves(weights["params"]))
         return PreparedScorer(fixed, self.calibration, self.spec, self.label, count)
 
@@ -180,7 +184,7 @@ def _parameters(variables: Any) -> str:
 def _operators(spec: ModelSpec, weights: dict[str, Any]) -> dict[str, Any]:
     images = jnp.zeros((1, *spec.seen_size, 3), jnp.float32)
     _, made = build(spec).apply(weights, images, train=False, mutable=[OPERATORS])
-    return cast(dict[str, Any], made)[OPERATORS]
+    return cast(dict[str, Any], made).get(OPERATORS, {})
 
 
 @jax.jit

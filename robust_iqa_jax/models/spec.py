@@ -3,28 +3,12 @@ Preprocessing is part of it, so that no caller can forget the resize (LinearityI
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from robust_iqa_jax.functional.cayley import Norm
 from robust_iqa_jax.functional.pooling import SpspKind
 from robust_iqa_jax.layers.cayley_conv import Compat
 from robust_iqa_jax.layers.robust_block import Pool
-
-Architecture = Literal["linearity", "koncept512", "tres", "hyperiqa", "dbcnn", "maniqa"]
-Backbone = Literal[
-    "efficientnet_lite0",
-    "efficientnet_lite1",
-    "efficientnet_lite2",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "wide_resnet50_2",
-    "resnext101_32x8d",
-    "inception_resnet_v2",
-    "vgg16",
-    "vit_base_patch8_224",
-]
 
 
 @dataclass(frozen=True)
@@ -57,8 +41,8 @@ class CropSpec:
 class ModelSpec:
     """A quality model."""
 
-    architecture: Architecture = "linearity"
-    backbone: Backbone = "efficientnet_lite0"
+    architecture: str = "linearity"  # one of models.architectures
+    backbone: str = "efficientnet_lite0"  # one of models.backbone_table
     """LinearityIQA takes any that names feature maps; the other architectures have their own."""
     taps: tuple[str, ...] = ("stage5", "stage6", "stage7")
     """Feature maps that LinearityIQA's head reads, the first where a RobustBlock usually sits. The paper has two; three

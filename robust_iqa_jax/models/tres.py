@@ -1,19 +1,27 @@
 """TReS: four maps of a ResNet, L2-pooled to one grid and read by a transformer encoder; the RobustBlock at any map.
-Sources: arXiv 2108.06858, isalirezag/TReS models.py; arXiv 2506.04951 (block)."""
+Sources: arXiv 2108.06858, isalirezag/TReS models.py and transformers.py; chaofengc/IQA-PyTorch tres_arch.py (names);
+arXiv 2506.04951 (block), branch TReS of abhhfcgjk/VG_Architectural_Adversarial_Robustness (its names)."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.resnet import MEAN, STD, TAPS, ResNet, tap_channels
+from robust_iqa_jax.backbones.resnet import MEAN, STD, TAPS, ResNet, insertion_points, tap_channels
+from robust_iqa_jax.devices import all_rows, mean_over_devices
 from robust_iqa_jax.functional.l2_pooling import l2_pool
 from robust_iqa_jax.functional.position_encoding import sine_position_encoding
 from robust_iqa_jax.layers.dense import Dense
 from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder
-
-__all__ = ["ENCODER_DROPOUT", "INPUT_SIZE", "MAP_DROPOUT", "MEAN", "STD", "TReS", "View"]
+from robust_iqa_jax.losses.objective import Apply
+from robust_iqa_jax.losses.tres import self_consistency, tres_loss
+from robust_iqa_jax.models.record import Architecture, block_at, preset, robust_block
+from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec
+from robust_iqa_jax.weights.backbone_names import TORCHVISION_RESNET, resnet_name, robust_block_name
+from robust_iqa_jax.weights.conversion import LEAVES, Path, Release
 
 INPUT_SIZE = (224, 224)
 """(height, width) of the crops that the published model reads; its score of an image is the mean over 50 of them."""
@@ -82,7 +90,7 @@ class TReS(nn.Module):
         return self._view(x, train, drop_maps=True).score
 
     def both_views(self, x: Float[Array, "n h w c"], *, train: bool) -> tuple[View, View]:
-        """The images and their horizontal flips, for training.tres_loss; arguments and errors as in `__call__`.
+        """The images and their horizontal flips, for losses.tres; arguments and errors as in `__call__`.
 
         Two passes, the images first; batch statistics move at each. The maps of the flipped view are not dropped out,
         as published; the encoder drops out in both.
@@ -121,3 +129,81 @@ def normalised(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     """x / max(|x|_2, 1e-12) over channels; the gradient is finite where all channels are 0."""
     squares = jnp.sum(x**2, axis=-1, keepdims=True)
     return x / jnp.sqrt(jnp.maximum(squares, 1e-24))
+
+
+def both_views_loss(
+    apply: Apply,
+    variables: dict[str, Any],
+    x: Array,
+    mos: Array,
+    rngs: dict[str, Array],
+    *,
+    axis_name: str | None = None,
+    **options: Any,
+) -> tuple[Array, dict[str, Any]]:
+    """The objective of losses.tres on a batch that is spread over `axis_name`; arguments as in losses.objective.
+
+    Two runs, of the images and of their flips, each of which sees both views; batch statistics go on from the first to
+    the second.
+    """
+    scores: list[Array] = []
+    consistencies: list[Array] = []
+    for i, images in enumerate((x, jnp.flip(x, 2))):
+        rngs = {name: jax.random.fold_in(key, i) for name, key in rngs.items()}
+        (view, other), moved = apply(
+            variables, images, train=True, rngs=rngs, mutable=["batch_stats"], method="both_views", **options
+        )
+        variables = {**variables, **moved}
+        scores.append(all_rows(view.score[:, 0], axis_name))
+        consistency = self_consistency(view.encoded, other.encoded, view.layer4, other.layer4)
+        consistencies.append(mean_over_devices(consistency, axis_name))
+    loss = tres_loss(scores[0], scores[1], consistencies[0], consistencies[1], all_rows(mos, axis_name))
+    return loss, {"batch_stats": variables["batch_stats"]}
+
+
+def torch_name(path: Path) -> str:
+    """The release's name of a variable of TReS.
+
+    (params, backbone, layer3_0, conv1, kernel) -> model.layer3.0.conv1.weight;
+    (params, transformer, layer0, self_attn, in_proj, kernel) -> transformer.encoder.layers.0.self_attn.in_proj_weight;
+    (params, block, cayley, alpha) -> model.cayley.conv_cayley.alpha, wherever the block sits.
+    """
+    collection, part, *modules, leaf = path
+    if part == "backbone":
+        return "model." + resnet_name((collection, *modules, leaf))
+    if part == "block":
+        return "model.cayley." + robust_block_name((*modules, leaf))
+    if part == "transformer":
+        layer, *inner = modules
+        names = ["transformer", "encoder", layer, *inner]
+        if layer.startswith("layer"):
+            names[2:3] = ["layers", layer.removeprefix("layer")]
+        joint = "_" if names[-1] == "in_proj" else "."  # the one tensor that torch keeps outside a layer
+        return ".".join(names) + joint + LEAVES[leaf]
+    return f"{part}.{LEAVES[leaf]}"
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a tensor is the backbone's classifier, which no score depends on, or a window of the L2 pooling."""
+    return name.startswith("model.fc.") or (name.startswith("L2pooling_l") and name.endswith(".filter"))
+
+
+RECORD = Architecture(
+    name="tres",
+    title="TReS",
+    paper="arXiv 2108.06858",
+    build=lambda spec, bn_axis_name: TReS(block=robust_block(spec), block_at=block_at(spec), bn_axis_name=bn_axis_name),
+    block_points=lambda spec: insertion_points("resnet50"),
+    normalisation=lambda spec: (MEAN, STD),
+    loss="absolute",
+    objective=lambda axis_name: partial(both_views_loss, axis_name=axis_name),
+    releases=lambda spec: (Release("TReS", torch_name, is_ignored), TORCHVISION_RESNET.under("backbone")),
+    presets={
+        "tres": preset(
+            ModelSpec("tres", "resnet50", (), (384, 512), CropSpec(224, 5, 10)),
+            BlockSpec("layer3", 512, "none", 1),
+            authors=True,
+        )
+    },
+    score_range=(0, 100),
+)

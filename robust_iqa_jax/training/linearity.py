@@ -20,9 +20,8 @@ from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.files import check_space, whole_file
 from robust_iqa_jax.layers.linearity_head import LinearityHead
+from robust_iqa_jax.losses.total import OutputLoss, linearity_iqa_loss
 from robust_iqa_jax.models.registry import normalise
-from robust_iqa_jax.training.losses import linearity_iqa_loss
-from robust_iqa_jax.training.objectives import OutputLoss
 from robust_iqa_jax.training.optimizer import part_labels
 from robust_iqa_jax.training.run import Load, Run
 

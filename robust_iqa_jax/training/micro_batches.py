@@ -1,7 +1,7 @@
 """A network that runs on a batch in equal parts, one after the other, and once more in the backward pass.
 Recomputation of arXiv 1604.06174 along the batch: memory of one part, the loss and the gradient of the whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Apply = Callable[..., Any]
-"""As flax.linen.Module.apply with the batch as its only argument by position."""
+from robust_iqa_jax.losses.objective import Apply
 
 
-def apply_in_parts(module: nn.Module, parts: int, reads_maps: bool = False) -> Apply:
+def apply_in_parts(module: nn.Module, parts: int, reads_maps: bool) -> Apply:
     """module.apply, run on `parts` equal parts of a batch.
 
     Outputs are those of the whole batch, so that any loss of them is the whole batch's, also one that compares its
@@ -28,7 +27,7 @@ def apply_in_parts(module: nn.Module, parts: int, reads_maps: bool = False) -> A
     Args:
       module: of a model.
       parts: how many; the batch is a multiple of it.
-      reads_maps: whether the module has `features` and `regress`, as LinearityIQA has.
+      reads_maps: of the model's record: its head is run apart, on the pooled features of all parts.
 
     Returns:
       (variables, x, **options of module.apply) -> what module.apply returns.

@@ -45,15 +45,19 @@ def part_labels(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: config.train_from names no feature map of the backbone.
     """
-    entry = backbone(config.model.backbone)
-    taps = entry.taps
-    if config.train_from is not None and config.train_from not in taps:
-        raise ValueError(f"--train-from {config.train_from}: not a feature map; choose one of {', '.join(taps)}")
-    frozen = () if config.train_from is None else taps[: taps.index(config.train_from)]
+    frozen = frozenset[str]()
+    if config.train_from is not None:
+        row = backbone(config.model.backbone)
+        if config.train_from not in row.taps:
+            raise ValueError(
+                f"--train-from {config.train_from}: not a feature map; choose one of {', '.join(row.taps)}"
+            )
+        before = row.taps[: row.taps.index(config.train_from)]
+        frozen = frozenset(module for module in params.get("backbone", {}) if row.map_of(module) in before)
 
     def label(path: tuple[str, ...]) -> str:
         if path[0] == "backbone":
-            return "frozen" if entry.map_of(path[1]) in frozen else "backbone"
+            return "frozen" if path[1] in frozen else "backbone"
         return "frozen" if path[0] == "block" and config.freeze_block else "fresh"
 
     flat = traverse_util.flatten_dict(params)

@@ -16,12 +16,14 @@ from robust_iqa_jax.data.pipeline import Augment, check_batch_size, crop_and_fli
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.pruning import check_pruning, gradual_shares
 from robust_iqa_jax.devices import Devices, run_devices
+from robust_iqa_jax.losses.objective import Apply, Objective
+from robust_iqa_jax.losses.total import OutputLoss
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.micro_batches import Apply, apply_in_parts
-from robust_iqa_jax.training.objectives import Objective, OutputLoss, objective, output_loss
+from robust_iqa_jax.training.micro_batches import apply_in_parts
+from robust_iqa_jax.training.objectives import objective, output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 
 POSITIVE = ("steps", "epochs", "batch_size", "learning_rate", "checkpoint_every", "validate_every", "patience", "crop")

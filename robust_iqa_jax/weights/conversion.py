@@ -1,8 +1,9 @@
 """From PyTorch's named tensors to Flax variables: a name for every variable, a layout for every rank, and a report.
-Each architecture brings only its names (`torch_name` in its own file); the rules of layout are the same for all."""
+Each architecture and backbone brings only its names (a Release); the rules of layout are the same for all."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import flax.traverse_util
@@ -10,6 +11,9 @@ import numpy as np
 
 from robust_iqa_jax.weights.tensor_checks import wrong_values
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
+
+Tensors = Mapping[str, np.ndarray]
+"""Name -> array, as a file has them."""
 
 Path = tuple[str, ...]
 """Path of a variable: collection, modules, leaf; ("params", "layer1_0", "bn1", "scale")."""
@@ -24,6 +28,34 @@ TORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 """Order of the axes of a convolution's and a dense layer's weights, from PyTorch's to Flax's."""
 
 _LISTED = 8
+
+
+@dataclass(frozen=True)
+class Release:
+    """Names that published files give to a model's tensors.
+
+    Attributes:
+      name: of the release, as the report shows it.
+      name_of: path of a variable -> the release's name of it.
+      ignored: names of tensors of the release that the model does without (a classifier's, say).
+      plain: tensors as files of the release have them -> under the names of `name_of`.
+      axes: see `from_torch`.
+    """
+
+    name: str
+    name_of: Callable[[Path], str]
+    ignored: Callable[[str], bool] = lambda name: False
+    plain: Callable[[Tensors], Tensors] = lambda tensors: tensors
+    axes: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: TORCH_AXES)
+
+    def under(self, module: str = "backbone") -> "Release":
+        """Names of a file that holds this part of a model alone; what else the model has is missing from the file,
+        under its Flax name."""
+
+        def name_of(path: Path) -> str:
+            return self.name_of((path[0], *path[2:])) if path[1] == module else "/".join(path)
+
+        return dataclasses.replace(self, name_of=name_of)
 
 
 @dataclass(frozen=True)
@@ -74,7 +106,7 @@ def listed(names: tuple[str, ...]) -> str:
 
 
 def from_torch(
-    tensors: Mapping[str, np.ndarray],
+    tensors: Tensors,
     shapes: Mapping[str, Any],
     torch_name: Callable[[Path], str],
     ignored: Callable[[str], bool] = lambda name: False,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_iqa_jax.backbones.efficientnet_lite import EfficientNetLite, variant_stages
-from robust_iqa_jax.weights.conversion import LEAVES, Path, from_torch, require_fit
+from robust_iqa_jax.weights.conversion import LEAVES, Path, Release, from_torch, require_fit
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
 
 
@@ -97,6 +97,7 @@ def torch_name(path: Path, variant: str) -> str:
     return f"_blocks.{index}.{layer}.{LEAVES[leaf]}"
 
 
-def is_classifier(name: str) -> bool:
-    """Whether a tensor belongs to the classifier, which quality models do without."""
-    return name.startswith("_fc.")
+def release(variant: str) -> Release:
+    """Names of the package's file; quality models do without its classifier."""
+    names = partial(torch_name, variant=variant)
+    return Release("efficientnet-lite-pytorch", names, lambda name: name.startswith("_fc."))

@@ -17,11 +17,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from robust_iqa_jax.checks import unknown
-from robust_iqa_jax.weights.declared_size import check_declared
 from robust_iqa_jax.weights.entries import under_prefix
 from robust_iqa_jax.weights.file_kind import other_kind
 from robust_iqa_jax.weights.sharded import SUFFIX, read_shards
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
+from robust_iqa_jax.weights.tensor_checks import check_declared
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_file
 
 OURS = ("model.json", "model.safetensors")

@@ -1,5 +1,5 @@
-"""Values that weights cannot have: NaN and infinity, variances below zero, integers where a model computes.
-A model that holds them scores NaN, or something that is not its score."""
+"""What weights cannot be: NaN, infinity, variances below zero, integers where a model computes, more than their file.
+A model that holds such values scores NaN, or something that is not its score."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,8 @@ import numpy as np
 
 VARIANCES = ("running_var", "var")
 """Last parts of the names of variances, in PyTorch and in Flax."""
+
+_TIMES, _SPARE = 16, 1 << 24
 
 
 def wrong_values(name: str, values: Any) -> str:
@@ -42,3 +44,20 @@ def check_calibration(calibration: Mapping[str, float]) -> None:
         for name, value in calibration.items():
             if not np.isfinite(np.float32(value)):
                 raise ValueError(f"{name} is {float(value):g}; a calibration must be finite")
+
+
+def check_declared(declared: int, on_disk: int) -> None:
+    """Raise ValueError where a file declares far more than it can hold, however it is packed.
+
+    Views that show an element several times, and files that are packed, need more than their size; not without a bound.
+
+    Args:
+      declared: bytes of what it says to hold.
+      on_disk: bytes of the file.
+    """
+    if declared > _TIMES * on_disk + _SPARE:
+        raise ValueError(f"declares {_size(declared)} of tensors in {_size(on_disk)} of file")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count:,} bytes"

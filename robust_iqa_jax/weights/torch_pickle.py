@@ -13,10 +13,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from robust_iqa_jax.weights.declared_size import check_declared
 from robust_iqa_jax.weights.entries import Entry, find_entry
 from robust_iqa_jax.weights.file_kind import other_kind, other_zip
 from robust_iqa_jax.weights.inert_pickle import Filled, Global, Makers, Reader, Unread, read_pickle
+from robust_iqa_jax.weights.tensor_checks import check_declared
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001

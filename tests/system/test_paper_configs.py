@@ -14,11 +14,11 @@ from robust_iqa_jax.data.archives.table import ARCHIVES
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.architectures import ARCHITECTURES
 from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.objectives import PUBLISHED
 from robust_iqa_jax.training.run import resolve
 from robust_iqa_jax.training.start import initial_variables
 
@@ -58,7 +58,7 @@ def test_a_row_has_the_settings_of_the_reference(file):
     model, nt, at = config.model, config.gradient_norm, config.adversarial
     resolve(config, np.arange(ARCHIVES["koniq10k"].splits["training"]))  # builds the model
     assert (model.architecture, model.backbone, model.input_size) == (architecture, backbone, size)
-    assert (config.loss or PUBLISHED[model.architecture]) == loss
+    assert (config.loss or ARCHITECTURES[model.architecture].loss) == loss
     assert (config.learning_rate, config.backbone_factor, config.batch_size, config.epochs) == settings
     assert (None if model.block is None else (model.block.at, model.block.mid_channels)) == block
     assert (None if nt is None else (nt.h, nt.weight, nt.space)) == penalty

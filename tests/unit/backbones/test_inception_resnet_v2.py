@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from robust_iqa_jax.backbones.inception_resnet_v2 import TAP_CHANNELS, TAPS, InceptionResNetV2
+from robust_iqa_jax.weights.backbone_names import CADENE_INCEPTION_RESNET_V2
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.inception_resnet_v2 import is_classifier, torch_name
 
 SHALLOW = (1, 1, 1)
 QUICKLY = {"xla_backend_optimization_level": 0}
@@ -85,7 +85,7 @@ def test_bad_names_and_images_are_named():
 
 def test_names_are_those_of_the_published_file(published):
     leaves = jax.tree_util.tree_flatten_with_path(published)[0]
-    names = [torch_name(tuple(key.key for key in path)) for path, _ in leaves]
+    names = [CADENE_INCEPTION_RESNET_V2.name_of(tuple(key.key for key in path)) for path, _ in leaves]
     assert len(set(names)) == len(names) == 898 + 204  # Keras has 898 arrays: 204 norms without scales
     for name in (
         "conv2d_1a.conv.weight",
@@ -102,7 +102,10 @@ def test_names_are_those_of_the_published_file(published):
         "last_linear.bias",
     ):
         assert name in names
-    assert [name for name in names if is_classifier(name)] == ["last_linear.bias", "last_linear.weight"]
+    assert [name for name in names if CADENE_INCEPTION_RESNET_V2.ignored(name)] == [
+        "last_linear.bias",
+        "last_linear.weight",
+    ]
 
 
 @pytest.mark.slow
@@ -121,7 +124,7 @@ def test_every_map_of_the_whole_network_equals_an_independent_pytorch_network(tr
         expected = reference(torch.from_numpy(x).permute(0, 3, 1, 2))
     after = {key: value.numpy() for key, value in reference.state_dict().items()}
     model = InceptionResNetV2(include_classifier=True)
-    variables, report = from_torch(before, shapes(model), torch_name)
+    variables, report = from_torch(before, shapes(model), CADENE_INCEPTION_RESNET_V2.name_of)
     require_fit(report, "InceptionResNetV2")
     with jax.enable_x64(True):
         run = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]), compiler_options=QUICKLY)
@@ -130,5 +133,5 @@ def test_every_map_of_the_whole_network_equals_an_independent_pytorch_network(tr
         other = expected[tap].permute(0, 2, 3, 1) if tap in TAPS else expected[tap]
         np.testing.assert_allclose(value, other, rtol=0, atol=1e-9 * float(other.abs().max()))
     for path, leaf in jax.tree_util.tree_flatten_with_path(updated)[0]:
-        key = torch_name(tuple(part.key for part in path))
+        key = CADENE_INCEPTION_RESNET_V2.name_of(tuple(part.key for part in path))
         np.testing.assert_allclose(leaf, after[key], rtol=1e-9, atol=1e-9)

@@ -7,8 +7,8 @@ import pytest
 from quick_models import quick_jit, random_variables
 
 from robust_iqa_jax.backbones.resnet import TAPS, VARIANTS, ResNet, insertion_points, tap_channels
+from robust_iqa_jax.weights.backbone_names import TORCHVISION_RESNET
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.resnet import is_classifier, torch_name
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 # torchvision's documentation, with the classifier
@@ -32,8 +32,8 @@ def convert(tensors, name, include_classifier=True):
     expected = shapes(name)
     if not include_classifier:
         del expected["params"]["fc"]
-    ignored = (lambda name: False) if include_classifier else is_classifier
-    variables, report = from_torch(tensors, expected, torch_name, ignored)
+    ignored = (lambda name: False) if include_classifier else TORCHVISION_RESNET.ignored
+    variables, report = from_torch(tensors, expected, TORCHVISION_RESNET.name_of, ignored)
     require_fit(report, name)
     return variables
 
@@ -98,7 +98,7 @@ def test_bad_names_are_named(small):
 
 def test_converter_refuses_what_does_not_fit():
     leaves = jax.tree_util.tree_flatten_with_path(shapes("resnet18"))[0]
-    names = {torch_name(tuple(key.key for key in path)): leaf for path, leaf in leaves}
+    names = {TORCHVISION_RESNET.name_of(tuple(key.key for key in path)): leaf for path, leaf in leaves}
     axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     tensors = {name: np.zeros([leaf.shape[i] for i in axes[leaf.ndim]], np.float32) for name, leaf in names.items()}
     assert convert(tensors, "resnet18")["params"]["fc"]["kernel"].shape == (512, 1000)
@@ -142,5 +142,5 @@ def test_every_map_equals_an_independent_pytorch_network(name, train):
         after = {key: value.numpy() for key, value in reference.state_dict().items()}
         leaves = jax.tree_util.tree_flatten_with_path(updated)[0]
         for path, leaf in leaves:
-            key = torch_name(tuple(part.key for part in path))
+            key = TORCHVISION_RESNET.name_of(tuple(part.key for part in path))
             np.testing.assert_allclose(leaf, after[key], rtol=1e-9, atol=1e-9)

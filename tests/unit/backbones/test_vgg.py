@@ -7,8 +7,8 @@ import pytest
 from quick_models import quick_jit, random_variables, shapes
 
 from robust_iqa_jax.backbones.vgg import INSERTION_POINTS, TAPS, VGG, tap_channels
+from robust_iqa_jax.weights.backbone_names import TORCHVISION_VGG
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.vgg import is_classifier, torch_name
 
 SMALL = {"widths": (4, 6, 8, 12, 16), "hidden": 24}
 IMAGE = (1, 64, 64, 3)
@@ -37,7 +37,7 @@ def compare(model, stages):
     with torch.no_grad():
         maps, logits = reference(nchw(x))
     with jax.enable_x64(True):
-        variables, report = from_torch(state(reference), shapes(model, IMAGE), torch_name)
+        variables, report = from_torch(state(reference), shapes(model, IMAGE), TORCHVISION_VGG.name_of)
         require_fit(report, "VGG")
         found = quick_jit(lambda v, x: model.apply(v, x, train=False))(variables, jnp.asarray(x))
     for tap, expected in zip(TAPS, maps, strict=True):
@@ -57,11 +57,11 @@ def test_every_map_equals_an_independent_pytorch_network_at_full_width():
 
 
 def test_names_are_torchvisions():
-    assert torch_name(("params", "conv5_3", "kernel")) == "features.28.weight"
-    assert torch_name(("params", "conv1_1", "bias")) == "features.0.bias"
-    assert torch_name(("params", "fc8", "bias")) == "classifier.6.bias"
-    assert is_classifier("classifier.6.bias")
-    assert not is_classifier("features.0.bias")
+    assert TORCHVISION_VGG.name_of(("params", "conv5_3", "kernel")) == "features.28.weight"
+    assert TORCHVISION_VGG.name_of(("params", "conv1_1", "bias")) == "features.0.bias"
+    assert TORCHVISION_VGG.name_of(("params", "fc8", "bias")) == "classifier.6.bias"
+    assert TORCHVISION_VGG.ignored("classifier.6.bias")
+    assert not TORCHVISION_VGG.ignored("features.0.bias")
 
 
 @pytest.fixture(scope="module")

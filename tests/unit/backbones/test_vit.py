@@ -10,8 +10,8 @@ from quick_models import quick_jit
 
 from robust_iqa_jax.backbones.vit import ViT, insertion_points, taps
 from robust_iqa_jax.layers.robust_block import RobustBlock
+from robust_iqa_jax.weights.backbone_names import TIMM_VIT
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.vit import ignored, torch_name
 
 TEST = "vit_test_patch8_64"
 
@@ -141,7 +141,7 @@ def test_every_map_equals_an_independent_pytorch_network(name, size, dtype):
     with torch.no_grad():
         expected = reference(torch.from_numpy(x).permute(0, 3, 1, 2))
     with jax.enable_x64(dtype == "float64"):
-        variables, report = from_torch(tensors, shapes(name), torch_name)
+        variables, report = from_torch(tensors, shapes(name), TIMM_VIT.name_of)
         require_fit(report, name)
         variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), variables)
         model = ViT(name, include_classifier=True)
@@ -159,8 +159,8 @@ def test_what_lies_behind_the_last_block_is_left_out():
 
     tensors = {key: value.numpy() for key, value in TorchViT(TEST).state_dict().items()}
     expected = shapes(TEST, include_classifier=False, depth=3)
-    _, report = from_torch(tensors, expected, torch_name, partial(ignored, depth=3))
+    _, report = from_torch(tensors, expected, TIMM_VIT.name_of, partial(TIMM_VIT.ignored, depth=3))
     require_fit(report, TEST)
-    _, report = from_torch(tensors, expected, torch_name, ignored)
+    _, report = from_torch(tensors, expected, TIMM_VIT.name_of, TIMM_VIT.ignored)
     assert report.unused[0] == "blocks.3.norm1.weight"
     assert len(report.unused) == 12

@@ -10,9 +10,19 @@ from quick_models import quick_jit, random_variables, shapes
 
 from robust_iqa_jax.backbones.scnn import SCNN, TAPS
 from robust_iqa_jax.layers.robust_block import RobustBlock
-from robust_iqa_jax.models.dbcnn import BLOCK_POINTS, DBCNN, MEAN, STD, bilinear_features
+from robust_iqa_jax.models.dbcnn import (
+    BLOCK_POINTS,
+    DBCNN,
+    MEAN,
+    STD,
+    bilinear_features,
+    block_positions,
+    is_scnn_classifier,
+    scnn_name,
+    to_release,
+    torch_name,
+)
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.dbcnn import block_points, is_scnn_classifier, scnn_name, to_release, torch_name
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 VGG_WIDTHS, SCNN_WIDTHS = (4, 6, 8, 12, 16), (4, 4, 6, 6, 6, 6, 8, 8, 8)
@@ -157,7 +167,7 @@ def test_blocks_are_named_as_in_the_authors_branch(flag):
     from parity.torch_state import randomised, state
 
     tensors = state(Normalised(randomised(TorchDBCNN(STAGES, SCNN_WIDTHS, flag=flag))))
-    assert block_points(tensors) == BLOCKS[flag]
+    assert block_positions(tensors) == BLOCKS[flag]
     _, report = from_torch(to_release(tensors), shapes(with_blocks(flag), (1, 96, 128, 3)), torch_name)
     require_fit(report, flag)
 
@@ -187,7 +197,7 @@ def test_prefixes_and_masks_of_a_checkpoint_do_not_matter():
     np.testing.assert_array_equal(released["features1.0.weight"], weight * mask)
     assert is_scnn_classifier("projection.1.running_mean")
     with pytest.raises(CheckpointError, match=r"has a block at features1.27, behind conv5_2; it has to follow a ReLU"):
-        block_points({"features1.27.conv_in.weight": weight})
+        block_positions({"features1.27.conv_in.weight": weight})
 
 
 def test_gradient_goes_through_the_block_to_every_image():

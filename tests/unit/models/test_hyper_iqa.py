@@ -10,9 +10,8 @@ from quick_models import quick_jit, shapes
 
 from robust_iqa_jax.backbones.resnet import VARIANTS, Variant
 from robust_iqa_jax.layers.robust_block import RobustBlock
-from robust_iqa_jax.models.hyper_iqa import HyperIQA, target_network
+from robust_iqa_jax.models.hyper_iqa import HyperIQA, target_network, to_release, torch_name
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.hyper_iqa import to_release, torch_name
 
 IMAGE = (1, 224, 224, 3)
 SHALLOW = Variant((1, 1, 1, 1), bottleneck=False)

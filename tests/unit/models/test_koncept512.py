@@ -9,9 +9,17 @@ import pytest
 
 from robust_iqa_jax.backbones.inception_resnet_v2 import InceptionResNetV2
 from robust_iqa_jax.layers.robust_block import RobustBlock
-from robust_iqa_jax.models.koncept512 import BLOCK_AT, BLOCK_MID_CHANNELS, INPUT_SIZE, KonCept512, KonCeptHead
+from robust_iqa_jax.models.koncept512 import (
+    BLOCK_AT,
+    BLOCK_MID_CHANNELS,
+    INPUT_SIZE,
+    KonCept512,
+    KonCeptHead,
+    block_position,
+    canonical,
+    torch_name,
+)
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.koncept512 import block_at, canonical, torch_name
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 SHALLOW, OFF = (1, 1, 1), (0.0, 0.0, 0.0)
@@ -196,7 +204,7 @@ def test_names_are_those_of_the_public_release(whole):
     }.items():
         assert tensors[name].shape == shape
     assert canonical(tensors).keys() == tensors.keys()
-    assert block_at(tensors) is None
+    assert block_position(tensors) is None
 
 
 def as_published(tensors, index):
@@ -224,7 +232,7 @@ def test_checkpoints_of_the_papers_code_are_understood(index, at):
     tensors = named(shapes(model, BLOCK_SIZE))
     published = as_published(tensors, index)
     assert f"module.model.base.{index}.conv_cayley.alpha" in published
-    assert block_at(published) == at
+    assert block_position(published) == at
     found = canonical(published)
     assert found.keys() == tensors.keys()
     assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
@@ -236,4 +244,4 @@ def test_unlike_normalisation_and_two_blocks_are_refused():
     with pytest.raises(CheckpointError, match=r"normalize.mean is \[0.0, 0.0, 0.0\], KonCept512 has \[0.5, 0.5, 0.5\]"):
         canonical({**tensors, "module.normalize.mean": np.zeros((1, 3, 1, 1))})
     with pytest.raises(CheckpointError, match=r"expected one RobustBlock behind a step of base, found it at \[3, 14\]"):
-        block_at({**tensors, "base.3.conv_in.weight": np.zeros(1)})
+        block_position({**tensors, "base.3.conv_in.weight": np.zeros(1)})

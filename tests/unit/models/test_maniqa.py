@@ -9,9 +9,16 @@ from quick_models import quick_jit
 
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.layers.swin import SwinBlock, from_windows, windows
-from robust_iqa_jax.models.maniqa import MANIQA, STAGES, insertion_points
+from robust_iqa_jax.models.maniqa import (
+    MANIQA,
+    STAGES,
+    authors_ignored,
+    authors_name,
+    ignored,
+    insertion_points,
+    torch_name,
+)
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.maniqa import authors_ignored, authors_name, ignored, torch_name
 
 SMALL = {
     "name_of_vit": "vit_test_patch8_64",

@@ -6,16 +6,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_backbone
 from quick_models import quick_jit, random_variables
 
 from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.functional.pooling import pool_to_square
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.crops import crop_grid
-from robust_iqa_jax.models.presets import POSITIONS, preset
-from robust_iqa_jax.models.registry import build, shapes
+from robust_iqa_jax.models.linearity_iqa import POSITIONS
+from robust_iqa_jax.models.presets import preset
+from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.models.scorer import outputs_of
 from robust_iqa_jax.models.spec import BlockSpec, CropSpec, ModelSpec
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    with tiny_backbone.registered():
+        yield
+
 
 # LinearityIQA over ResNet-101 at 498x664 (docs/sources.md 1.5): C, M, size before, sides pooled, after conv_in
 PUBLISHED = {
@@ -50,24 +59,21 @@ def test_positions_see_the_published_maps(position):
     assert after == pooled - 2  # conv_in has no padding
 
 
-def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone():
-    spec = dataclasses.replace(
-        preset("linearity-resnet18"), input_size=(96, 128), block=BlockSpec("taps", 8, "none", 1)
-    )
-    drawn = random_variables(build(spec), (1, 96, 128, 3))
-    assert set(drawn["params"]) == {"backbone", "head", "tap_blocks_layer3", "tap_blocks_layer4"}
+def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone(tiny):
+    spec = ModelSpec("linearity", "tiny", ("first", "second"), (24, 32), block=BlockSpec("taps", 4, "none", 1))
     model = build(spec)
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 96, 128, 3)), jnp.float32)
+    drawn = random_variables(model, (1, 24, 32, 3))
+    assert set(drawn["params"]) == {"backbone", "head", "tap_blocks_first", "tap_blocks_second"}
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 24, 32, 3)), jnp.float32)
 
     @quick_jit
     def features(params):
         return model.apply({**drawn, "params": params}, x, method="features")
 
     before = features(drawn["params"])
-    cleared = jax.tree.map(jnp.zeros_like, drawn["params"]["tap_blocks_layer3"])
-    after = features(
-        {**drawn["params"], "tap_blocks_layer3": {**cleared, "cayley": drawn["params"]["tap_blocks_layer3"]["cayley"]}}
-    )
+    block = drawn["params"]["tap_blocks_first"]
+    cleared = {**block, "conv_in": jax.tree.map(np.zeros_like, block["conv_in"])}
+    after = features({**drawn["params"], "tap_blocks_first": cleared})
     assert np.abs(before[0] - after[0]).max() > 1e-4
     np.testing.assert_array_equal(before[1], after[1])
 
@@ -78,9 +84,10 @@ ROBUST = ("koncept512", "tres", "hyperiqa", "dbcnn", "maniqa", "linearity-vit_ba
 @pytest.mark.parametrize("name", ROBUST)
 def test_every_architecture_scores_with_its_block(name):
     spec = preset(f"{name}-robust")
-    variables = shapes(spec)
     image = jax.ShapeDtypeStruct((2, *spec.seen_size, 3), jnp.float32)
-    outputs = jax.eval_shape(lambda v, x: build(spec).apply(v, x, train=False), variables, image)
+    outputs, variables = jax.eval_shape(
+        lambda key, x: build(spec).init_with_output(key, x, train=False), jax.random.key(0), image
+    )
     assert outputs.shape == (2, 3 if name.startswith("linearity") else 1)
     assert "block" in variables["params"]
 
@@ -109,12 +116,32 @@ def test_crops_lie_on_a_grid_from_edge_to_edge():
         crop_grid(images, CropSpec(11, 1, 1))
 
 
-@pytest.mark.usefixtures("shallow")
-def test_a_score_is_the_mean_over_the_crops():
-    spec = ModelSpec("linearity", "shallow", ("stage5",), (96, 128), CropSpec(64, 2, 2))
-    variables = random_variables(build(spec), (1, 64, 64, 3))
-    images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 96, 128, 3)), jnp.float32)
+def test_a_score_is_the_mean_over_the_crops(tiny):
+    spec = ModelSpec("linearity", "tiny", ("second",), (24, 32), CropSpec(16, 2, 2))
+    variables = random_variables(build(spec), (1, 16, 16, 3))
+    images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 24, 32, 3)), jnp.float32)
     scores = quick_jit(lambda v, x: outputs_of(spec, v, x))(variables, images)
-    whole = dataclasses.replace(spec, crops=None, input_size=(64, 64))
-    apart = quick_jit(lambda v, x: outputs_of(whole, v, x))(variables, crop_grid(images, CropSpec(64, 2, 2)))
+    whole = dataclasses.replace(spec, crops=None, input_size=(16, 16))
+    apart = quick_jit(lambda v, x: outputs_of(whole, v, x))(variables, crop_grid(images, CropSpec(16, 2, 2)))
     np.testing.assert_allclose(scores, apart.reshape(2, 4, -1).mean(1), atol=1e-5)
+
+
+def test_descriptions_in_checkpoints_of_before_are_read():
+    block = {"at": "layer3", "mid_channels": 512, "pool": "none", "padding": 1, "norm": "taps", "alpha_init": None}
+    fields = {
+        "architecture": "tres",
+        "backbone": "resnet50",
+        "taps": [],
+        "input_size": [384, 512],
+        "crops": {"side": 224, "rows": 5, "columns": 10},
+        "pool_levels": 1,
+        "pool_kind": "avg",
+        "pool_window": None,
+        "swin_scale": 0.8,
+        "block": {**block, "compat": "exact"},
+        "inner_widths": [],
+    }
+    assert ModelSpec.from_json(fields) == preset("tres-robust")
+    assert {**fields, "taps": (), "input_size": (384, 512), "inner_widths": ()} == preset("tres-robust").to_json()
+    with pytest.raises(ValueError, match="model description: "):
+        ModelSpec.from_json({**fields, "width": 3})

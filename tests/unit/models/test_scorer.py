@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_backbone
-from quick_models import random_variables
+from quick_models import quick_jit, random_variables
 from small_report import small_report
 
 from robust_iqa_jax.models import checkpoint
@@ -103,6 +103,13 @@ def test_a_cell_shows_one_line(scorer, images):
     for text in (*shown, repr(scorer), repr(small_report())):
         assert "\n" not in text
         assert len(text) < 200
+
+
+def test_a_block_as_its_authors_have_it_has_nothing_to_prepare(scorer, images):
+    authors = dataclasses.replace(SPEC.block, compat="authors", norm="spectrum")
+    theirs = dataclasses.replace(scorer, spec=dataclasses.replace(SPEC, block=authors))
+    assert theirs.prepare() is theirs
+    assert np.abs(theirs(images) - scorer(images)).max() > 1e-3  # the norm, and a column of odd maps
 
 
 def test_other_weights_are_scored_by_themselves(scorer, images, tmp_path):
@@ -201,7 +208,7 @@ def test_images_of_any_float_type_are_scored_as_their_pixels_are(dtype, prepared
 
 def test_models_are_drawn_saved_loaded_and_prepared_in_float32_where_64_bits_are_on(images, tmp_path):
     with tiny_backbone.registered(), jax.enable_x64(True):
-        drawn = init(SPEC, jax.random.key(0))
+        drawn = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
         assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype("float32")}
         checkpoint.save(tmp_path, Scorer(drawn, Calibration.identity(), SPEC))
         loaded = checkpoint.load(tmp_path)

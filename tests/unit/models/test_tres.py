@@ -9,12 +9,11 @@ import pytest
 from robust_iqa_jax.functional.l2_pooling import l2_pool
 from robust_iqa_jax.functional.position_encoding import sine_position_encoding
 from robust_iqa_jax.layers.robust_block import RobustBlock
-from robust_iqa_jax.models.tres import INPUT_SIZE, TReS, normalised
+from robust_iqa_jax.models.tres import INPUT_SIZE, TReS, is_ignored, normalised, torch_name
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
 from robust_iqa_jax.weights.read import read_tensors
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
-from robust_iqa_jax.weights.tres import is_ignored, torch_name
 
 pytestmark = pytest.mark.usefixtures("resnet10")
 

@@ -13,8 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 from torch_pickles import VALUES, legacy_file, op_dict, op_global, op_int, op_str, op_tensor, op_tuple, zip_file
 
+from robust_iqa_jax.models.linearity_iqa import RESCALE, rescale
+from robust_iqa_jax.models.record import Rescale
 from robust_iqa_jax.weights.conversion import from_torch
-from robust_iqa_jax.weights.linearity_iqa import RESCALE, Rescale, rescale
 from robust_iqa_jax.weights.read import read_checkpoint
 from robust_iqa_jax.weights.tensor_checks import check_calibration, check_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError

@@ -9,9 +9,9 @@ import pytest
 
 from robust_iqa_jax.backbones.resnet import ResNet, insertion_points
 from robust_iqa_jax.layers.robust_block import RobustBlock
-from robust_iqa_jax.models.linearity_iqa import LinearityIQA
+from robust_iqa_jax.models.linearity_iqa import BLOCKS, LinearityIQA, rescale, to_release, torch_name
+from robust_iqa_jax.models.record import Rescale
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
-from robust_iqa_jax.weights.linearity_iqa import BLOCKS, Rescale, rescale, to_release, torch_name
 from robust_iqa_jax.weights.read import read_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
@@ -60,7 +60,8 @@ def outputs(model, variables, x, train):
     ("variant", "mid", "train", "levels", "kind"),
     [
         ("resnet10", None, False, 2, "max+min"),
-        ("resnet18", 20, True, 1, "avg"),
+        ("resnet10", 20, True, 1, "avg"),
+        pytest.param("resnet18", 20, True, 1, "avg", marks=pytest.mark.slow),
         pytest.param("resnet18", None, True, 1, "avg", marks=pytest.mark.slow),
         pytest.param("resnet18", 20, False, 1, "avg", marks=pytest.mark.slow),
         pytest.param("resnet50", 200, False, 1, "avg", marks=pytest.mark.slow),

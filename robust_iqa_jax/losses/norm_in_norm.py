@@ -4,7 +4,7 @@ Source: Li, Jiang & Jiang 2020 (arXiv 2008.03889), lidq92/LinearityIQA IQAloss.p
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.training.losses.arguments import check_pair
+from robust_iqa_jax.losses.regression import check_pair
 
 
 def norm_in_norm(

@@ -5,20 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
-from robust_iqa_jax.training.losses import (
-    LOSSES,
-    absolute_error,
-    earth_mover,
-    linearity,
-    linearity_iqa_loss,
-    monotonicity,
-    norm_in_norm,
-    pairwise_ranking,
-    squared_earth_mover,
-    squared_error,
-    total_loss,
-)
+from robust_iqa_jax.losses.earth_mover import earth_mover, squared_earth_mover
+from robust_iqa_jax.losses.norm_in_norm import linearity, norm_in_norm
+from robust_iqa_jax.losses.ranking import monotonicity, pairwise_ranking
+from robust_iqa_jax.losses.regression import absolute_error, squared_error
+from robust_iqa_jax.losses.total import LOSSES, linearity_iqa_loss, total_loss
 
 
 def transcription(yhat, y, p, q, alpha):
@@ -38,7 +31,7 @@ def test_equals_the_published_formula(p, q, alpha):
     rng = np.random.default_rng(0)
     yhat, y = rng.normal(size=8), rng.uniform(0, 100, 8)
     with jax.enable_x64(True):
-        loss = norm_in_norm(jnp.asarray(yhat), jnp.asarray(y), p, q, alpha)
+        loss = quick_jit(lambda yhat, y: norm_in_norm(yhat, y, p, q, alpha))(yhat, y)
     assert float(loss) == pytest.approx(transcription(yhat, y, p, q, alpha), rel=1e-7)
 
 
@@ -54,13 +47,13 @@ def test_gradient_equals_central_differences():
     rng = np.random.default_rng(2)
     yhat, y, direction = (rng.normal(size=8) for _ in range(3))
     with jax.enable_x64(True):
-        gradient = np.asarray(jax.grad(norm_in_norm)(jnp.asarray(yhat), jnp.asarray(y)))
+        gradient = np.asarray(quick_jit(jax.grad(norm_in_norm))(yhat, y))
     numeric = sum(s * transcription(yhat + s * 1e-6 * direction, y, 1, 2, (1, 0)) for s in (1, -1)) / 2e-6
     assert gradient @ direction == pytest.approx(numeric, rel=1e-5)
 
 
 def test_gradient_is_finite_where_all_predictions_agree_and_one_photo_gives_no_loss():
-    assert np.isfinite(jax.grad(norm_in_norm)(jnp.ones(4), jnp.arange(4.0))).all()
+    assert np.isfinite(quick_jit(jax.grad(norm_in_norm))(jnp.ones(4), jnp.arange(4.0))).all()
     assert float(norm_in_norm(jnp.ones(1), jnp.ones(1))) == 0
 
 
@@ -146,7 +139,7 @@ def test_losses_and_their_gradients_equal_their_formulas(ours, by_hand, draw):
     if draw is distributions:
         direction -= direction.mean(1, keepdims=True)  # shares go on adding up to one
     with jax.enable_x64(True):
-        value, gradient = jax.value_and_grad(ours)(jnp.asarray(predictions), jnp.asarray(targets))
+        value, gradient = quick_jit(jax.value_and_grad(ours))(predictions, targets)
     assert float(value) == pytest.approx(by_hand(predictions, targets), rel=1e-7)
     assert float(value) > 1e-3
     numeric = sum(s * by_hand(predictions + s * 1e-6 * direction, targets) for s in (1, -1)) / 2e-6
@@ -175,7 +168,7 @@ def test_earth_mover_counts_how_far_mass_moves_and_has_a_finite_gradient_at_its_
     assert float(earth_mover(near, start, 1)) == pytest.approx(0.1)
     assert float(earth_mover(far, start, 1)) == pytest.approx(0.9)
     assert float(squared_earth_mover(far, start)) == pytest.approx(9)
-    assert not np.asarray(jax.grad(earth_mover)(start, start)).any()
+    assert not np.asarray(quick_jit(jax.grad(earth_mover))(start, start)).any()
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -4,7 +4,16 @@ Sources: arXiv 1910.06180 (KonCept512, squared), SSL92/hyperIQA and arXiv 2108.0
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.training.losses.arguments import check_pair
+
+def check_pair(loss: str, predictions: Float[Array, " n"], targets: Float[Array, " n"]) -> None:
+    """Raise ValueError, in the name of the loss, unless both have the one shape (n,).
+
+    A column (n, 1) against (n,) would broadcast to (n, n) and train on nonsense without a word.
+    """
+    if predictions.ndim != 1 or predictions.shape != targets.shape:
+        raise ValueError(
+            f"{loss}: predictions and targets of one shape (n,) expected, got {predictions.shape} and {targets.shape}"
+        )
 
 
 def squared_error(predictions: Float[Array, " n"], targets: Float[Array, " n"]) -> Float[Array, ""]:

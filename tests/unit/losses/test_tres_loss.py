@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
-from robust_iqa_jax.training.tres_loss import relative_ranking, self_consistency, tres_loss
+from robust_iqa_jax.losses.tres import relative_ranking, self_consistency, tres_loss
 
 
 def ranking_by_hand(p, y):
@@ -23,9 +24,10 @@ def ranking_by_hand(p, y):
 def test_ranking_equals_the_formula(n):
     rng = np.random.default_rng(n)
     with jax.enable_x64(True):
+        ranking = quick_jit(relative_ranking)
         for scale in (1.0, 30.0):  # hinges open, and some of them closed
             p, y = rng.normal(50, scale, n), rng.uniform(20, 80, n)
-            value = relative_ranking(jnp.asarray(p), jnp.asarray(y))
+            value = ranking(p, y)
             assert float(value) == pytest.approx(ranking_by_hand(p, y), rel=1e-12)
 
 
@@ -49,7 +51,7 @@ def test_the_total_and_all_gradients_equal_pytorch():
 
     with jax.enable_x64(True):
         arguments = tuple(range(len(arrays)))
-        value, gradients = jax.jit(jax.value_and_grad(ours, arguments))(*map(jnp.asarray, arrays))
+        value, gradients = quick_jit(jax.value_and_grad(ours, arguments))(*arrays)
 
     leaves = [torch.tensor(a, requires_grad=True) for a in arrays]
     labels, l1 = torch.tensor(y), torch.nn.functional.l1_loss

@@ -7,11 +7,14 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.training.losses.norm_in_norm import linearity, norm_in_norm
-from robust_iqa_jax.training.losses.ranking import pairwise_ranking
-from robust_iqa_jax.training.losses.regression import absolute_error, squared_error
+from robust_iqa_jax.losses.norm_in_norm import linearity, norm_in_norm
+from robust_iqa_jax.losses.ranking import pairwise_ranking
+from robust_iqa_jax.losses.regression import absolute_error, squared_error
 
 ScoreLoss = Callable[[Float[Array, " n"], Float[Array, " n"]], Float[Array, ""]]
+"""(predictions, opinion scores) -> loss."""
+OutputLoss = Callable[[Float[Array, "n outputs"], Float[Array, " n"]], Float[Array, ""]]
+"""(outputs of a model, the score last, opinion scores) -> loss."""
 
 LossName = Literal["norm-in-norm", "linearity", "squared", "absolute", "ranking"]
 
