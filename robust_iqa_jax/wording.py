@@ -2,6 +2,7 @@
 Apart from checks.py, which offers these too, so that a mistyped command is answered without waiting for JAX."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -22,6 +23,11 @@ def eps_text(eps: float) -> str:
     """An eps as people write it: "4/255" where it is n/255 for a whole n, else a short decimal."""
     levels = eps * 255
     return f"{round(levels)}/255" if round(levels) and abs(levels - round(levels)) < 1e-4 else f"{eps:.4g}"
+
+
+def hyphenated(attack: str) -> str:
+    """The name of an attack as it is spelt: "mi-fgsm-10" for "mifgsm-10", as older reports have it; others as given."""
+    return re.sub(r"^(a?mi|i)fgsm(?![^-])", r"\1-fgsm", attack)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

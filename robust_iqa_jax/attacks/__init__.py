@@ -1,7 +1,12 @@
-"""Attacks on quality scores: one file an attack over one small core; attacks.registry has them by name."""
+"""Attacks on quality scores: one file an attack over one small core; attacks.registry has them by name.
+A public name that is a module's too is that module, which makes the attack when called (callable_module)."""
+
+import sys
+from typing import TYPE_CHECKING, Any
 
 from robust_iqa_jax.attacks.amifgsm import AMIFGSM as amifgsm
 from robust_iqa_jax.attacks.apgd import APGD as apgd
+from robust_iqa_jax.attacks.callable_module import make_callable
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner as carlini_wagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves as color_curves
 from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
@@ -9,7 +14,6 @@ from robust_iqa_jax.attacks.ifgsm import IFGSM as ifgsm
 from robust_iqa_jax.attacks.jpeg import JPEG as jpeg
 from robust_iqa_jax.attacks.korhonen import Korhonen as korhonen
 from robust_iqa_jax.attacks.madc import MADC as madc
-from robust_iqa_jax.attacks.masking import gradient_masking
 from robust_iqa_jax.attacks.mifgsm import MIFGSM as mifgsm
 from robust_iqa_jax.attacks.nes import NES as nes
 from robust_iqa_jax.attacks.noise import GaussianNoise as gaussian_noise
@@ -22,6 +26,9 @@ from robust_iqa_jax.attacks.stadv import StAdv as stadv
 from robust_iqa_jax.attacks.suite import AttackSuite as suite
 from robust_iqa_jax.attacks.uap import UAP as uap
 from robust_iqa_jax.attacks.uap_generator import GenerativeUAP as generative_uap
+
+if TYPE_CHECKING:
+    from robust_iqa_jax.evaluation.masking import gradient_masking
 
 __all__ = [
     "amifgsm",
@@ -47,3 +54,16 @@ __all__ = [
     "uap",
     "uniform_noise",
 ]
+
+for _name in __all__:
+    if _module := sys.modules.get(f"{__name__}.{_name}"):
+        globals()[_name] = make_callable(_module, globals()[_name])
+
+
+def __getattr__(name: str) -> Any:
+    """gradient_masking, a diagnostic of evaluation that is public here, imported when it is asked for."""
+    if name != "gradient_masking":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from robust_iqa_jax.attacks import masking
+
+    return masking.gradient_masking

@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Ball, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, Found, followed, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
-from robust_iqa_jax.attacks.restarts import check_restarts, strongest
-from robust_iqa_jax.checks import check_eps
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ball import Ball, Norm
+from robust_iqa_jax.attacks.core import Attack, Result, has_direction, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.restarts import strongest
 
 ALPHA = 0.75
 """Weight of the new step against momentum."""
@@ -37,19 +36,12 @@ class APGD(Attack):
     paper at any number of steps; the authors' code rounds down, and never applies the second condition at the first.
 
     Attributes:
-      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
       steps: iterations, >= 1; costs one gradient more.
       step_size: the first step, in the same units, > 0; None is 2 eps, the paper's. (A-Lin ran 10/255 eps, a step so
         small that the search hardly moves.)
-      direction: which way scores are pushed, see attacks.objective.
-      norm: "linf" or "l2".
-      restarts: random starts, of which each image keeps the strongest result; the first is that of restarts=1.
-      random_start: False starts at the clean image, and leaves nothing to restart.
-
-    Raises:
-      ValueError: a number that is not positive, unknown names, restarts without random starts.
     """
 
+    kind = "apgd"
     eps: Any = 4 / 255
     steps: Any = 100
     _: KW_ONLY
@@ -59,34 +51,18 @@ class APGD(Attack):
     restarts: int = 1
     random_start: bool = True
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps)
-        check_eps(self.eps, self.norm)
-        check_positive(step_size=self.step_size)
-        check_restarts(self.restarts, self.random_start)
-        check_direction(self.direction)
-        check_norm(self.norm)
-
-    @property
-    def name(self) -> str:
-        """ "apgd-100", "apgd-100-l2-restarts5" and the like."""
-        parts = [f"apgd-{int(self.steps)}" + norm_suffix(self.norm)]
-        parts += [f"restarts{self.restarts}"] if self.restarts > 1 else []
-        return "-".join(parts) + direction_suffix(self.direction)
-
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; one key an image."""
-        wanted = objective(scorer, images, self.direction)
-        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
+        target = objective(scorer, images, self.direction)
+        ball, eps = self.ball(images)
         size = 2 * eps if self.step_size is None else jnp.asarray(self.step_size, images.dtype)
         inside = lambda x: ball.finish(images, x - images, eps)  # noqa: E731
 
-        def attempt(keys: Array) -> Found:
+        def attempt(keys: Array) -> Result:
             start = images + ball.draw(keys, images, eps) if self.random_start else images
-            return _climb(wanted, inside(start), size, self.steps, ball, inside)
+            return _climb(target, inside(start), size, self.steps, ball, inside)
 
-        return strongest(attempt, wanted, keys, images, self.restarts)
+        return strongest(attempt, target, keys, images, self.restarts)
 
 
 class _Point(NamedTuple):
@@ -112,13 +88,13 @@ class _Search(NamedTuple):
 
 
 def _climb(
-    wanted: ScoreFunction, start: Images, size: Array, steps: Any, ball: Ball, inside: Callable[[Images], Images]
-) -> Found:
+    target: ScoreFunction, start: Images, size: Array, steps: Any, ball: Ball, inside: Callable[[Images], Images]
+) -> Result:
     """Algorithm 1 from `start`; `inside` projects images on the ball and on [0,1]."""
     checkpoints = -(jnp.asarray(CHECKPOINTS) * -steps // 100)  # integers: 0.41 * 100 rounds up to 42 in float
 
     def point(x: Images) -> _Point:
-        value, pull = jax.vjp(wanted, x)
+        value, pull = jax.vjp(target, x)
         gradient = pull(jnp.ones_like(value))[0]
         return _Point(x, jnp.where(jnp.isnan(value), -jnp.inf, value), gradient)
 
@@ -141,17 +117,25 @@ def _climb(
             checked=jnp.where(check, k + 1, search.checked),
             best_then=jnp.where(check, best.value, search.best_then),
             halved_then=jnp.where(check, stalled, search.halved_then),
-            alive=search.alive | followed(to.gradient),
+            alive=search.alive | has_direction(to.gradient),
         )
 
     first = point(start)
     count = start.shape[0]
     none = jnp.zeros(count, jnp.int32)
     begin = _Search(
-        first, start, first, jnp.full(count, size), none, jnp.int32(0), first.value, none > 0, followed(first.gradient)
+        now=first,
+        before=start,
+        best=first,
+        size=jnp.full(count, size),
+        rises=none,
+        checked=jnp.int32(0),
+        best_then=first.value,
+        halved_then=none > 0,
+        alive=has_direction(first.gradient),
     )
     end = jax.lax.fori_loop(0, steps, step, begin)
-    return Found(end.best.images, jnp.isfinite(first.value), end.alive)
+    return Result(end.best.images, jnp.isfinite(first.value), end.alive)
 
 
 def _per_image(values: Array) -> Array:

@@ -1,8 +1,9 @@
 """What callers may hand to an attack: images, keys, settings; anything else ends in one clear line.
 Checks look at values only where there are any: inside a traced program shapes and types are all that is known."""
 
-from functools import partial
-from typing import Any
+import dataclasses
+from functools import cache, partial
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +92,50 @@ def check_count(**settings: Any) -> None:
     for name, value in settings.items():
         if is_known(value) and not np.issubdtype(np.asarray(value).dtype, np.integer):
             raise ValueError(f"attack: {name} must be a whole number, got {value}")
+
+
+COUNTS = ("steps", "queries", "restarts", "searches", "samples", "batch", "epochs", "batch_size", "width", "pieces")
+"""Names of settings that are whole numbers above zero, whatever the attack."""
+POSITIVE = (
+    "step_size",
+    "learning_rate",
+    "momentum",
+    "weight",
+    "tau",
+    "score_range",
+    "gain",
+    "budget",
+    "sigma",
+    "share",
+)
+POSITIVE += ("rmse", "restoring_step", "quality")
+"""Names of settings that are numbers above zero."""
+
+
+def check_settings(settings: Any) -> None:
+    """Check the fields of an attack by their names, which mean the same in all attacks, and names by their type.
+
+    Raises:
+      ValueError: a number that is not above zero, or not whole where it counts; a name that its Literal has not;
+        restarts that would all repeat the same start.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in COUNTS:
+            check_count(**{field.name: value})
+        elif field.name in POSITIVE:
+            check_positive(**{field.name: value})
+        elif choices := _choices(type(settings)).get(field.name):
+            check_choice(field.name, value, choices)
+    restarts = getattr(settings, "restarts", 1)
+    if restarts > 1 and not getattr(settings, "random_start", True):
+        raise ValueError(f"attack: {restarts} restarts need random starts; drop random_start=False")
+
+
+@cache
+def _choices(kind: type) -> dict[str, tuple[Any, ...]]:
+    """Field -> what it may be, of those whose type is a Literal."""
+    return {name: get_args(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is Literal}
 
 
 def check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:

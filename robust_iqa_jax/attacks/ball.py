@@ -4,13 +4,13 @@ Lengths are in [0,1] pixel units; l2 is the Euclidean length over all pixels and
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice
+from robust_iqa_jax.attacks.arguments import Images
 
 Norm = Literal["linf", "l2"]
 Perturbation = Float[Array, "n h w c"]
@@ -34,16 +34,6 @@ class Ball:
     draw: Callable[[Array, Images, Array], Perturbation]
     steepest: Callable[[Perturbation], Perturbation]
     finish: Callable[[Images, Perturbation, Array], Images]
-
-
-def check_norm(norm: Any) -> None:
-    """Raise ValueError for an unknown norm."""
-    check_choice("norm", norm, get_args(Norm))
-
-
-def norm_suffix(norm: Norm) -> str:
-    """What a norm adds to an attack's name: nothing for linf."""
-    return "" if norm == "linf" else f"-{norm}"
 
 
 def in_range(images: Images, perturbation: Perturbation) -> Perturbation:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.core import Attack, Found, followed, stronger, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack, Result, has_direction, stronger, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 
 INSIDE = 0.999999
 """Black and white pixels are moved in by this factor before arctanh, which is infinite there (the authors' code)."""
@@ -43,6 +43,7 @@ class CarliniWagner(Attack):
       ValueError: a number that is not positive, an unknown direction or "invert".
     """
 
+    kind = "carlini-wagner"
     gain: Any = 10.0
     steps: Any = 100
     _: KW_ONLY
@@ -50,23 +51,20 @@ class CarliniWagner(Attack):
     step_size: Any = 0.01
     direction: Direction = "raise"
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps, searches=self.searches)
-        check_positive(gain=self.gain, step_size=self.step_size)
-        check_direction(self.direction)
+    def check(self) -> None:
+        """ "invert" is refused."""
         if self.direction == "invert":
             raise ValueError("attack: direction invert sets no gain for a single image; choose another one")
 
     @property
-    def name(self) -> str:
-        """ "carlini-wagner-10" and the like: the gain in score points."""
-        return f"carlini-wagner-{float(self.gain):g}" + direction_suffix(self.direction)
+    def effort(self) -> str:
+        """The gain in score points."""
+        return f"{float(self.gain):g}"
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; draws nothing from the keys."""
-        wanted = objective(scorer, images, self.direction)
-        clean, pull = jax.vjp(wanted, images)
+        target = objective(scorer, images, self.direction)
+        clean, pull = jax.vjp(target, images)
         steepest = pull(jnp.ones_like(clean))[0]
         c = _first_weight(self.gain, steepest)
         wide = c.dtype
@@ -74,19 +72,19 @@ class CarliniWagner(Attack):
         rule = optax.adam(lambda count: self.step_size * (1 - count / self.steps))
 
         def cost(w: Array, c: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-            found = ((jnp.tanh(w) + 1) / 2).astype(images.dtype)
-            distance = ((found.astype(wide) - images) ** 2).sum((1, 2, 3))
-            short = (self.gain - (wanted(found) - clean)).astype(wide)
-            return (distance + c * jnp.maximum(short, 0)).sum(), (found, distance, short)
+            candidate = ((jnp.tanh(w) + 1) / 2).astype(images.dtype)
+            distance = ((candidate.astype(wide) - images) ** 2).sum((1, 2, 3))
+            short = (self.gain - (target(candidate) - clean)).astype(wide)
+            return (distance + c * jnp.maximum(short, 0)).sum(), (candidate, distance, short)
 
         def run(c: Array, best: Best) -> tuple[Best, Bool[Array, " n"]]:
             def step(_: Array, carry: tuple[Array, Any, Best, Array]) -> tuple[Array, Any, Best, Array]:
                 w, state, best, reached = carry
-                gradient, (found, distance, short) = jax.grad(cost, has_aux=True)(w, c)
+                gradient, (candidate, distance, short) = jax.grad(cost, has_aux=True)(w, c)
                 updates, state = rule.update(gradient, state)
                 # reaching comes first, by smaller distance; then not reaching, by smaller shortfall
                 rank = jnp.where(short <= 0, 1 / jnp.maximum(distance, jnp.finfo(wide).tiny), -short)
-                best = stronger(best, (rank, found))
+                best = stronger(best, (rank, candidate))
                 return w + cast(Array, updates), state, best, reached | (short <= 0)
 
             none = jnp.zeros(images.shape[0], bool)
@@ -95,7 +93,7 @@ class CarliniWagner(Attack):
 
         best = (jnp.full(images.shape[0], -jnp.inf, wide), images)
         # The search starts at the clean image, where only the score's gradient moves it.
-        return Found(_search_weight(run, c, best, self.searches)[1], jnp.isfinite(clean), followed(steepest))
+        return Result(_search_weight(run, c, best, self.searches)[1], jnp.isfinite(clean), has_direction(steepest))
 
 
 def _first_weight(gain: Any, gradient: Array) -> Float[Array, " n"]:

@@ -1,5 +1,5 @@
 """Colour curves: one piecewise-linear tone curve a channel, fitted by Adam.
-Zhao, Liu, Larson 2020 (arXiv 2011.06690, ACE) as in the paper's attacks/color.py (docs/sources.md 4.4)."""
+ACE, Zhao, Liu, Larson 2020 (arXiv 2002.01008), as in the paper's attacks/color.py (docs/sources.md 4.4)."""
 
 from dataclasses import KW_ONLY
 from typing import Any
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, followed, stronger, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack, Result, adam_ascent, has_direction, stronger, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.quantise import rounded
 
 Slopes = Float[Array, "n c pieces"]
@@ -27,18 +27,13 @@ class ColorCurves(Attack):
     an image and keeps its rounded copy; here what is kept is what was scored.
 
     Attributes:
-      steps: iterations, >= 1.
       learning_rate: Adam's step size on the slopes, which start at 1/pieces.
       weight: of the penalty on slopes that differ, > 0.
       pieces: of each curve, >= 1.
       eight_bit: results are rounded to multiples of 1/255; gradients pass the rounding.
-      direction: which way scores are pushed, see attacks.objective.
-      score_range: width of the score's scale in points.
-
-    Raises:
-      ValueError: a number that is not positive, unknown names.
     """
 
+    kind = "color-curves"
     steps: Any = 30
     learning_rate: Any = 0.1
     _: KW_ONLY
@@ -48,22 +43,14 @@ class ColorCurves(Attack):
     direction: Direction = "raise"
     score_range: Any = 100.0
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps, pieces=self.pieces)
-        check_positive(learning_rate=self.learning_rate, weight=self.weight)
-        check_positive(score_range=self.score_range)
-        check_direction(self.direction)
-
     @property
-    def name(self) -> str:
-        """ "color-curves-30", "color-curves-30-8bit" and the like."""
-        rounding = "-8bit" if self.eight_bit else ""
-        return f"color-curves-{int(self.steps)}{rounding}" + direction_suffix(self.direction)
+    def traits(self) -> tuple[str, ...]:
+        """ "8bit" for rounded results."""
+        return ("8bit",) if self.eight_bit else ()
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; the keys are not used."""
-        wanted = objective(scorer, images, self.direction)
+        target = objective(scorer, images, self.direction)
         rule = adam_ascent(self.learning_rate)
         slopes = jnp.full((images.shape[0], images.shape[-1], self.pieces), 1 / self.pieces, images.dtype)
 
@@ -77,25 +64,26 @@ class ColorCurves(Attack):
 
         def gain(slopes: Slopes) -> tuple[Array, tuple[Array, Images]]:
             result = recolored(slopes)
-            values = wanted(result)
+            values = target(result)
             penalty = self.weight * ((_shares(slopes) - 1 / self.pieces) ** 2).sum((1, 2))
             return (values / self.score_range - penalty).sum(), (values, result)
 
-        def step(i: Array, carry: tuple[Slopes, Any, Any, Found]) -> tuple[Slopes, Any, Any, Found]:
-            slopes, state, best, seen = carry
-            gradient, found = jax.grad(gain, has_aux=True)(slopes)
-            finite = jnp.where(i == 0, jnp.isfinite(found[0]), seen.finite)
+        def step(i: Array, carry: tuple[Slopes, Any, Any, Result]) -> tuple[Slopes, Any, Any, Result]:
+            slopes, state, best, progress = carry
+            gradient, candidate = jax.grad(gain, has_aux=True)(slopes)
+            finite = jnp.where(i == 0, jnp.isfinite(candidate[0]), progress.finite)
             updates, state = rule.update(gradient, state, slopes)
             slopes = jnp.maximum(optax.apply_updates(slopes, updates), 0)  # pyright: ignore[reportArgumentType]
-            return slopes, state, stronger(best, found), Found(images, finite, seen.alive | followed(gradient))
+            progress = Result(images, finite, progress.alive | has_direction(gradient))
+            return slopes, state, stronger(best, candidate), progress
 
         # The identity, rounded where asked for, is the first that is scored.
         best = (jnp.full(images.shape[0], -jnp.inf, images.dtype), images)
         none = jnp.zeros(images.shape[0], bool)
-        start = (slopes, rule.init(slopes), best, Found(images, ~none, none))
-        slopes, _, best, seen = jax.lax.fori_loop(0, self.steps, step, start)
+        start = (slopes, rule.init(slopes), best, Result(images, ~none, none))
+        slopes, _, best, progress = jax.lax.fori_loop(0, self.steps, step, start)
         result = recolored(slopes)
-        return seen._replace(images=stronger(best, (wanted(result), result))[1])
+        return progress._replace(images=stronger(best, (target(result), result))[1])
 
 
 def color_curves(images: Images, slopes: Slopes) -> Images:

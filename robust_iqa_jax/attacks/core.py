@@ -15,18 +15,18 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_some, example_keys
-from robust_iqa_jax.attacks.ball import Perturbation
-from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.arguments import Images, check_count, check_settings, check_some, example_keys
+from robust_iqa_jax.attacks.ball import BALLS, Ball, Perturbation
+from robust_iqa_jax.attacks.objective import Direction, Opposite, ScoreFunction, check_direction
 from robust_iqa_jax.attacks.score_contract import check_kind, check_scorer, dependable
-from robust_iqa_jax.checks import checked_images, is_known
+from robust_iqa_jax.checks import check_eps, checked_images, is_known
 from robust_iqa_jax.functional.pytree_function import as_pytree
 
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
-    """What an attack found, and what it saw of the scores on its way.
+class Result(NamedTuple):
+    """What an attack gives, and what it learnt of the scores on its way.
 
     Attributes:
       images: adversarial.
@@ -40,32 +40,87 @@ class Found(NamedTuple):
     alive: Any = None
 
 
-class Attack:
-    """A configured attack, called with (scorer, key, images); a pytree whose numbers are traced.
-
-    Subclasses are frozen dataclasses made by `traced`, with `perturb` and `name`.
+class Settings:
+    """Settings under names that mean the same in every attack; all are checked when an attack is made.
 
     Attributes:
-      eps: largest change of a pixel in [0,1] units (or length, for an l2 ball); None where the attack has no ball.
+      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0; None where there is no bound.
+      norm: "linf" or "l2": what eps bounds.
+      direction: which way scores are pushed, see attacks.objective; None where there is none.
+      steps: iterations, >= 1.
+      step_size: of a step, in the units of eps, > 0.
+      restarts: random starts, of which each image keeps the strongest result; the first is that of restarts=1.
+      random_start: False starts at the clean image, and leaves nothing to restart.
+      keep_best: keep each image's strongest iterate instead of the last one.
+      score_range: width of the score's scale in points, > 0.
+
+    Raises:
+      ValueError: a number that is not positive (counts: or not whole), unknown names, an eps that `checks.check_eps`
+        refuses, restarts without random starts.
+    """
+
+    eps: Any = None
+    norm: Any = "linf"
+    direction: Any = None
+
+    def __post_init__(self) -> None:
+        """Check each setting by its name, then what they must be together."""
+        check_eps(self.eps, self.norm)  # from here, so that its warning names the line that makes the attack
+        check_settings(self)
+        if any(field.name == "direction" for field in dataclasses.fields(cast(Any, self))):
+            check_direction(self.direction)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError for settings that do not go together; nothing, unless an attack says so."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some settings changed."""
+        return dataclasses.replace(cast(Any, self), **changes)
+
+
+class Attack(Settings):
+    """A configured attack, called with (scorer, key, images); a pytree whose numbers are traced.
+
+    Subclasses are frozen dataclasses made by `traced`, with `kind` and `perturb`.
+
+    Attributes:
+      kind: its name in registry.ATTACKS.
       couples: True where an image's result depends on the other images of its batch.
       asks: False where the scorer is never asked, and may be None.
     """
 
-    eps: Any = None
+    kind: ClassVar[str]
     asks: ClassVar[bool] = True
 
     @property
-    @abstractmethod
     def name(self) -> str:
-        """Short name for tables, such as "pgd-8"; without eps."""
+        """Short name for tables, such as "pgd-8-l2-best-lower"; without eps and what is the default of all attacks."""
+        return attack_name(self.kind, self.effort, self.norm, self.traits, self.direction)
+
+    @property
+    def effort(self) -> str:
+        """What follows the kind in a name: the steps, where there are any."""
+        return str(int(steps)) if (steps := getattr(self, "steps", None)) is not None else ""
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What else tells variants of an attack apart in its name."""
+        restarts = getattr(self, "restarts", 1)
+        several = (f"restarts{restarts}",) if restarts > 1 else ()
+        return (*several, "best") if getattr(self, "keep_best", False) else several
 
     @property
     def couples(self) -> bool:
         """Whether an image's result depends on the other images of its batch."""
-        return getattr(self, "direction", None) == "invert"
+        return self.direction == "invert"
+
+    def ball(self, images: Images) -> tuple[Ball, Array]:
+        """The geometry of the norm, and eps as a number of the images' type."""
+        return BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
 
     @abstractmethod
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack itself: pure and traceable; one key an image."""
 
     def __call__(self, scorer: ScoreFunction, key: Any, images: Any, *, chunk: int | None = None) -> Images:
@@ -105,12 +160,22 @@ class Attack:
             check_scorer(scorer, images[:chunk])
         adversarial, broken, dead = _run(as_pytree(scorer), chunk, self, keys, images)
         if not isinstance(broken, Tracer):
-            say_what_was_seen(self.name, images.shape[0], int(broken), int(dead))
+            warn_of_dead_gradients(self.name, images.shape[0], int(broken), int(dead))
         return adversarial
 
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some settings changed."""
-        return dataclasses.replace(cast(Any, self), **changes)
+
+def attack_name(kind: str, effort: str, norm: str, traits: Iterable[str], direction: Direction | None) -> str:
+    """Name of an attack in tables, such as "mi-fgsm-10-l2-raw-lower"; linf and "raise" go without saying.
+
+    Args:
+      kind: its name in registry.ATTACKS.
+      effort: how long it runs or how much it changes, such as "10"; may be empty.
+      norm, direction: see `Settings`.
+      traits: what else tells it apart.
+    """
+    way = "opposite" if isinstance(direction, Opposite) else direction
+    parts = (kind, effort, "" if norm == "linf" else norm, *traits, "" if way in (None, "raise") else way)
+    return "-".join(filter(None, parts))
 
 
 @dataclass_transform(frozen_default=True)
@@ -124,8 +189,8 @@ def traced(*numbers: str) -> Callable[[type[T]], type[T]]:
     """
 
     def register(attack: type[T]) -> type[T]:
-        made = cast(Any, dataclasses.dataclass(frozen=True, eq=False, repr=False)(attack))
-        rest = [field.name for field in dataclasses.fields(made) if field.name not in numbers]
+        kind = cast(Any, dataclasses.dataclass(frozen=True, eq=False, repr=False)(attack))
+        rest = [field.name for field in dataclasses.fields(kind) if field.name not in numbers]
 
         def values(settings: Any, names: Iterable[str]) -> tuple[Any, ...]:
             return tuple(getattr(settings, name) for name in names)
@@ -135,14 +200,14 @@ def traced(*numbers: str) -> Callable[[type[T]], type[T]]:
             return list(zip(keys, values(settings, numbers), strict=True)), values(settings, rest)
 
         def unflatten(meta: tuple[Any, ...], data: Iterable[Any]) -> Any:
-            settings = object.__new__(made)
+            settings = object.__new__(kind)
             for name, value in zip((*numbers, *rest), (*data, *meta), strict=True):
                 object.__setattr__(settings, name, value)
             return settings
 
-        made.__eq__, made.__hash__, made.__repr__ = _equal, _hash, _line
-        jax.tree_util.register_pytree_with_keys(made, flatten, unflatten)
-        return made
+        kind.__eq__, kind.__hash__, kind.__repr__ = _equal, _hash, _line
+        jax.tree_util.register_pytree_with_keys(kind, flatten, unflatten)
+        return kind
 
     return register
 
@@ -187,24 +252,24 @@ def _short(value: Any) -> str:
 def _run(
     scorer: ScoreFunction | None, chunk: int | None, attack: Attack, keys: Array, images: Array
 ) -> tuple[Images, Int[Array, ""], Int[Array, ""]]:
-    """Adversarial images, and of how many the scores were not finite or the gradients dead, see `Found`."""
+    """Adversarial images, and of how many the scores were not finite or the gradients dead, see `Result`."""
     count = images.shape[0]
     if not attack.asks and scorer is not None:
         check_kind(scorer, images[:chunk])
-    asked = cast(ScoreFunction, None if scorer is None else dependable(scorer))
+    score = cast(ScoreFunction, None if scorer is None else dependable(scorer))
     if chunk is None or chunk >= count:
-        found = attack.perturb(asked, keys, images)
+        result = attack.perturb(score, keys, images)
     else:
         index = jnp.minimum(jnp.arange(-(-count // chunk) * chunk), count - 1)  # the last chunk repeats the last image
         parts = jax.tree.map(lambda a: a[index].reshape(-1, chunk, *a.shape[1:]), (keys, images))
-        found = jax.lax.map(lambda part: attack.perturb(asked, *part), parts)
-        found = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)
-    broken, dead = (jnp.int32(0) if seen is None else (~seen).sum() for seen in found[1:])
-    return found.images, broken, dead
+        result = jax.lax.map(lambda part: attack.perturb(score, *part), parts)
+        result = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], result)
+    broken, dead = (jnp.int32(0) if good is None else (~good).sum() for good in result[1:])
+    return result.images, broken, dead
 
 
-def say_what_was_seen(name: str, count: int, broken: int, dead: int) -> None:
-    """Say what spoils an attack's result.
+def warn_of_dead_gradients(name: str, count: int, broken: int, dead: int) -> None:
+    """Warn where gradients led nowhere, so that the results show no robustness.
 
     Args:
       name: the attack's.
@@ -234,7 +299,7 @@ def ascend(
     project: Callable[[Array], Array],
     *,
     keep_best: bool = False,
-) -> Found:
+) -> Result:
     """Perturbations that raise the objective: gradient, step rule, projection, `steps` times in one loop.
 
     The gradient is taken at the clipped image; scores of different images do not interact, so the gradient of their
@@ -256,25 +321,25 @@ def ascend(
     """
     value_and_gradient = jax.value_and_grad(lambda x: _summed(objective(x)), has_aux=True)
 
-    def step(i: Array, carry: tuple[Found, Any, Any]) -> tuple[Found, Any, Any]:
+    def step(i: Array, carry: tuple[Result, Any, Any]) -> tuple[Result, Any, Any]:
         (perturbation, finite, alive), state, best = carry
         (_, values), gradient = value_and_gradient(jnp.clip(images + perturbation, 0, 1))
         updates, state = rule.update(gradient, state, perturbation)
         best = stronger(best, (values, perturbation)) if keep_best else best
-        finite = jnp.where(i == 0, jnp.isfinite(values), finite)
-        return Found(project(perturbation + cast(Array, updates)), finite, alive | followed(gradient)), state, best
+        finite, alive = jnp.where(i == 0, jnp.isfinite(values), finite), alive | has_direction(gradient)
+        return Result(project(perturbation + cast(Array, updates)), finite, alive), state, best
 
     lowest = jnp.full(images.shape[0], -jnp.inf, images.dtype)
     best = (lowest, start) if keep_best else ()
     none = jnp.zeros(images.shape[0], bool)
-    found, _, best = jax.lax.fori_loop(0, steps, step, (Found(start, ~none, none), rule.init(start), best))
+    result, _, best = jax.lax.fori_loop(0, steps, step, (Result(start, ~none, none), rule.init(start), best))
     if not keep_best:
-        return found
-    last = (objective(jnp.clip(images + found.images, 0, 1)), found.images)
-    return found._replace(images=stronger(best, last)[1])
+        return result
+    last = (objective(jnp.clip(images + result.images, 0, 1)), result.images)
+    return result._replace(images=stronger(best, last)[1])
 
 
-def followed(gradient: Float[Array, "n ..."]) -> Bool[Array, " n"]:
+def has_direction(gradient: Float[Array, "n ..."]) -> Bool[Array, " n"]:
     """Whether each image's gradient has an entry that is finite and not zero."""
     return ((gradient != 0) & jnp.isfinite(gradient)).reshape(gradient.shape[0], -1).any(1)
 

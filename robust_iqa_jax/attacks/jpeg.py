@@ -3,14 +3,14 @@ ITU-T T.81 (Annexes A and K), ITU-T T.871 (colours), libjpeg's quality scale and
 
 from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_positive
-from robust_iqa_jax.attacks.core import Attack, Found, traced
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack, Result, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 Subsampling = Literal["4:2:0", "4:4:4"]
@@ -60,24 +60,28 @@ class JPEG(Attack):
       ValueError: quality outside 1 to 100, an unknown subsampling; when called, images without three channels.
     """
 
+    kind = "jpeg"
     quality: Any = 75
     _: KW_ONLY
     subsampling: Subsampling = "4:2:0"
     asks: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_positive(quality=self.quality)
-        check_choice("subsampling", self.subsampling, get_args(Subsampling))
+    def check(self) -> None:
+        """The quality has an upper end."""
         if isinstance(self.quality, (int, float)) and not 1 <= self.quality <= 100:
             raise ValueError(f"attack: jpeg quality from 1 to 100 expected, got {self.quality}")
 
     @property
-    def name(self) -> str:
-        """ "jpeg-75", "jpeg-75-444"."""
-        return f"jpeg-{int(self.quality)}" + ("-444" if self.subsampling == "4:4:4" else "")
+    def effort(self) -> str:
+        """The quality."""
+        return str(int(self.quality))
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """ "444" for colours at full size."""
+        return ("444",) if self.subsampling == "4:4:4" else ()
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The round trip as a pure function; neither the scorer nor the keys are used."""
         if images.shape[-1] != 3:
             raise ValueError(f"attack: jpeg needs images of 3 channels, got {images.shape[-1]}")
@@ -90,7 +94,7 @@ class JPEG(Attack):
             for i, (plane, table) in enumerate(zip(planes, tables, strict=True))
         ]
         colours = _einsum("dnhw,cd->nhwc", jnp.stack(decoded) - _offsets(), _TO_RGB)
-        return Found((jnp.clip(_whole(colours), 0, 255) / 255).astype(images.dtype))
+        return Result((jnp.clip(_whole(colours), 0, 255) / 255).astype(images.dtype))
 
 
 def scaled_table(table: np.ndarray, quality: Any) -> Float[Array, "8 8"]:
@@ -113,8 +117,8 @@ def _compressed(plane: Plane, table: Array) -> Plane:
     rows = _whole(_einsum("nabcd,vd->nabcv", blocks, 4 * _SCALED))
     eighths = _whole(_einsum("nabcv,ub->naucv", rows, _SCALED / 4))
     steps = table[None, None, :, None, :]
-    kept = jnp.sign(eighths) * jnp.floor((jnp.abs(eighths) + 4 * steps) / (8 * steps)) * steps
-    columns = _whole(_einsum("naucv,ub->nabcv", kept, 4 * _SCALED))
+    quantised = jnp.sign(eighths) * jnp.floor((jnp.abs(eighths) + 4 * steps) / (8 * steps)) * steps
+    columns = _whole(_einsum("naucv,ub->nabcv", quantised, 4 * _SCALED))
     levels = _einsum("nabcv,vd->nabcd", columns, _SCALED / 32) + 128
     return jnp.clip(_whole(levels), 0, 255).reshape(padded.shape)[:, :h, :w]
 

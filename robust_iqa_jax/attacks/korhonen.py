@@ -2,18 +2,17 @@
 Korhonen and You 2022, "Adversarial attacks against blind IQA models", as in MSU and the authors (sources.md 4.4)."""
 
 from dataclasses import KW_ONLY
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
+from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import BALLS, Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, ascend, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
-from robust_iqa_jax.checks import check_eps
+from robust_iqa_jax.attacks.core import Attack, Result, adam_ascent, ascend, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 
 Variant = Literal["masked-steps", "authors"]
 
@@ -36,14 +35,13 @@ class Korhonen(Attack):
       eps: bound on the change of a pixel, in [0,1] units; None, the published attack, for no bound.
       steps: iterations, >= 1; 50 (authors), 10 (MSU).
       learning_rate: Adam's step size; 0.002 (authors), 0.005 (MSU).
-      direction: which way scores are pushed, see attacks.objective.
-      keep_best: keep each image's strongest iterate instead of the last one.
       variant: "masked-steps" or "authors".
 
     Raises:
       ValueError: a number that is not positive, unknown names; on use, what spatial_activity raises.
     """
 
+    kind = "korhonen"
     eps: Any = None
     steps: Any = 50
     learning_rate: Any = 0.002
@@ -52,25 +50,14 @@ class Korhonen(Attack):
     keep_best: bool = False
     variant: Variant = "masked-steps"
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps)
-        check_eps(self.eps)
-        check_positive(learning_rate=self.learning_rate)
-        check_direction(self.direction)
-        check_choice("variant", self.variant, get_args(Variant))
-
     @property
-    def name(self) -> str:
-        """ "korhonen-50", "korhonen-50-best-authors" and the like."""
-        parts = [f"korhonen-{int(self.steps)}"]
-        parts += ["best"] if self.keep_best else []
-        parts += [self.variant] if self.variant != "masked-steps" else []
-        return "-".join(parts) + direction_suffix(self.direction)
+    def traits(self) -> tuple[str, ...]:
+        """The variant, last."""
+        return super().traits + (() if self.variant == "masked-steps" else (self.variant,))
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; the keys are not used."""
-        wanted = objective(scorer, images, self.direction)
+        target = objective(scorer, images, self.direction)
         adam = adam_ascent(self.learning_rate)
         if self.variant == "authors":
             rule = optax.chain(_scaled_by(spatial_activity(images, signed=True) / 255), adam)
@@ -83,11 +70,11 @@ class Korhonen(Attack):
             return in_range(images, perturbation)
 
         start = jnp.zeros_like(images)
-        found = ascend(wanted, images, start, self.steps, rule, project, keep_best=self.keep_best)
+        result = ascend(target, images, start, self.steps, rule, project, keep_best=self.keep_best)
         if self.eps is None:
-            return found._replace(images=jnp.clip(images + found.images, 0, 1))
-        inside = BALLS["linf"].finish(images, found.images, jnp.asarray(self.eps, images.dtype))
-        return found._replace(images=inside)
+            return result._replace(images=jnp.clip(images + result.images, 0, 1))
+        inside = BALLS["linf"].finish(images, result.images, jnp.asarray(self.eps, images.dtype))
+        return result._replace(images=inside)
 
 
 def _scaled_by(mask: Array) -> optax.GradientTransformation:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
+from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, Found, ascend, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.core import Attack, Result, ascend, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 
 _IMAGE = (1, 2, 3)
 
@@ -26,16 +26,12 @@ class MADC(Attack):
     With the published settings 8 steps of 0.001 never reach the budget; take more or larger ones to use it.
 
     Attributes:
-      steps: iterations, >= 1.
       step_size: in [0,1] units, > 0.
       rmse: largest root mean square change over an image's pixels and channels, in [0,1] units, > 0.
       restoring_step: in [0,1] units, > 0.
-      direction: which way scores are pushed, see attacks.objective.
-
-    Raises:
-      ValueError: a number that is not positive, unknown names.
     """
 
+    kind = "madc"
     steps: Any = 8
     step_size: Any = 0.001
     _: KW_ONLY
@@ -43,20 +39,9 @@ class MADC(Attack):
     restoring_step: Any = 0.0005
     direction: Direction = "raise"
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps)
-        check_positive(step_size=self.step_size, rmse=self.rmse, restoring_step=self.restoring_step)
-        check_direction(self.direction)
-
-    @property
-    def name(self) -> str:
-        """ "madc-8" and the like."""
-        return f"madc-{int(self.steps)}" + direction_suffix(self.direction)
-
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; the keys are not used."""
-        wanted = objective(scorer, images, self.direction)
+        target = objective(scorer, images, self.direction)
 
         def along_the_sphere(gradient: Perturbation, perturbation: Perturbation) -> Perturbation:
             squared = _inner(perturbation, perturbation)
@@ -67,8 +52,8 @@ class MADC(Attack):
             return self._restore(in_range(images, perturbation))
 
         rule: Any = optax.stateless(along_the_sphere)  # pyright: ignore[reportArgumentType]
-        found = ascend(wanted, images, jnp.zeros_like(images), self.steps, rule, project)
-        return found._replace(images=jnp.clip(images + found.images, 0, 1))
+        result = ascend(target, images, jnp.zeros_like(images), self.steps, rule, project)
+        return result._replace(images=jnp.clip(images + result.images, 0, 1))
 
     def _restore(self, perturbation: Perturbation) -> Perturbation:
         def outside(perturbation: Perturbation) -> Array:

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm, Perturbation, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, Found, followed, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
-from robust_iqa_jax.attacks.pgd import step_size
-from robust_iqa_jax.checks import check_eps
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ball import Norm, Perturbation
+from robust_iqa_jax.attacks.core import Attack, Result, has_direction, traced
+from robust_iqa_jax.attacks.gradient import pgd_step
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 
 
 @traced("eps", "steps", "sigma")
@@ -25,10 +24,6 @@ class NES(Attack):
     scorer may be opaque, such as a jax.pure_callback.
 
     Attributes:
-      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
-      steps: iterations, >= 1.
-      direction: which way scores are pushed, see attacks.objective.
-      norm: "linf" or "l2".
       samples: scores asked for an image and step, even; the paper has 50.
       sigma: standard deviation of the queries, in [0,1] units; the paper has 0.001.
       batch: scores asked for an image at a time, for memory; even, a divisor of `samples`. None: all of them.
@@ -37,6 +32,7 @@ class NES(Attack):
       ValueError: a number that is not positive, odd or indivisible counts, unknown names.
     """
 
+    kind = "nes"
     eps: Any = 4 / 255
     steps: Any = 20
     _: KW_ONLY
@@ -46,43 +42,39 @@ class NES(Attack):
     sigma: Any = 0.001
     batch: int | None = None
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps, samples=self.samples, batch=self._batch)
-        check_eps(self.eps, self.norm)
-        check_positive(sigma=self.sigma)
-        check_direction(self.direction)
-        check_norm(self.norm)
+    def check(self) -> None:
+        """Queries are asked in pairs, in equal batches."""
         if self._batch % 2 or self.samples % self._batch:
             raise ValueError(
                 f"attack: nes asks in pairs; samples {self.samples} in batches of {self._batch} must be even and divide"
             )
 
     @property
-    def name(self) -> str:
-        """ "nes-20x50" (steps x samples), "nes-20x50-l2" and the like."""
-        return f"nes-{int(self.steps)}x{self.samples}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
+    def effort(self) -> str:
+        """Steps x samples."""
+        return f"{int(self.steps)}x{self.samples}"
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; one key an image."""
         # One objective value a query: directions that need clean scores get each image's as often as it is asked.
-        wanted = objective(scorer, jnp.repeat(images, self._batch, 0), self.direction)
-        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
-        size = step_size(eps, self.steps)
+        target = objective(scorer, jnp.repeat(images, self._batch, 0), self.direction)
+        ball, eps = self.ball(images)
+        size = pgd_step(eps, self.steps)
 
-        def step(i: Array, seen: Found) -> Found:
-            perturbation, finite, alive = seen
+        def step(i: Array, progress: Result) -> Result:
+            perturbation, finite, alive = progress
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-            gradient, answered = self._estimate(wanted, step_keys, jnp.clip(images + perturbation, 0, 1))
+            gradient, answered = self._estimate(target, step_keys, jnp.clip(images + perturbation, 0, 1))
             moved = perturbation + (size * ball.steepest(gradient)).astype(images.dtype)
-            return Found(ball.project(moved, eps), jnp.where(i == 0, answered, finite), alive | followed(gradient))
+            finite, alive = jnp.where(i == 0, answered, finite), alive | has_direction(gradient)
+            return Result(ball.project(moved, eps), finite, alive)
 
         none = jnp.zeros(images.shape[0], bool)
-        found = jax.lax.fori_loop(0, self.steps, step, Found(jnp.zeros_like(images), ~none, none))
-        return found._replace(images=ball.finish(images, found.images, eps))
+        result = jax.lax.fori_loop(0, self.steps, step, Result(jnp.zeros_like(images), ~none, none))
+        return result._replace(images=ball.finish(images, result.images, eps))
 
-    def _estimate(self, wanted: ScoreFunction, keys: Array, images: Images) -> tuple[Perturbation, Bool[Array, " n"]]:
-        """The gradient of `wanted`, summed over batches of queries; and whether any pair of answers was finite.
+    def _estimate(self, target: ScoreFunction, keys: Array, images: Images) -> tuple[Perturbation, Bool[Array, " n"]]:
+        """The gradient of `target`, summed over batches of queries; and whether any pair of answers was finite.
 
         A pair whose answers are not finite counts as level.
         """
@@ -95,7 +87,7 @@ class NES(Attack):
 
             noise = jax.vmap(jax.vmap(draw, (None, 0)), (0, None))(keys, i * pairs + jnp.arange(pairs))
             queries = images[:, None] + sigma * jnp.concatenate([noise, -noise], 1)
-            values = wanted(queries.reshape(-1, *images.shape[1:])).reshape(-1, 2, pairs)
+            values = target(queries.reshape(-1, *images.shape[1:])).reshape(-1, 2, pairs)
             # Differences first: the scores are large against what sigma changes, and their sum would round it away.
             slopes = (values[:, 0] - values[:, 1]) / (self.samples * sigma)
             level = jnp.where(jnp.isfinite(slopes), slopes, 0)

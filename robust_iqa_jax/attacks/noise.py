@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, length, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, Found, traced
+from robust_iqa_jax.attacks.ball import Norm, length
+from robust_iqa_jax.attacks.core import Attack, Result, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
-from robust_iqa_jax.checks import check_eps
 
 
 @traced("eps")
@@ -22,37 +21,34 @@ class UniformNoise(Attack):
     With `signs` each value is +eps or -eps: as long as an attack can be, while uniform values are 1/sqrt(3) of that.
 
     Attributes:
-      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
-      norm: "linf" or "l2".
       signs: corners of the linf ball only.
 
     Raises:
       ValueError: eps that `checks.check_eps` refuses, an unknown norm, signs in an l2 ball.
     """
 
+    kind = "uniform-noise"
     eps: Any = 4 / 255
     _: KW_ONLY
     norm: Norm = "linf"
     signs: bool = False
     asks: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_eps(self.eps, self.norm)
-        check_norm(self.norm)
+    def check(self) -> None:
+        """Only a cube has corners."""
         if self.signs and self.norm != "linf":
             raise ValueError(f"attack: an {self.norm} ball has no corners; drop signs=True")
 
     @property
-    def name(self) -> str:
-        """ "uniform-noise", "uniform-noise-signs", "uniform-noise-l2"."""
-        return "uniform-noise" + ("-signs" if self.signs else "") + norm_suffix(self.norm)
+    def traits(self) -> tuple[str, ...]:
+        """ "signs" for corners."""
+        return ("signs",) if self.signs else ()
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The noise as a pure function; the scorer is not asked."""
-        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
+        ball, eps = self.ball(images)
         drawn = ball.draw(keys, images, eps)
-        return Found(ball.finish(images, jnp.copysign(eps, drawn) if self.signs else drawn, eps))
+        return Result(ball.finish(images, jnp.copysign(eps, drawn) if self.signs else drawn, eps))
 
 
 @traced("eps")
@@ -61,33 +57,17 @@ class GaussianNoise(Attack):
 
     For linf, of standard deviation eps and cut to +-eps: 0.72 eps root mean square, a third of the values at +-eps.
     For l2, scaled to length eps exactly; what [0,1] cuts off shortens it.
-
-    Attributes:
-      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
-      norm: "linf" or "l2".
-
-    Raises:
-      ValueError: eps that `checks.check_eps` refuses, an unknown norm.
     """
 
+    kind = "gaussian-noise"
     eps: Any = 4 / 255
     _: KW_ONLY
     norm: Norm = "linf"
     asks: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_eps(self.eps, self.norm)
-        check_norm(self.norm)
-
-    @property
-    def name(self) -> str:
-        """ "gaussian-noise", "gaussian-noise-l2"."""
-        return "gaussian-noise" + norm_suffix(self.norm)
-
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The noise as a pure function; the scorer is not asked."""
-        ball, eps = BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
+        ball, eps = self.ball(images)
         normal = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
         scaled = eps * normal if self.norm == "linf" else eps * normal / length(normal)
-        return Found(ball.finish(images, ball.project(scaled, eps), eps))
+        return Result(ball.finish(images, ball.project(scaled, eps), eps))

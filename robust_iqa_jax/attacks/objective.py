@@ -39,12 +39,6 @@ def check_direction(direction: Direction) -> None:
         check_choice("direction", direction, NAMES)
 
 
-def direction_suffix(direction: Direction) -> str:
-    """What a direction adds to an attack's name in tables: nothing for "raise", the default of every attack."""
-    name = "opposite" if isinstance(direction, Opposite) else direction
-    return "" if name == "raise" else f"-{name}"
-
-
 def objective(scorer: ScoreFunction, images: Images, direction: Direction) -> ScoreFunction:
     """A function (n, h, w, c) -> (n,) whose rise is the attack's success; differentiable where the score is.
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
+from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, ascend, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.core import Attack, Result, adam_ascent, ascend, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.ssim import ssim
 
@@ -43,13 +43,12 @@ class Perceptual(Attack):
       distance: (clean, image) -> (n,), zero for equal images; ssim_distance, or functional.feature_distance. A plain
         function is part of the program's identity, a pytree's arrays are traced. With a budget a step costs up to 10
         evaluations of it.
-      direction: which way scores are pushed, see attacks.objective.
-      score_range: width of the score's scale in points.
 
     Raises:
       ValueError: a number that is not positive, unknown names; on use, what the distance raises.
     """
 
+    kind = "perceptual"
     steps: Any = 30
     learning_rate: Any = 0.005
     _: KW_ONLY
@@ -59,24 +58,19 @@ class Perceptual(Attack):
     direction: Direction = "raise"
     score_range: Any = 100.0
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps)
-        check_positive(learning_rate=self.learning_rate)
-        check_positive(budget=self.budget, weight=self.weight, score_range=self.score_range)
-        check_direction(self.direction)
+    def check(self) -> None:
+        """Not checked: the distance becomes a pytree, so that its arrays are traced."""
         if callable(self.distance):
             object.__setattr__(self, "distance", as_pytree(self.distance))
 
     @property
-    def name(self) -> str:
-        """ "perceptual-30-budget0.05", "perceptual-30" and the like."""
-        budget = "" if self.budget is None else f"-budget{float(self.budget):g}"
-        return f"perceptual-{int(self.steps)}{budget}" + direction_suffix(self.direction)
+    def traits(self) -> tuple[str, ...]:
+        """The budget."""
+        return () if self.budget is None else (f"budget{float(self.budget):g}",)
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; the keys are not used."""
-        wanted = objective(scorer, images, self.direction)
+        target = objective(scorer, images, self.direction)
         rule = adam_ascent(self.learning_rate)
         start = jnp.zeros_like(images)
 
@@ -85,18 +79,18 @@ class Perceptual(Attack):
             if self.budget is not None:
                 # Steps follow the distance, but iterates are ranked by what they reach.
                 far = far - jax.lax.stop_gradient(far)
-            return wanted(x) / self.score_range - self.weight * far
+            return target(x) / self.score_range - self.weight * far
 
         def project(perturbation: Perturbation) -> Perturbation:
             inside = in_range(images, perturbation)
             return inside if self.budget is None else self._retract(images, inside)
 
         keep = self.budget is not None
-        found = ascend(lagrangian, images, start, self.steps, rule, project, keep_best=keep)
-        return found._replace(images=jnp.clip(images + found.images, 0, 1))
+        result = ascend(lagrangian, images, start, self.steps, rule, project, keep_best=keep)
+        return result._replace(images=jnp.clip(images + result.images, 0, 1))
 
     def _retract(self, images: Images, perturbation: Perturbation) -> Perturbation:
-        """The perturbation, or the longest part of it found by bisection that keeps the budget."""
+        """The perturbation, or the longest part of it, by bisection, that keeps the budget."""
         budget = self.budget * (1 - 1e-3)  # room for the rounding of a distance that another program computes
 
         def fits(fraction: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Found, traced
+from robust_iqa_jax.attacks.core import Attack, Result, traced
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 
@@ -15,16 +15,12 @@ from robust_iqa_jax.attacks.objective import ScoreFunction
 class Quantise(Attack):
     """The nearest image of 256 levels a channel; it has no ball and no direction."""
 
+    kind = "quantise"
     asks: ClassVar[bool] = False
 
-    @property
-    def name(self) -> str:
-        """ "quantise"."""
-        return "quantise"
-
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The rounding as a pure function; neither the scorer nor the keys are used."""
-        return Found(rounded(images))
+        return Result(rounded(images))
 
 
 def rounded(images: Images) -> Images:

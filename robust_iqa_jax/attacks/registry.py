@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from robust_iqa_jax.attacks.amifgsm import AMIFGSM
 from robust_iqa_jax.attacks.apgd import APGD
+from robust_iqa_jax.attacks.callable_module import AttackModule
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves
 from robust_iqa_jax.attacks.core import Attack
-from robust_iqa_jax.attacks.fgsm import FGSM
-from robust_iqa_jax.attacks.ifgsm import IFGSM
+from robust_iqa_jax.attacks.gradient import AMIFGSM, FGSM, IFGSM, MIFGSM, PGD
 from robust_iqa_jax.attacks.jpeg import JPEG
 from robust_iqa_jax.attacks.korhonen import Korhonen
 from robust_iqa_jax.attacks.madc import MADC
-from robust_iqa_jax.attacks.mifgsm import MIFGSM
 from robust_iqa_jax.attacks.nes import NES
 from robust_iqa_jax.attacks.noise import GaussianNoise, UniformNoise
 from robust_iqa_jax.attacks.perceptual import Perceptual
-from robust_iqa_jax.attacks.pgd import PGD
 from robust_iqa_jax.attacks.quantise import Quantise
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.attacks.stadv import StAdv
@@ -29,6 +26,7 @@ from robust_iqa_jax.attacks.suite import AttackSuite
 from robust_iqa_jax.attacks.uap import UAP, UniversalFit
 from robust_iqa_jax.attacks.uap_generator import GenerativeUAP
 from robust_iqa_jax.checks import unknown
+from robust_iqa_jax.wording import hyphenated
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,12 @@ class Entry:
     def settings(self) -> dict[str, Any]:
         """Names and defaults of the settings that are numbers, names or switches."""
         preset = self.make.keywords if isinstance(self.make, partial) else {}
-        found = {
+        settings = {
             name: parameter.default
             for name, parameter in inspect.signature(self.make).parameters.items()
             if name not in preset and isinstance(parameter.default, (int, float, str, type(None)))
         }
-        return {**found, "eps": self.eps} if self.eps is not None else found
+        return {**settings, "eps": self.eps} if self.eps is not None else settings
 
 
 ATTACKS: dict[str, Entry] = {
@@ -89,21 +87,22 @@ ATTACKS: dict[str, Entry] = {
 
 
 def entry(name: str) -> Entry:
-    """The registry's line of an attack.
+    """The registry's line of an attack, "mifgsm" for "mi-fgsm" included.
 
     Raises:
       ValueError: an unknown name; the message lists all.
     """
-    if name not in ATTACKS:
+    known = hyphenated(str(name))
+    if known not in ATTACKS:
         raise ValueError(f"attack: {unknown('attack', str(name), ATTACKS)}")
-    return ATTACKS[name]
+    return ATTACKS[known]
 
 
 def make(name: str, **settings: Any) -> Any:
     """A configured attack by name, at its default eps unless given.
 
     Args:
-      name: key of ATTACKS.
+      name: key of ATTACKS, or "mifgsm" and the like.
       settings: fields of its class.
 
     Returns:
@@ -112,17 +111,17 @@ def make(name: str, **settings: Any) -> Any:
     Raises:
       ValueError: an unknown name or setting, with those that exist; whatever the attack refuses.
     """
-    found = entry(name)
-    default = {} if found.eps is None else {"eps": found.eps}
-    allowed = inspect.signature(found.make).parameters
+    line = entry(name)
+    default = {} if line.eps is None else {"eps": line.eps}
+    allowed = inspect.signature(line.make).parameters
     for setting in settings:
         if setting not in allowed:
             raise ValueError(f"attack: {name} has no setting {setting!r}; it has {', '.join(allowed) or 'none'}")
-    return found.make(**{**default, **settings})
+    return line.make(**{**default, **settings})
 
 
 def as_attacks(given: Any) -> list[Attack]:
-    """Attacks from what people give for them: one or several of an attack, its class, its name in ATTACKS.
+    """Attacks from what people give for them: one or several of an attack, its class or module, its name in ATTACKS.
 
     Equal ones count once.
 
@@ -136,6 +135,8 @@ def as_attacks(given: Any) -> list[Attack]:
         attack: Any = one
         if isinstance(one, str):
             attack = make(one)
+        elif isinstance(one, AttackModule):
+            attack = one.attack()
         elif isinstance(one, type) and _is_attack(one):
             attack = one()
         if not _is_attack(type(attack)):

@@ -7,26 +7,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.arguments import Images, check_count
-from robust_iqa_jax.attacks.core import Found, stronger
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Result, stronger
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 
-def check_restarts(restarts: int, random_start: bool) -> None:
-    """Raise ValueError for a count below one, and for restarts that would all repeat the same start."""
-    check_count(restarts=restarts)
-    if restarts > 1 and not random_start:
-        raise ValueError(f"attack: {restarts} restarts need random starts; drop random_start=False")
-
-
 def strongest(
-    attempt: Callable[[Array], Found], wanted: ScoreFunction, keys: Array, images: Images, restarts: int
-) -> Found:
+    attempt: Callable[[Array], Result], target: ScoreFunction, keys: Array, images: Images, restarts: int
+) -> Result:
     """Each image's result with the highest objective among `restarts` attempts.
 
     Args:
-      attempt: keys (n,) -> what was found from a start drawn with the keys; by gradients.
-      wanted: objective, images -> (n,).
+      attempt: keys (n,) -> what came of a start drawn with the keys; by gradients.
+      target: objective, images -> (n,).
       keys: of the first attempt, which is therefore that of restarts=1: more restarts never give less.
       images: clean, (n, h, w, c).
       restarts: attempts, >= 1; run one after another, in the memory of one.
@@ -35,12 +28,12 @@ def strongest(
         return attempt(keys)
 
     def again(best: tuple[Array, Array], keys: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        found = attempt(keys)
-        return stronger(best, (wanted(found.images), found.images)), (found.finite, found.alive)
+        result = attempt(keys)
+        return stronger(best, (target(result.images), result.images)), (result.finite, result.alive)
 
     fold = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
     first = jax.random.clone(keys)[None]  # used as they are, beside what is folded from them
     all_keys = jnp.concatenate([first, fold(keys, jnp.arange(1, restarts))])
     lowest = jnp.full(images.shape[0], -jnp.inf, images.dtype)
     (_, strongest_images), (finite, alive) = jax.lax.scan(again, (lowest, images), all_keys)
-    return Found(strongest_images, finite.all(0), alive.any(0))
+    return Result(strongest_images, finite.all(0), alive.any(0))

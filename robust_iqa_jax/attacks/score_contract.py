@@ -33,8 +33,8 @@ def dependable(scorer: ScoreFunction) -> ScoreFunction:
     """
 
     def scores(images: Images) -> Float[Array, " n"]:
-        found = checked_scores(scorer(_with_finite_derivatives(images)), images.shape[0], "attack")
-        return found.astype(jnp.promote_types(found.dtype, jnp.float32))
+        result = checked_scores(scorer(_with_finite_derivatives(images)), images.shape[0], "attack")
+        return result.astype(jnp.promote_types(result.dtype, jnp.float32))
 
     return scores
 
@@ -48,10 +48,10 @@ def check_kind(scorer: ScoreFunction, images: Images) -> None:
 
     def scores(images: Images) -> Array:
         try:
-            found = scorer(images)
+            result = scorer(images)
         except Exception:
             return images
-        return checked_scores(found, images.shape[0], "attack")
+        return checked_scores(result, images.shape[0], "attack")
 
     jax.eval_shape(scores, images)
 
@@ -71,10 +71,10 @@ def check_scorer(scorer: ScoreFunction, images: Images, who: str = "attack") -> 
     Raises:
       ValueError: what `checks.checked_scores` refuses.
     """
-    made = as_pytree(scorer)
-    if any(isinstance(leaf, Tracer) for leaf in (images, *jax.tree.leaves(made))):
+    tree = as_pytree(scorer)
+    if any(isinstance(leaf, Tracer) for leaf in (images, *jax.tree.leaves(tree))):
         return
-    kind = jax.tree.structure(made)
+    kind = jax.tree.structure(tree)
     if images.shape[0] < 2 or not images.is_fully_addressable or kind in _looked_at:
         return
     score, count = as_program(scorer), images.shape[0]

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_positive
-from robust_iqa_jax.attacks.ball import BALLS, Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, Found, stronger, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
-from robust_iqa_jax.checks import check_eps
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ball import BALLS, Norm
+from robust_iqa_jax.attacks.core import Attack, Result, stronger, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 
 Image = Float[Array, "h w c"]
 
@@ -30,18 +29,13 @@ class Square(Attack):
     may be opaque, such as a jax.pure_callback.
 
     Attributes:
-      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
       queries: scores asked for each image, the start included, >= 1; all directions but "raise" and
         "lower" ask for the clean score besides, and the first call with a scorer for two scores more.
-      direction: which way scores are pushed, see attacks.objective.
-      norm: "linf" or "l2".
       share: share of the pixels that the first squares cover, in (0, 1]: 0.8 as in AutoAttack (Croce and Hein 2020,
         arXiv 2003.01690), which suits hundreds of queries; the paper has 0.05 (linf) and 0.1 (l2) for 10,000.
-
-    Raises:
-      ValueError: a number that is not positive, unknown names.
     """
 
+    kind = "square"
     eps: Any = 4 / 255
     queries: Any = 1000
     _: KW_ONLY
@@ -49,37 +43,29 @@ class Square(Attack):
     norm: Norm = "linf"
     share: Any = 0.8
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(queries=self.queries)
-        check_eps(self.eps, self.norm)
-        check_positive(share=self.share)
-        check_direction(self.direction)
-        check_norm(self.norm)
-
     @property
-    def name(self) -> str:
-        """ "square-1000", "square-1000-l2" and the like."""
-        return f"square-{int(self.queries)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
+    def effort(self) -> str:
+        """The queries."""
+        return str(int(self.queries))
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; one key an image."""
-        wanted = objective(scorer, images, self.direction)
+        target = objective(scorer, images, self.direction)
         search, ball, eps = SEARCHES[self.norm], BALLS[self.norm], jnp.asarray(self.eps, images.dtype)
         fold = jax.vmap(jax.random.fold_in, (0, None))
 
-        def asked(proposed: Images) -> tuple[Array, Images]:
+        def scored(proposed: Images) -> tuple[Array, Images]:
             inside = ball.finish(images, (proposed - images).astype(images.dtype), eps)
-            return wanted(inside), inside
+            return target(inside), inside
 
         def query(i: Array, best: tuple[Array, Images]) -> tuple[Array, Images]:
             side = search.side(share_at(i - 1, self.queries, self.share), images.shape[1], images.shape[2])
             propose = jax.vmap(lambda key, image, at: search.propose(key, image, at, side, eps))
-            return stronger(best, asked(propose(fold(keys, i), images, best[1])))
+            return stronger(best, scored(propose(fold(keys, i), images, best[1])))
 
         start = jax.vmap(lambda key, image: search.start(key, image, eps))(fold(keys, 0), images)
-        first = asked(start)
-        return Found(jax.lax.fori_loop(1, self.queries, query, first)[1], jnp.isfinite(first[0]))
+        first = scored(start)
+        return Result(jax.lax.fori_loop(1, self.queries, query, first)[1], jnp.isfinite(first[0]))
 
 
 def share_at(iteration: Any, queries: Any, share: Any) -> Float[Array, ""]:

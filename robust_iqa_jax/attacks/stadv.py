@@ -3,16 +3,16 @@ Xiao et al. 2018 (arXiv 1801.02612), and the form of the paper's attacks/stadv.p
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
-from robust_iqa_jax.attacks.core import Attack, Found, followed, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack, Result, has_direction, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 
 Flow = Float[Array, "h w 2"]
 FlowTerm = Literal["original", "authors"]
@@ -51,12 +51,12 @@ class StAdv(Attack):
       shared: one flow field for the whole batch, over the mean of the score terms.
       optimizer: "lbfgs" (ten pairs, zoom line search) or "adam".
       learning_rate: Adam's step size in pixels; L-BFGS has none.
-      score_range: width of the score's scale in points.
 
     Raises:
       ValueError: a number that is not positive, unknown names; on use, images with a side of one pixel.
     """
 
+    kind = "stadv"
     steps: Any = 10
     _: KW_ONLY
     direction: Direction = "raise"
@@ -67,31 +67,23 @@ class StAdv(Attack):
     learning_rate: Any = 0.05
     score_range: Any = 100.0
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps)
-        check_positive(tau=self.tau, learning_rate=self.learning_rate, score_range=self.score_range)
-        check_direction(self.direction)
-        check_choice("flow", self.flow, get_args(FlowTerm))
-        check_choice("optimizer", self.optimizer, get_args(Optimizer))
+    def check(self) -> None:
+        """ "authors" raises only."""
         if self.flow == "authors" and self.direction != "raise":
             raise ValueError("attack: stadv with flow='authors' only raises scores; use flow='original'")
 
     @property
-    def name(self) -> str:
-        """ "stadv-10", "stadv-10-authors-shared" and the like."""
-        parts = [f"stadv-{int(self.steps)}"]
-        parts += [self.flow] if self.flow != "original" else []
-        parts += ["shared"] if self.shared else []
-        parts += [self.optimizer] if self.optimizer != "lbfgs" else []
-        return "-".join(parts) + direction_suffix(self.direction)
+    def traits(self) -> tuple[str, ...]:
+        """ "authors", "shared", "adam", where they apply."""
+        choices = (self.flow, "original"), ("shared" if self.shared else "", ""), (self.optimizer, "lbfgs")
+        return tuple(choice for choice, default in choices if choice != default)
 
     @property
     def couples(self) -> bool:
         """True for a shared flow too."""
         return self.shared or super().couples
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; the keys are not used."""
         count, height, width, _ = images.shape
         if min(height, width) < 2:
@@ -118,7 +110,7 @@ class StAdv(Attack):
             bent, alive = bend_all(images, flow), jnp.broadcast_to(alive, (count,))
         else:
             bent, alive = jax.vmap(alone)(images, jnp.arange(count))
-        return Found(jnp.clip(bent, 0, 1), jnp.isfinite(clean), alive)
+        return Result(jnp.clip(bent, 0, 1), jnp.isfinite(clean), alive)
 
     def _descend(self, loss: Callable[[Flow], Array], start: Flow) -> tuple[Flow, Bool[Array, ""]]:
         """The flow at the end of the descent, and whether a gradient led away from the start."""
@@ -129,7 +121,7 @@ class StAdv(Attack):
             flow, state, alive = carry
             value, gradient = jax.value_and_grad(loss)(flow)
             updates, state = solver.update(gradient, state, flow, value=value, grad=gradient, value_fn=loss)
-            alive |= followed(gradient[None])[0]
+            alive |= has_direction(gradient[None])[0]
             return optax.apply_updates(flow, updates), state, alive  # pyright: ignore[reportReturnType]
 
         flow, _, alive = jax.lax.fori_loop(0, self.steps, step, (start, solver.init(start), jnp.bool_(False)))

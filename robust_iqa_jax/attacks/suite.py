@@ -9,15 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.apgd import APGD
-from robust_iqa_jax.attacks.arguments import Images, check_count, check_some, example_keys
-from robust_iqa_jax.attacks.ball import Norm, check_norm, norm_suffix
-from robust_iqa_jax.attacks.core import Attack, Found, stronger, traced
-from robust_iqa_jax.attacks.mifgsm import MIFGSM
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
-from robust_iqa_jax.attacks.pgd import PGD
+from robust_iqa_jax.attacks.arguments import Images, check_some, example_keys
+from robust_iqa_jax.attacks.ball import Norm
+from robust_iqa_jax.attacks.core import Attack, Result, stronger, traced
+from robust_iqa_jax.attacks.gradient import MIFGSM, PGD
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.score_contract import dependable
 from robust_iqa_jax.attacks.square import Square
-from robust_iqa_jax.checks import check_eps, checked_images
+from robust_iqa_jax.checks import checked_images
 
 
 @traced("eps", "steps", "queries")
@@ -28,17 +27,12 @@ class AttackSuite(Attack):
     AutoAttack skips images that are beaten already; a score has no "beaten", so all members run on all images.
 
     Attributes:
-      eps: largest change of a pixel (or length, for l2), in [0,1] units, > 0.
       steps: iterations of the gradient attacks, >= 1.
-      direction: which way scores are pushed, see attacks.objective.
-      norm: "linf" or "l2".
       restarts: random starts of PGD and APGD, >= 1.
       queries: scores that Square asks for each image.
-
-    Raises:
-      ValueError: a number that is not positive, unknown names.
     """
 
+    kind = "suite"
     eps: Any = 4 / 255
     steps: Any = 20
     _: KW_ONLY
@@ -47,17 +41,10 @@ class AttackSuite(Attack):
     restarts: int = 3
     queries: Any = 200
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_count(steps=self.steps, restarts=self.restarts, queries=self.queries)
-        check_eps(self.eps, self.norm)
-        check_direction(self.direction)
-        check_norm(self.norm)
-
     @property
-    def name(self) -> str:
-        """ "suite-20", "suite-20-l2" and the like."""
-        return f"suite-{int(self.steps)}{norm_suffix(self.norm)}" + direction_suffix(self.direction)
+    def traits(self) -> tuple[str, ...]:
+        """None: restarts are a matter of its members."""
+        return ()
 
     @property
     def members(self) -> tuple[Attack, ...]:
@@ -70,32 +57,32 @@ class AttackSuite(Attack):
             Square(self.eps, self.queries, **shared),
         )
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; one key an image."""
-        wanted = objective(scorer, images, self.direction)
+        target = objective(scorer, images, self.direction)
         best = jnp.full(images.shape[0], -jnp.inf, images.dtype), images
         finite, alive = jnp.ones(images.shape[0], bool), jnp.zeros(images.shape[0], bool)
         for member in self.members:
             # Members share their draws with the attacks alone, which is no reuse by mistake.
-            found = member.perturb(scorer, jax.random.clone(keys), images)
-            best = stronger(best, (wanted(found.images), found.images))
-            finite = finite if found.finite is None else finite & found.finite
-            alive = alive if found.alive is None else alive | found.alive
-        return Found(best[1], finite, alive)
+            result = member.perturb(scorer, jax.random.clone(keys), images)
+            best = stronger(best, (target(result.images), result.images))
+            finite = finite if result.finite is None else finite & result.finite
+            alive = alive if result.alive is None else alive | result.alive
+        return Result(best[1], finite, alive)
 
     def each(self, scorer: ScoreFunction, key: Array, images: Any, *, chunk: int | None = None) -> "list[MemberResult]":
-        """What every member found, in the order of `members`, for tables that show which one won.
+        """Result of every member, in the order of `members`, for tables that show which one won.
 
         Args and errors as of a call of the suite; each member runs as a program of its own.
         """
         images = checked_images(images)
         check_some(images)
         keys = example_keys(key, images.shape[0])
-        wanted = objective(dependable(scorer), images, self.direction)
+        target = objective(dependable(scorer), images, self.direction)
         results = []
         for member in self.members:
-            found = member(scorer, keys, images, chunk=chunk)
-            results.append(MemberResult(member.name, found, wanted(found)))
+            result = member(scorer, keys, images, chunk=chunk)
+            results.append(MemberResult(member.name, result, target(result)))
         return results
 
 

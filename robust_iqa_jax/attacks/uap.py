@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,20 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive, check_some, single_key
-from robust_iqa_jax.attacks.ball import BALLS
-from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, followed, say_what_was_seen, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
+from robust_iqa_jax.attacks.arguments import Images, check_some, single_key
+from robust_iqa_jax.attacks.core import (
+    Attack,
+    Result,
+    Settings,
+    adam_ascent,
+    attack_name,
+    has_direction,
+    traced,
+    warn_of_dead_gradients,
+)
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
-from robust_iqa_jax.checks import check_eps, checked_images
+from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.functional.pytree_function import as_pytree
 
 Pattern = Float[Array, "h w c"]
@@ -38,11 +46,10 @@ class Universal(Attack):
 
     Attributes:
       pattern: (h, w, c) in [-1, 1], the perturbation in units of eps.
-      eps: largest change of a pixel in [0,1] units, > 0.
       label: name for tables.
 
     Raises:
-      ValueError: an eps that `checks.check_eps` refuses; on use, images with other channels than the pattern.
+      ValueError: what `Settings` raises; on use, images with other channels than the pattern.
     """
 
     pattern: Any
@@ -50,16 +57,12 @@ class Universal(Attack):
     label: str = "uap"
     asks: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_eps(self.eps)
-
     @property
     def name(self) -> str:
         """The label."""
         return self.label
 
-    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Found:
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The pattern added to every image."""
         pattern = jnp.asarray(self.pattern, images.dtype)
         if pattern.ndim != 3 or pattern.shape[-1] != images.shape[-1]:
@@ -68,27 +71,30 @@ class Universal(Attack):
             )
         height, width = images.shape[1:3]
         repeats = (-(-height // pattern.shape[0]), -(-width // pattern.shape[1]), 1)
-        eps = jnp.asarray(self.eps, images.dtype)
+        ball, eps = self.ball(images)
         perturbation = eps * jnp.tile(pattern, repeats)[None, :height, :width]
-        return Found(BALLS["linf"].finish(images, jnp.clip(perturbation, -eps, eps), eps))
+        return Result(ball.finish(images, ball.project(perturbation, eps), eps))
 
 
-class UniversalFit:
+class UniversalFit(Settings):
     """What fitting a universal perturbation takes: parameters, the perturbation that they stand for, a step rule.
 
     Subclasses are frozen dataclasses made by `traced`, with the attributes below and the four methods.
     """
 
-    eps: Any
-    direction: Direction
     epochs: int
     batch_size: int
     score_range: Any
 
     @property
     @abstractmethod
+    def kind(self) -> str:
+        """Its name in registry.ATTACKS."""
+
+    @property
     def label(self) -> str:
         """Name of what is fitted, for tables."""
+        return attack_name(self.kind, "", self.norm, (), self.direction)
 
     @abstractmethod
     def start(self, key: Array, shape: tuple[int, int, int]) -> Any:
@@ -155,7 +161,7 @@ class UniversalFit:
                 raise ValueError(f"attack: {self.label}: the scores of the images that it is fitted on are not finite")
             if on_epoch is not None:
                 on_epoch(epoch, float(mean))
-        say_what_was_seen(f"{self.label}, fitted", images.shape[0], 0, images.shape[0] if dead else 0)
+        warn_of_dead_gradients(f"{self.label}, fitted", images.shape[0], 0, images.shape[0] if dead else 0)
         return Universal(self.perturbation(parameters) / self.eps, self.eps, self.label)
 
 
@@ -168,16 +174,11 @@ class UAP(UniversalFit):
     through a permutation of the images once.
 
     Attributes:
-      eps: largest change of a pixel in [0,1] units, > 0.
-      direction: which way scores are pushed, see attacks.objective.
       update: "adam", or "gradient" for plain gradient steps (MSU's cumulative-uap).
       learning_rate: step size in [0,1] units; None for the published one, see LEARNING_RATES. The authors use 1e-4.
       epochs: >= 1.
       batch_size: >= 1.
       score_range: width of the score's scale in points; only "gradient" depends on it.
-
-    Raises:
-      ValueError: a number that is not positive, unknown names.
     """
 
     eps: Any = 10 / 255
@@ -189,18 +190,10 @@ class UAP(UniversalFit):
     batch_size: int = 8
     score_range: Any = 100.0
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_eps(self.eps)
-        check_positive(learning_rate=self.learning_rate, score_range=self.score_range)
-        check_count(epochs=self.epochs, batch_size=self.batch_size)
-        check_direction(self.direction)
-        check_choice("update", self.update, get_args(Update))
-
     @property
-    def label(self) -> str:
-        """ "uap", "uap-cumulative" and the like."""
-        return ("uap" if self.update == "adam" else "uap-cumulative") + direction_suffix(self.direction)
+    def kind(self) -> str:
+        """ "uap" or "uap-cumulative"."""
+        return "uap" if self.update == "adam" else "uap-cumulative"
 
     def start(self, key: Array, shape: tuple[int, int, int]) -> Pattern:
         """No perturbation."""
@@ -233,17 +226,17 @@ def _epoch(
 ) -> tuple[Any, Any, Array, Array]:
     rule, scorer = fitting.rule(), dependable(scorer)
 
-    def rise(parameters: Any, batch: Images, wanted: ScoreFunction) -> tuple[Array, Array]:
-        mean = wanted(jnp.clip(batch + fitting.perturbation(parameters)[None], 0, 1)).mean()
+    def rise(parameters: Any, batch: Images, target: ScoreFunction) -> tuple[Array, Array]:
+        mean = target(jnp.clip(batch + fitting.perturbation(parameters)[None], 0, 1)).mean()
         return mean / fitting.score_range, mean
 
     def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], tuple[Array, Array]]:
         parameters, state = carry
         batch = images[index]
-        wanted = objective(scorer, batch, fitting.direction)
-        gradient, mean = jax.grad(partial(rise, batch=batch, wanted=wanted), has_aux=True)(parameters)
+        target = objective(scorer, batch, fitting.direction)
+        gradient, mean = jax.grad(partial(rise, batch=batch, target=target), has_aux=True)(parameters)
         updates, state = rule.update(gradient, state, parameters)
-        alive = jnp.stack([followed(leaf[None])[0] for leaf in jax.tree.leaves(gradient)]).any()
+        alive = jnp.stack([has_direction(leaf[None])[0] for leaf in jax.tree.leaves(gradient)]).any()
         return (fitting.project(optax.apply_updates(parameters, updates)), state), (mean, alive)
 
     (parameters, state), (means, alive) = jax.lax.scan(step, (parameters, state), order)

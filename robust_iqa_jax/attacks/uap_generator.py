@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.arguments import check_count, check_positive
 from robust_iqa_jax.attacks.core import adam_ascent, traced
-from robust_iqa_jax.attacks.objective import Direction, check_direction, direction_suffix
+from robust_iqa_jax.attacks.objective import Direction
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
-from robust_iqa_jax.checks import check_eps
 from robust_iqa_jax.functional.conv2d import conv2d
 
 DEEPEST = 8
@@ -31,16 +29,13 @@ class GenerativeUAP(UniversalFit):
     one fitted; and its cut of the *input* to +-eps after each step.
 
     Attributes:
-      eps: largest change of a pixel in [0,1] units, > 0.
-      direction: which way scores are pushed, see attacks.objective.
       learning_rate: Adam's step size.
       epochs: >= 1.
       batch_size: >= 1.
       width: channels of the first level; they double up to 8 * width. 64 takes 54 million weights at 8 levels.
-      score_range: width of the score's scale in points.
 
     Raises:
-      ValueError: a number that is not positive, unknown names; on fitting, images with a side of one pixel.
+      ValueError: what `Settings` raises; on fitting, images with a side of one pixel.
     """
 
     eps: Any = 10 / 255
@@ -52,17 +47,10 @@ class GenerativeUAP(UniversalFit):
     width: int = 64
     score_range: Any = 100.0
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_eps(self.eps)
-        check_positive(learning_rate=self.learning_rate, score_range=self.score_range)
-        check_count(epochs=self.epochs, batch_size=self.batch_size, width=self.width)
-        check_direction(self.direction)
-
     @property
-    def label(self) -> str:
-        """ "uap-generative" and the like."""
-        return "uap-generative" + direction_suffix(self.direction)
+    def kind(self) -> str:
+        """ "uap-generative"."""
+        return "uap-generative"
 
     def start(self, key: Array, shape: tuple[int, int, int]) -> dict[str, Any]:
         """Random weights and the noise that they are applied to."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.commands.arguments import checked_eps, number_text
-from robust_iqa_jax.wording import unknown
 
 
 def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
@@ -23,8 +22,6 @@ def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[di
     Raises:
       ValueError: an unknown attack, an option that neither it nor the command has, a value of the wrong kind.
     """
-    if name not in registry.ATTACKS:
-        raise ValueError(f"attack: {unknown('attack', name, registry.ATTACKS)}")
     defaults = registry.entry(name).settings
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for setting, default in defaults.items():

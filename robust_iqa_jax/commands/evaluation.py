@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.core import Attack
-from robust_iqa_jax.attacks.masking import gradient_masking
 from robust_iqa_jax.commands.progress import bar, out
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
@@ -21,6 +20,7 @@ from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept, versions
 from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
+from robust_iqa_jax.evaluation.masking import gradient_masking
 from robust_iqa_jax.evaluation.report import summary, write_report
 from robust_iqa_jax.evaluation.suite import SuiteConfig, SuiteData
 from robust_iqa_jax.models.scorer import AnyScorer, Scorer
@@ -96,7 +96,7 @@ def evaluate_scorers(
       attack_photos: how many photos are attacked, None for all.
       seed: of the attacks' random starts.
       baselines: name -> the undefended model whose range scales its headline; the first model where not given.
-      masking: whether the model facts get "masking", the findings of attacks.masking by name.
+      masking: whether the model facts get "masking", the findings of evaluation.masking by name.
       cells: where finished parts are kept.
       batch: most images a call on a device.
       devices: local ones that share each batch, or "all".

@@ -167,7 +167,7 @@ def paragraph(a: Contender, b: Contender, fought: Sequence[Duel]) -> str:
 
 
 def masking_sentence(contender: Contender) -> str:
-    """What the checks for masked gradients (attacks.masking) found, if the report has them under "masking"."""
+    """What the checks for masked gradients (evaluation.masking) found, if the report has them under "masking"."""
     checks = contender.facts.get("masking")
     if not checks:
         return f"{contender.name}: no checks for masked gradients in the report."

@@ -26,6 +26,7 @@ from robust_iqa_jax.evaluation.report_findings import (
 from robust_iqa_jax.evaluation.report_tables import accuracy, gains, tables
 from robust_iqa_jax.evaluation.table import Table, markdown
 from robust_iqa_jax.files import check_outputs, recognise, write_text
+from robust_iqa_jax.wording import hyphenated
 
 Row = dict[str, Any]
 
@@ -139,11 +140,22 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
                 f"{path}: model {name!r} has the baseline {facts['baseline']!r}, of which there are no facts"
             )
     timings = _timings(path.with_name("timings.json"))
-    models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
+    models = {name: _hyphenated_areas({**facts, **timings.get(name, {})}) for name, facts in models.items()}
     table = path.with_name("per_image.csv")
     per_image = _per_image(table) if table.is_file() else []
     pictures = _pictures(path.with_name("perturbations.json"))
+    rows, per_image, pictures = map(_hyphenated, (rows, per_image, pictures))
     return Report(rows, models, per_image, stored.get("run", {}), pictures), stored.get("title", "Robustness report")
+
+
+def _hyphenated(rows: list[Row]) -> list[Row]:
+    """Rows with attacks as they are spelt now: older reports have "mifgsm-10"."""
+    return [{**row, "attack": hyphenated(row["attack"])} for row in rows]
+
+
+def _hyphenated_areas(facts: Row) -> Row:
+    areas = facts.get("auc")
+    return {**facts, "auc": {hyphenated(attack): area for attack, area in areas.items()}} if areas else facts
 
 
 def _is_report(folder: Path) -> bool:

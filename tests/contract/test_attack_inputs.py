@@ -11,10 +11,12 @@ from attack_table import KEY, attacked, photos, score, smallest
 import robust_iqa_jax as riqa
 from robust_iqa_jax import attacks
 from robust_iqa_jax.attacks.arguments import example_keys
-from robust_iqa_jax.attacks.registry import ATTACKS
+from robust_iqa_jax.attacks.gradient import FGSM
+from robust_iqa_jax.attacks.registry import ATTACKS, as_attacks
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
 every = pytest.mark.parametrize("name", ATTACKS)
+ENTRIES = ("pgd", "uap", "jpeg")
+"""Attacks that call the score function in a way of their own: in an attack, in a fit, not at all."""
 SIZED = [name for name in ATTACKS if ATTACKS[name].eps is not None or name == "korhonen"]
 
 
@@ -119,7 +121,7 @@ def test_no_images_are_refused_by_what_is_built_on_attacks():
         riqa.evaluate(score, empty, attacks="pgd")
 
 
-@every
+@pytest.mark.parametrize("name", ENTRIES)
 def test_pixels_of_another_range_are_refused_alike(name):
     for bad, message in [
         (photos() * 255, r"pixels in \[0, 1\] expected, got .*; divide 8-bit values by 255"),
@@ -145,8 +147,10 @@ BAD_SCORES = {
 }
 
 
-@every
-@pytest.mark.parametrize("kind", BAD_SCORES)
+BAD_CASES = [(name, kind) for kind in BAD_SCORES for name in (ATTACKS if kind == "a column" else ENTRIES)]
+
+
+@pytest.mark.parametrize(("name", "kind"), BAD_CASES)
 def test_a_score_function_that_gives_no_float_a_photo_is_told_so_alike_by_all(name, kind):
     scorer, message = BAD_SCORES[kind]
     attack = smallest(name)
@@ -231,21 +235,18 @@ def test_the_look_costs_two_runs_of_the_score_function_once():
     assert first == len(runs) - first + 2
 
 
-def test_evaluate_takes_attacks_as_people_give_them():
-    x = photos()
-    rows = [
-        riqa.evaluate(score, x, attacks=given).rows
-        for given in (attacks.fgsm, attacks.fgsm(), [attacks.fgsm()], "fgsm", ["fgsm"], ("fgsm", attacks.fgsm))
-    ]
-    assert all(each == rows[0] for each in rows)
-    assert rows[0][0]["attack"] == "fgsm"
+def test_attacks_are_taken_as_people_give_them():
+    given = (attacks.fgsm, FGSM, attacks.fgsm(), [attacks.fgsm()], "fgsm", ["fgsm"], ("fgsm", attacks.fgsm))
+    assert all(as_attacks(one) == [attacks.fgsm()] for one in given)
+    assert as_attacks(["ami-fgsm", "i-fgsm", "mifgsm"]) == as_attacks(["amifgsm", attacks.ifgsm, attacks.mifgsm])
+    assert riqa.evaluate(score, photos(), attacks=attacks.fgsm).rows[0]["attack"] == "fgsm"
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["pdg"], "attack: unknown attack 'pdg'; did you mean pgd"),
-        (["ifgsm"], "unknown attack 'ifgsm'; did you mean i-fgsm"),
+        (["ffgsm"], "unknown attack 'ffgsm'; did you mean fgsm"),
         ("uap", r"attack: uap is fitted on other images first: give its .fit\(scorer, key, other_images\)"),
         ([attacks.uap], "uap is fitted on other images first"),
         ([3], "attack: an attack, or its name such as 'pgd', expected, got 3"),
@@ -253,13 +254,13 @@ def test_evaluate_takes_attacks_as_people_give_them():
         ([dict], "expected, got <class 'dict'>"),
         (
             [attacks.ifgsm(), attacks.ifgsm(step_size=0.01)],
-            "two attacks called ifgsm-10 with eps 0.039.*; evaluate each alone",
+            "two attacks called i-fgsm-10 with eps 0.039.*; evaluate each alone",
         ),
     ],
 )
-def test_evaluate_names_what_is_no_attack(given, message):
+def test_what_is_no_attack_is_named(given, message):
     with pytest.raises(ValueError, match=message):
-        riqa.evaluate(score, photos(), attacks=given)
+        as_attacks(given)
 
 
 def test_an_object_that_cannot_be_hashed_is_a_score_function_too():

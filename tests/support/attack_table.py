@@ -18,6 +18,8 @@ SCORES_ONLY = ("square",)
 FITTED = tuple(name for name in ATTACKS if ATTACKS[name].fitted)
 FOLLOWING = tuple(name for name in ATTACKS if name not in (*CONTROLS, *SCORES_ONLY))
 """Those that follow gradients, estimated ones of nes included."""
+SLOW = ("stadv", "suite", "uap-generative")
+"""Those whose programs take long to compile; parts of them stand in the tables under other settings."""
 
 
 def smallest(name, **settings):
@@ -50,7 +52,7 @@ def score(x):
     return 10 * (jnp.tanh(x[:, :4]).mean((1, 2, 3)) - (x[:, 4:] ** 2).mean((1, 2, 3)))
 
 
-def each(*names, slow=("stadv", "suite", "uap-generative")):
+def each(*names, slow=SLOW):
     """Parametrised over attacks; those whose programs take long to compile are marked slow."""
     marked = [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
     return pytest.mark.parametrize("name", marked)

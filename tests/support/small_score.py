@@ -21,3 +21,14 @@ def gradient(x):
 
 def images(count=4, seed=1):
     return np.random.default_rng(seed).uniform(0, 1, (count, 6, 5, 3)).astype(np.float32)
+
+
+def value(x):
+    """`score` by numpy, in float64."""
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    return np.tanh(flat @ MIX).sum(1) + flat @ WEIGHTS.ravel()
+
+
+def linear(x):
+    """<x, WEIGHTS>, whose optimum in a ball is eps times the dual norm of the weights."""
+    return x.reshape(x.shape[0], -1) @ jnp.asarray(WEIGHTS.ravel(), x.dtype)

@@ -241,6 +241,6 @@ def test_what_docstrings_and_comments_cite_is_read():
 
 
 def test_places_that_do_not_exist_are_found():
-    text = "`functional/cayley.py:cayley_conv` `functional/cayley.py:nobody` `nowhere.py` `attacks/pgd.py:PGD.perturb`"
-    text += " `attacks/pgd.py:PGD.eps` `attacks/pgd.py:PGD.nothing` `configs/quickstart.py` `pgd.eps`"
-    assert missing_places(text) == ["functional/cayley.py:nobody", "nowhere.py", "attacks/pgd.py:PGD.nothing"]
+    text = "`functional/cayley.py:cayley_conv` `functional/cayley.py:nobody` `nowhere.py` `attacks/nes.py:NES.perturb`"
+    text += " `attacks/nes.py:NES.eps` `attacks/nes.py:NES.nothing` `configs/quickstart.py` `pgd.eps`"
+    assert missing_places(text) == ["functional/cayley.py:nobody", "nowhere.py", "attacks/nes.py:NES.nothing"]

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
-from small_score import gradient, images, score
+from small_score import gradient, images, score, value
 
 from robust_iqa_jax.attacks.korhonen import Korhonen, spatial_activity
+
+ACTIVITY = jax.jit(spatial_activity, static_argnames="signed")
 
 
 def activity(image, signed):
@@ -25,16 +27,16 @@ def activity(image, signed):
 def test_the_map_equals_scipy(signed):
     x = np.random.default_rng(0).uniform(0, 1, (2, 17, 13, 3)) ** 4
     with jax.enable_x64(True):
-        ours = spatial_activity(jnp.asarray(x), signed=signed)
+        ours = ACTIVITY(x, signed=signed)
     np.testing.assert_allclose(ours, np.stack([activity(image, signed) for image in x]), atol=1e-12)
 
 
 def test_a_flat_image_is_attacked_everywhere():
-    np.testing.assert_array_equal(spatial_activity(jnp.full((1, 8, 9, 3), 0.3)), np.ones((1, 8, 9, 1)))
+    flat = np.full((1, 8, 9, 3), 0.3, np.float32)
+    np.testing.assert_array_equal(ACTIVITY(flat), np.ones((1, 8, 9, 1)))
 
 
-@pytest.mark.parametrize("variant", ["masked-steps", "authors"])
-@pytest.mark.parametrize("eps", [None, 0.01])
+@pytest.mark.parametrize(("variant", "eps"), [("masked-steps", 0.01), ("authors", None)])
 def test_equals_the_formula_written_in_numpy(variant, eps):
     x, rate = images().astype(np.float64), 0.005
     with jax.enable_x64(True):
@@ -66,12 +68,11 @@ def test_changes_follow_the_activity_where_the_published_form_ignores_it():
     np.testing.assert_allclose(moved["authors"][faint], moved["authors"][strong], rtol=1e-3)
 
 
-def test_the_best_iterate_is_no_weaker_and_an_image_alone_gives_the_same():
-    x = jnp.asarray(images())
+def test_the_best_iterate_is_no_weaker():
+    x = images()
     last, best = (Korhonen(steps=20, learning_rate=0.2, keep_best=keep)(score, jax.random.key(0), x) for keep in (0, 1))
-    assert (score(best) >= score(last)).all()
-    alone = Korhonen(steps=20, learning_rate=0.2, keep_best=True)(score, jax.random.key(0), x[2:3])
-    np.testing.assert_allclose(alone[0], best[2], atol=1e-5)
+    assert (value(best) >= value(last) - 1e-5).all()
+    assert (value(best) > value(last) + 1e-3).any()
 
 
 @pytest.mark.parametrize(

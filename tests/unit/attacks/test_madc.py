@@ -52,12 +52,6 @@ def test_the_published_settings_do_not_reach_the_published_budget():
     assert np.abs(np.asarray(wide - x)).max() <= 0.008 + 1e-6
 
 
-def test_an_image_alone_gives_the_same_as_in_a_batch():
-    x, attack = jnp.asarray(images()), MADC(4, 0.01, rmse=0.02)
-    together = attack(score, jax.random.key(0), x)
-    np.testing.assert_allclose(attack(score, jax.random.key(0), x[1:2])[0], together[1], atol=1e-6)
-
-
 @pytest.mark.parametrize("name", ["steps", "step_size", "rmse", "restoring_step"])
 def test_settings_that_are_not_positive_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be above 0, got 0"):

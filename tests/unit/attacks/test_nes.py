@@ -8,8 +8,6 @@ from small_score import gradient, images, score
 
 from robust_iqa_jax.attacks.nes import NES
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 KEY = jax.random.key(4)
 
 
@@ -41,9 +39,8 @@ def test_the_estimate_approaches_the_gradient_as_samples_grow():
         assert cosine == pytest.approx((2000 / 2090) ** 0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("direction", ["change", "invert"])
-def test_asking_in_batches_changes_nothing(direction):
-    attack, x = NES(8 / 255, 2, samples=12, direction=direction, norm="l2"), images()
+def test_asking_in_batches_changes_nothing():
+    attack, x = NES(8 / 255, 2, samples=12, direction="invert", norm="l2"), images()
     together = attack(score, KEY, x)
     np.testing.assert_allclose(attack.replace(batch=4)(score, KEY, x), together, atol=1e-5)
     assert np.abs(np.asarray(together) - x).max() > 1e-3
@@ -55,11 +52,6 @@ def test_an_opaque_scorer_is_attacked():
     x = images()
     found = np.asarray(NES(8 / 255, 5)(scorer, KEY, x))
     assert (found.sum((1, 2, 3)) > x.sum((1, 2, 3))).all()
-
-
-def test_uses_each_key_once():
-    with jax.debug_key_reuse(True):
-        assert NES(8 / 255, 2, samples=4, batch=2)(score, KEY, images()).shape == (4, 6, 5, 3)
 
 
 @pytest.mark.parametrize(

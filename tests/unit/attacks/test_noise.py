@@ -9,8 +9,6 @@ from scipy import stats
 from robust_iqa_jax.attacks.noise import GaussianNoise, UniformNoise
 from robust_iqa_jax.attacks.quantise import Quantise
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 KEY = jax.random.key(0)
 EPS = 8 / 255
 GREY = jnp.full((2, 64, 64, 3), 0.5)
@@ -73,9 +71,3 @@ def test_bad_settings_are_refused():
         GaussianNoise(0)
     with pytest.raises(ValueError, match="unknown norm 'l1'"):
         UniformNoise(norm="l1")
-
-
-@pytest.mark.parametrize("attack", [UniformNoise(EPS), UniformNoise(1.0, norm="l2"), GaussianNoise(EPS)])
-def test_each_key_is_used_once(attack):
-    with jax.debug_key_reuse(True):
-        assert noise(attack).shape == GREY.shape

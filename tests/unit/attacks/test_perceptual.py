@@ -22,20 +22,19 @@ def squared(x, y):
     return ((x - y) ** 2).sum((1, 2, 3))
 
 
-@pytest.mark.parametrize("direction", ["raise", "lower"])
-def test_the_lagrangian_equals_torch(direction):
+def test_the_lagrangian_equals_torch():
     torch = pytest.importorskip("torch", reason="the independent gradient is torch's")
-    x, sign = torch.tensor(IMAGES, dtype=torch.float64), 1 if direction == "raise" else -1
+    x = torch.tensor(IMAGES, dtype=torch.float64)
     y = x.clone().requires_grad_()
     optimizer = torch.optim.Adam([y], lr=0.01)
     for _ in range(20):
         s = 20 * torch.tanh(y.reshape(3, -1) @ torch.tensor(MIX)).sum(1)
         optimizer.zero_grad()
-        (0.7 * ((x - y) ** 2).sum() - sign * s.sum() / 50).backward()
+        (0.7 * ((x - y) ** 2).sum() + s.sum() / 50).backward()
         optimizer.step()
         with torch.no_grad():
             y.clamp_(0, 1)
-    attack = Perceptual(20, 0.01, budget=None, weight=0.7, distance=squared, direction=direction, score_range=50.0)
+    attack = Perceptual(20, 0.01, budget=None, weight=0.7, distance=squared, direction="lower", score_range=50.0)
     with jax.enable_x64(True):
         ours = attack(score, jax.random.key(0), jnp.asarray(IMAGES, jnp.float64))
     np.testing.assert_allclose(ours, y.detach(), atol=1e-8)
@@ -87,12 +86,6 @@ def test_a_distance_in_features_keeps_its_budget_and_its_weights_are_traced():
     assert seen[0] == seen[1] > 0
     for distance, found in zip(distances, attacked, strict=True):
         assert (distance(jnp.asarray(IMAGES), found) <= 0.02).all()
-
-
-def test_an_image_alone_gives_the_same_as_in_a_batch():
-    attack = Perceptual(10)
-    together = attack(score, jax.random.key(0), IMAGES)
-    np.testing.assert_allclose(attack(score, jax.random.key(0), IMAGES[1:2])[0], together[1], atol=1e-5)
 
 
 @pytest.mark.parametrize(

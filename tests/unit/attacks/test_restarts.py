@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_score import images, score
+from small_score import images, score, value
 
 from robust_iqa_jax.attacks import apgd, pgd
 
 STEEP = 0.5  # a ball in which the score is far from linear and starts lead to different ends
 
 
-@pytest.mark.parametrize("attack", [pgd(STEEP, 2), apgd(STEEP, 5), pgd(3.0, 2, norm="l2")], ids=lambda a: a.name)
+@pytest.mark.parametrize("attack", [pgd(3.0, 2, norm="l2"), apgd(STEEP, 5)], ids=lambda a: a.name)
 def test_more_restarts_never_give_less(attack):
-    x = images(24).astype(np.float64)
+    x = images(16).astype(np.float64)
     with jax.enable_x64(True):
-        gains = [score(attack.replace(restarts=n)(score, jax.random.key(2), jnp.asarray(x))) for n in (1, 3)]
-    assert (np.asarray(gains[1]) >= np.asarray(gains[0]) - 1e-9).all()
-    assert (np.asarray(gains[1]) > np.asarray(gains[0]) + 1e-3).any()
+        one, three = (value(attack.replace(restarts=n)(score, jax.random.key(2), jnp.asarray(x))) for n in (1, 3))
+    assert (three >= one - 1e-9).all()
+    assert (three > one + 1e-3).any()
 
 
 @settings(deadline=None, max_examples=10)
@@ -27,7 +27,7 @@ def test_more_restarts_never_give_less(attack):
 def test_the_best_iterate_is_at_least_the_last(seed, eps):
     x, key = jnp.asarray(images(8, seed)), jax.random.key(seed)
     last, best = pgd(eps, 3)(score, key, x), pgd(eps, 3, keep_best=True)(score, key, x)
-    assert (np.asarray(score(best)) >= np.asarray(score(last)) - 1e-4).all()
+    assert (value(best) >= value(last) - 1e-4).all()
 
 
 def test_restarts_of_the_same_start_are_refused():

@@ -10,8 +10,6 @@ from robust_iqa_jax.attacks.objective import objective
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.attacks.suite import AttackSuite
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
 KEY = jax.random.key(2)
 
 
@@ -44,6 +42,7 @@ def test_is_as_strong_as_the_strongest_member_on_every_image(direction, norm):
     assert (values.max(0) > values.min(0)).all()
 
 
+@pytest.mark.slow
 def test_square_wins_where_gradients_vanish():
     flat = lambda x: jnp.round(score(x) * 4) / 4  # noqa: E731
     with pytest.warns(UserWarning, match="gradient is zero or not finite everywhere for 4 of 4 images"):

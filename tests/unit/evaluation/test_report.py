@@ -65,6 +65,15 @@ def test_photos_without_an_opinion_score_have_none(folder, tmp_path):
     assert read_report(tmp_path)[0].per_image == rows
 
 
+def test_attacks_in_the_older_spelling_are_read_as_they_are_spelt_now(folder, tmp_path):
+    for name in ("report.json", "per_image.csv"):
+        (tmp_path / name).write_text((folder / name).read_text().replace("pgd-1", "mifgsm-1"))
+    report, _ = read_report(tmp_path)
+    expected = {"mi-fgsm-1", "suite-20", "stadv-10", "pgd-8-change"}
+    assert {row["attack"] for row in report.rows} == {row["attack"] for row in report.per_image} == expected
+    assert "mi-fgsm-1" in report.models["base"]["auc"]
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "message"),
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_score import images, score
 
-from robust_iqa_jax.attacks.masking import dead_gradients, gradient_masking
+from robust_iqa_jax.evaluation.masking import dead_gradients, gradient_masking
 
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
@@ -15,7 +15,8 @@ KEY = jax.random.key(0)
 
 def findings(scorer, **settings):
     settings = {"eps": 0.03, "steps": 10, "queries": 100, "score_range": (-15.0, 15.0), **settings}
-    return gradient_masking(scorer, KEY, images(6), **settings)
+    with jax.debug_key_reuse(True):
+        return gradient_masking(scorer, KEY, images(6), **settings)  # warns of nothing: its findings say it
 
 
 def rounded(x):
