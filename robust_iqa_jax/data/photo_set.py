@@ -29,6 +29,8 @@ class PhotoSet:
       label: what the scores are: "mos" (people's mean opinion scores) or "pseudo_mos" (computed by a formula).
       load: index -> uint8 (h, w, 3) sRGB; raises `images.ImageError` on an unreadable file.
       groups: split, fold or source photo of each photo, "" where the source gives none.
+      subsets: part of the source that each photo is of, where kinds of photos differ in their scores; () for a source
+        of one kind.
       note: what a reader decided by itself and its user should be told, "" for nothing.
 
     Raises:
@@ -41,12 +43,17 @@ class PhotoSet:
     load: Load
     groups: tuple[str, ...]
     note: str = ""
+    subsets: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not len(self.names) == len(self.scores) == len(self.groups):
             raise ValueError(
                 f"PhotoSet: {len(self.names)} names, {len(self.scores)} scores and {len(self.groups)} groups; "
                 "give one of each a photo"
+            )
+        if self.subsets and len(self.subsets) != len(self.names):
+            raise ValueError(
+                f"PhotoSet: {len(self.subsets)} subsets of {len(self.names)} photos; give one a photo or ()"
             )
 
     def __len__(self) -> int:
@@ -76,6 +83,7 @@ class PhotoSet:
             load=_Chosen(self.load, chosen),
             groups=tuple(self.groups[i] for i in chosen),
             note=self.note,
+            subsets=tuple(self.subsets[i] for i in chosen) if self.subsets else (),
         )
 
     def select(self, groups: str | Iterable[str]) -> "PhotoSet":

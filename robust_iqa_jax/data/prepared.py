@@ -45,6 +45,7 @@ def read_prepared(folder: Path) -> PhotoSet:
         label="mos",
         load=_Records(folder, tuple((split, i) for split, count in counts.items() for i in range(count))),
         groups=tuple(part["group"] for part in labels.values() for _ in part["names"]),
+        subsets=tuple(subset for part in labels.values() for subset in part.get("subsets", ())),
     )
 
 

@@ -76,6 +76,7 @@ class _LabelledPhotos(_Photos, skip_registration=True):
                 "group": splits[split],
                 "names": [photos.names[i] for i in indices],
                 "scores": photos.scores[indices].tolist(),
+                "subsets": [photos.subsets[i] for i in indices] if photos.subsets else [],
             }
             for split, indices in members.items()
         }
@@ -112,6 +113,10 @@ class _PublishedSet(_LabelledPhotos, skip_registration=True):
 
 class Koniq10k(_PublishedSet):
     """KonIQ-10k."""
+
+
+class Biq2021(_PublishedSet):
+    """BIQ2021."""
 
 
 class Clive(_PublishedSet):

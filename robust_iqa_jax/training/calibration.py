@@ -30,7 +30,7 @@ def calibrate(scorer: Scorer, outputs: Scores, targets: Scores) -> Scorer:
     """The scorer on the scale of `targets`: least squares of them on its outputs, extremes of the result.
 
     Args:
-      scorer: with any calibration; it is redevices.
+      scorer: with any calibration; it is replaced.
       outputs: (n,) uncalibrated scores of the training photos.
       targets: (n,) their opinion scores.
 

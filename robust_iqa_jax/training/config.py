@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.consistency import ConsistencyConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.pruning import PruneMethod
 from robust_iqa_jax.devices import Mode
@@ -68,6 +69,8 @@ class TrainConfig:
     """NT: the gradient of the score in the pixels is penalised."""
     adversarial: AdversarialConfig | None = None
     """AT: each batch is attacked, and trained on with labels lowered by the damage."""
+    consistency: ConsistencyConfig | None = None
+    """Consistency training: scores of attacked photos are held at those of the clean ones."""
     train_from: str | None = None
     """First feature map of the backbone whose layers are trained; the layers before it keep their weights (faster)."""
     cache_frozen: bool = False

@@ -121,6 +121,7 @@ def _check_settings(config: TrainConfig, reads_maps: bool) -> None:
         if getattr(config, field) != getattr(TrainConfig, field):
             raise ValueError(f"--{field.replace('_', '-')}: only LinearityIQA has it, not {config.model.architecture}")
     output_loss(config)
+    _check_consistency(config)
     part_labels(config, {})
     check_pruning(config.prune_method, config.prune)
     for field in POSITIVE:
@@ -131,6 +132,20 @@ def _check_settings(config: TrainConfig, reads_maps: bool) -> None:
         raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
     if config.weight_decay < 0:
         raise ValueError(f"--weight-decay {config.weight_decay}: must not be negative")
+
+
+def _check_consistency(config: TrainConfig) -> None:
+    if config.consistency is None:
+        return
+    if config.adversarial is not None:
+        raise ValueError("--consistency: the photos of a step are attacked once; drop it or --adversarial")
+    record = architecture(config.model)
+    if record.objective is not None:
+        raise ValueError(f"--consistency: {record.title} is trained with a loss of its own; leave it out")
+    if config.batch_size < 2:
+        raise ValueError(
+            f"--batch-size {config.batch_size}: --consistency compares the photos of a batch; give 2 or more"
+        )
 
 
 def _check_parts(config: TrainConfig, share: int) -> None:
@@ -151,7 +166,7 @@ def _cached_map(config: TrainConfig) -> str:
     """Name of the last map of the frozen part; ValueError where it is not the same at every step."""
     entry = backbone(config.model.backbone)
     taps = entry.taps
-    for field in ("gradient_norm", "adversarial"):
+    for field in ("gradient_norm", "adversarial", "consistency"):
         if getattr(config, field) is not None:
             raise ValueError(f"--cache-frozen: cached maps have no pixels for {field}; drop one of the two")
     if config.prune_rounds > 1:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Float16, Int, UInt8
 
 from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
+from robust_iqa_jax.defenses.consistency import attacked_images, budget, score_distance
 from robust_iqa_jax.defenses.gradient_norm import gradient_norm_penalty, gradient_norms
 from robust_iqa_jax.defenses.masks import Masks, apply_masks
 from robust_iqa_jax.devices import first_row, mean_over_devices
@@ -98,7 +99,8 @@ def train_step(run: Run, state: TrainState, inputs: Inputs, scores: Float[Array,
     Returns:
       the state after it, the same as before where loss or gradient_norm is not finite, and metrics: "loss",
       "gradient_norm" (of the parameters); "label_penalty" with AT, the mean amount by which labels of attacked images
-      were lowered; those of the `loss_terms`.
+      were lowered; with consistency training "eps" of the attack, "clean_loss" and "score_distance"; those of the
+      `loss_terms`.
     """
     axis = run.devices.axis_name
     x = inputs.astype(jnp.result_type(*jax.tree.leaves(state.params)))
@@ -127,15 +129,22 @@ def step_keys(run: Run, step: Int[Array, ""], count: int) -> StepKeys:
 def attacked_batch(
     run: Run, state: TrainState, pixels: Array, mos: Array, keys: StepKeys
 ) -> tuple[Array, Array, Metrics]:
-    """AT: the batch to train on, its labels and metrics; without it the batch as it is."""
-    if run.adversarial is None:
+    """What the step trains on, its labels and metrics: with AT the attacked batch, with consistency training the
+    attacked photos before the clean ones, whose labels they share; else the batch as it is."""
+    consistency = run.config.consistency
+    if run.adversarial is None and consistency is None:
         return pixels, mos, {}
     variables = {"params": apply_masks(state.params, state.masks), "batch_stats": state.batch_stats}
-    statistics = run.adversarial.statistics
+    statistics = "running" if run.adversarial is None else run.adversarial.statistics
 
     def outputs(images: Array) -> Array:
         return outputs_of(run, variables, in_compute_dtype(run, network_input(run, images)), statistics, keys)
 
+    if consistency is not None:
+        eps = budget(consistency, state.step, run.total_steps).eps
+        attacked = attacked_images(consistency, lambda x: outputs(x)[:, -1], keys.images, pixels, eps)
+        return jnp.concatenate([attacked, pixels]), mos, {"eps": eps}
+    assert run.adversarial is not None
     pixels, mos, penalty = adversarial_batch(run.adversarial, outputs, run.output_loss, keys.images, pixels, mos)
     return pixels, mos, {"label_penalty": penalty}
 
@@ -146,12 +155,29 @@ def batch_loss(
     """Loss of a batch with the terms of defences; batch statistics after it, and the terms' metrics."""
     variables = {"params": apply_masks(stop_frozen(run.config, params), state.masks), "batch_stats": state.batch_stats}
     x = in_compute_dtype(run, network_input(run, pixels))
-    loss, after = run.objective(run.apply, variables, x, mos, {"dropout": keys.dropout})
-    metrics: Metrics = {}
+    if run.config.consistency is None:
+        loss, after = run.objective(run.apply, variables, x, mos, {"dropout": keys.dropout})
+        metrics: Metrics = {}
+    else:
+        loss, metrics = consistency_loss(run, state, variables, x, mos, keys)
+        after, pixels = {"batch_stats": state.batch_stats}, pixels[len(mos) :]
     for term in loss_terms(run):
         part, values = term(run, variables, pixels, mos, keys)
         loss, metrics = loss + part, metrics | values
     return loss, (after.get("batch_stats", {}), metrics)
+
+
+def consistency_loss(
+    run: Run, state: TrainState, variables: Variables, x: Array, mos: Array, keys: StepKeys
+) -> tuple[Float[Array, ""], Metrics]:
+    """Loss of the clean photos and beta times the distance of the attacked ones' scores, which come first in x."""
+    config = run.config.consistency
+    assert config is not None
+    attacked, clean = jnp.split(outputs_of(run, variables, x, "running", keys), 2)
+    distance = score_distance(clean[:, -1], attacked[:, -1], run.devices.axis_name)
+    loss = run.output_loss(clean, mos)
+    metrics = {"clean_loss": loss, "score_distance": distance}
+    return loss + budget(config, state.step, run.total_steps).beta * distance, metrics
 
 
 def gradient_penalty(

@@ -37,9 +37,9 @@ def koniq10k(folder: Path, names: Sequence[str] = KONIQ, sets: Sequence[str] = K
     photos(folder / "512x384", names)
 
 
-def koniq10k_folders(folder: Path) -> None:
+def koniq10k_folders(folder: Path, sizes: Sequence[int] = (7_058, 1_000, 2_015)) -> None:
     start = 0
-    for split, count in (("train", 7_058), ("val", 1_000), ("test", 2_015)):
+    for split, count in zip(("train", "val", "test"), sizes, strict=True):
         names = KONIQ[start : start + count]
         photos(folder / split / "1024x768", names)
         rows = [(name, 5 + (start + i) / 200, 0.5, 0) for i, name in enumerate(names)]
@@ -79,6 +79,22 @@ def clive(folder: Path, names: Sequence[str] = CLIVE) -> None:
     scipy.io.savemat(folder / "Data/AllImages_release.mat", {"AllImages_release": cells})
     scores = np.concatenate([np.full(7, 99), np.linspace(0, 90, len(names))])
     scipy.io.savemat(folder / "Data/AllMOS_release.mat", {"AllMOS_release": scores[None]})
+
+
+BIQ = {
+    "train": [f"ss0{1 + i % 3} ({i}).jpg" for i in range(10_000)],
+    "test": [f"ss0{1 + i % 3} ({i}).jpg" for i in range(10_000, 12_000)],
+}
+"""As the tables spell them."""
+
+
+def biq2021(folder: Path, train: Sequence[str] = BIQ["train"], test: Sequence[str] = BIQ["test"]) -> None:
+    """The last name but one to train on is of another case than its file."""
+    train_table, test_table = (folder / f"{split} (Images and MOS).csv" for split in ("Train", "Test"))
+    table(train_table, ("Image Name", "MOS", "", ""), [(name, i / 10_000, "", "") for i, name in enumerate(train)])
+    table(test_table, ("Image Name", "MOS"), [(name, 1 - i / 10_000) for i, name in enumerate(test)])
+    renamed = {train[-2]: train[-2].replace(".jpg", ".JPG")}
+    photos(folder / "Images", (renamed.get(name, name) for name in (*train, *test)))
 
 
 def tid2013(folder: Path, references: int = 25) -> None:

@@ -13,9 +13,11 @@ import pytest
 import tiny_backbone
 from quick_models import quick_jit
 
+from robust_iqa_jax.attacks import pgd
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.pipeline import crop_and_flip
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.consistency import ConsistencyConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.magnitude import l2_filter_masks
 from robust_iqa_jax.defenses.masks import apply_masks
@@ -32,6 +34,7 @@ CONFIG = TrainConfig(model=SPEC, batch_size=8, learning_rate=1e-3, backbone_fact
 EMA = 0.9
 NT = GradientNormConfig(weight=3e-2, relative=True)
 AT = AdversarialConfig(label_range=(0.0, 100.0))
+CONSISTENCY = ConsistencyConfig(beta=3, eps=8 / 255)
 RNG = np.random.default_rng(0)
 CONTRAST = RNG.uniform(0.1, 1, 8)
 PHOTOS = np.uint8(127 + 127 * CONTRAST[:, None, None, None] * RNG.uniform(-1, 1, (8, 32, 32, 3)))
@@ -98,6 +101,27 @@ def test_regularised_scores_have_a_smaller_gradient_than_plain_ones(plain, regul
     assert relative_gradient(regularised[0][-1]) < 0.8 * relative_gradient(plain[0][-1])
     assert regularised[1][-1]["loss"] < regularised[1][0]["loss"]
     assert all(np.isfinite(list(values.values())).all() for values in regularised[1])
+
+
+def test_scores_trained_for_consistency_move_less_under_attack_for_their_range(plain, variables):
+    consistent, metrics, _ = run(dataclasses.replace(CONFIG, consistency=CONSISTENCY), variables, 30)
+    assert metrics[0]["eps"] < metrics[-1]["eps"] == pytest.approx(CONSISTENCY.eps)
+    last = metrics[-1]
+    assert last["loss"] == pytest.approx(last["clean_loss"] + CONSISTENCY.beta * last["score_distance"], rel=1e-5)
+    np.testing.assert_array_equal(*(jax.tree.leaves(s)[0] for s in (consistent.batch_stats, variables["batch_stats"])))
+    assert relative_gain(consistent) < 0.75 * relative_gain(plain[0])
+
+
+def relative_gain(state):
+    """Mean gain of PGD over the spread of the clean scores."""
+
+    def score(images):
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        return build(SPEC).apply(variables, normalise(SPEC, images), train=False)[:, -1]
+
+    images = jnp.asarray(PHOTOS, jnp.float32) / 255
+    clean, attacked = score(images), score(pgd(eps=CONSISTENCY.eps, steps=4)(score, 0, images))
+    return float((attacked - clean).mean() / clean.std())
 
 
 @pytest.mark.parametrize("block", [None, pytest.param(BlockSpec(at="first", mid_channels=4), marks=pytest.mark.slow)])

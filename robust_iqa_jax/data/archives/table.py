@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robust_iqa_jax.data.archives import clive, kadid10k, koniq10k, spaq, tid2013
+from robust_iqa_jax.data.archives import biq2021, clive, kadid10k, koniq10k, spaq, tid2013
 from robust_iqa_jax.data.photo_files import LabelTableError
 from robust_iqa_jax.data.photo_set import PhotoSet
 
@@ -41,6 +41,7 @@ ARCHIVES: dict[str, Archive] = {
         10_073,
         koniq10k.SPLITS,
     ),
+    "biq2021": Archive("BIQ2021", tuple(biq2021.TABLES.values()), biq2021.read_biq2021, 12_000, biq2021.SPLITS),
     "clive": Archive("LIVE In the Wild", (clive.SCORES,), clive.read_clive, 1_162),
     "tid2013": Archive("TID2013", (tid2013.SCORES,), tid2013.read_tid2013, 3_000),
     "kadid10k": Archive("KADID-10k", (kadid10k.SCORES,), kadid10k.read_kadid10k, 10_125),

@@ -1,13 +1,17 @@
 """Published archives by the files that they unpack to: labels, splits, counts, and one line for what is missing."""
 
 import dataclasses
+import os
 import pickle
 import sys
+from collections import Counter
+from pathlib import Path
 
 import archive_folders
 import numpy as np
 import pytest
 import scipy.io
+from places import SHARED
 
 from robust_iqa_jax.data.archives.table import ARCHIVES, archives_in
 from robust_iqa_jax.data.info_mat import ENDS, read_info_mat
@@ -16,25 +20,49 @@ from robust_iqa_jax.data.photo_files import LabelTableError
 
 NEEDS = {"spaq": "openpyxl"}
 FOLDS = [str(i) for i in range(5)]
-# docs/sources.md 7: photos, first name, first and last score as the fake archives have them, groups
+KONIQ = {"training": 7_058, "validation": 1_000, "test": 2_015}
+# docs/sources.md 7: photos and official split
 PUBLISHED = {
-    "koniq10k": (10_073, "0.jpg", 5, 55.36, ["test", "training", "validation"]),
-    "koniq10k_folders": (10_073, "train/1024x768/0.jpg", 5, 55.36, ["test", "training", "validation"]),
-    "clive": (1_162, "3.bmp", 0, 90, FOLDS),
-    "tid2013": (3_000, "I01_01_1.bmp", 0, 7.4975, FOLDS),
-    "kadid10k": (10_125, "I01_01_01.png", 1, 3.531, FOLDS),
-    "spaq": (11_125, "00001.jpg", 0, 55.62, FOLDS),
+    "koniq10k": (10_073, KONIQ),
+    "koniq10k_folders": (10_073, KONIQ),
+    "biq2021": (12_000, {"train": 10_000, "test": 2_000}),
+    "clive": (1_162, {}),
+    "tid2013": (3_000, {}),
+    "kadid10k": (10_125, {}),
+    "spaq": (11_125, {}),
+}
+SPLIT = ["training"] * 7 + ["validation"] + ["test"] * 2
+BIQ_TRAIN, BIQ_TEST = archive_folders.BIQ["train"][:5], archive_folders.BIQ["test"][:3]
+FEW = {
+    "koniq10k": {"names": archive_folders.KONIQ[:10], "sets": SPLIT},
+    "koniq10k_folders": {"sizes": (7, 1, 2)},
+    "biq2021": {"train": BIQ_TRAIN, "test": BIQ_TEST},
+    "clive": {"names": ["246.bmp", "3.bmp", "333.bmp", "4.bmp", "1000.JPG", "5.bmp"]},
+    "tid2013": {"references": 6},
+    "kadid10k": {"references": 6},
+    "spaq": {"count": 6},
+}
+# first name, first and last score, groups as these few photos have them
+READ = {
+    "koniq10k": ("0.jpg", 5, 5.045, ["test", "training", "validation"]),
+    "koniq10k_folders": ("train/1024x768/0.jpg", 5, 5.045, ["test", "training", "validation"]),
+    "biq2021": ("ss01 (0).jpg", 0, 99.98, ["test", "train"]),
+    "clive": ("246.bmp", 0, 90, FOLDS),
+    "tid2013": ("I01_01_1.bmp", 0, 719 / 400, FOLDS),
+    "kadid10k": ("I01_01_01.png", 1, 1 + 749 / 4_000, FOLDS),
+    "spaq": ("00001.jpg", 0, 5 / 200, FOLDS),
 }
 
 
-SPLIT = ["training"] * 7 + ["validation"] + ["test"] * 2
-
-
 @pytest.fixture
-def ten_photos(monkeypatch):
-    """KonIQ-10k as if it had ten photos."""
-    counts = {group: SPLIT.count(group) for group in SPLIT}
-    monkeypatch.setitem(ARCHIVES, "koniq10k", dataclasses.replace(ARCHIVES["koniq10k"], count=10, splits=counts))
+def few_photos(monkeypatch):
+    """The sets as if they had as many photos as FEW."""
+    koniq = {group: SPLIT.count(group) for group in SPLIT}
+    splits = {"koniq10k": koniq, "koniq10k_folders": koniq, "biq2021": {"train": 5, "test": 3}}
+    counts = {"koniq10k": 10, "koniq10k_folders": 10, "biq2021": 8, "tid2013": 720, "kadid10k": 750}
+    for name, row in ARCHIVES.items():
+        few = dataclasses.replace(row, count=counts.get(name, 6), splits=splits.get(name, {}))
+        monkeypatch.setitem(ARCHIVES, name, few)
     monkeypatch.setitem(ENDS, 10, (7, 8))
 
 
@@ -45,32 +73,38 @@ def unpacked(tmp_path):
     def unpack(name, **options):
         if name in NEEDS:
             pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed (extra 'archives')")
-        getattr(archive_folders, name)(tmp_path, **options)
+        getattr(archive_folders, name)(tmp_path, **(options or FEW[name]))
         return tmp_path
 
     return unpack
 
 
+def test_a_whole_copy_has_the_published_counts():
+    assert {name: (row.count, row.splits) for name, row in ARCHIVES.items()} == PUBLISHED
+
+
+@pytest.mark.usefixtures("few_photos")
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_a_folder_is_known_by_its_files_and_read_whole(name, unpacked):
     folder = unpacked(name)
     assert archives_in(folder) == [name]
     photos = open_photos(folder)
-    count, first, low, high, groups = PUBLISHED[name]
-    assert len(photos) == ARCHIVES[name].count == count
+    first, low, high, groups = READ[name]
+    assert len(photos) == ARCHIVES[name].count
     assert (photos.names[0], photos.label) == (first, "mos")
     np.testing.assert_allclose(photos.scores[[0, -1]], [low, high], atol=1e-9)
     assert sorted(set(photos.groups)) == groups
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(photos)).load(0), np.full((6, 8, 3), archive_folders.GREY))
 
 
-@pytest.mark.usefixtures("ten_photos")
+@pytest.mark.usefixtures("few_photos")
 def test_the_official_split_of_koniq_keeps_validation_apart(unpacked):
-    photos = open_photos(unpacked("koniq10k", names=archive_folders.KONIQ[:10], sets=SPLIT))
+    photos = open_photos(unpacked("koniq10k"))
     training, test = split_photos(photos, "test")
     assert (training.names, test.names) == (photos.names[:7], photos.names[8:])
 
 
+@pytest.mark.usefixtures("few_photos")
 @pytest.mark.parametrize(("name", "letters"), [("tid2013", 3), ("kadid10k", 3)])
 def test_no_reference_is_in_two_folds(name, letters, unpacked):
     photos = open_photos(unpacked(name))
@@ -82,11 +116,47 @@ def test_no_reference_is_in_two_folds(name, letters, unpacked):
     assert sizes.max() - sizes.min() <= len(photos) // len(folds)
 
 
+@pytest.mark.usefixtures("few_photos")
 def test_the_two_identical_photos_of_clive_share_a_fold(unpacked):
     photos = open_photos(unpacked("clive"))
     fold = dict(zip(photos.names, photos.groups, strict=True))
     assert fold["246.bmp"] == fold["333.bmp"]
     assert "t1.bmp" not in fold
+
+
+@pytest.mark.usefixtures("few_photos")
+def test_biq2021_is_read_in_spite_of_its_names_and_columns(unpacked):
+    folder = unpacked("biq2021")
+    assert not (folder / "Images" / BIQ_TRAIN[3]).exists(), "one suffix is written in capitals"
+    photos = open_photos(folder)
+    assert photos.names == (*BIQ_TRAIN, *BIQ_TEST)
+    assert photos.groups == ("train",) * 5 + ("test",) * 3
+    assert photos.load.paths[3].name == BIQ_TRAIN[3].replace(".jpg", ".JPG")
+    np.testing.assert_allclose(photos.scores, [0, 0.01, 0.02, 0.03, 0.04, 100, 99.99, 99.98], atol=1e-12)
+    test = photos.select("test").subset([2, 0])
+    assert test.names == (BIQ_TEST[2], BIQ_TEST[0])
+    assert test.subsets == tuple(name[:4] for name in test.names)
+
+
+def test_the_real_biq2021_is_read_whole():
+    folder = Path(os.environ.get("RIQA_BIQ2021", SHARED / "biq2021"))
+    if not folder.is_dir():
+        pytest.skip(f"no BIQ2021 at {folder}; set RIQA_BIQ2021")
+    photos = open_photos(folder)
+    counts = Counter(zip(photos.groups, photos.subsets, strict=True))
+    assert counts == {
+        ("train", "ss01"): 1_665,
+        ("train", "ss02"): 1_656,
+        ("train", "ss03"): 6_679,
+        ("test", "ss01"): 335,
+        ("test", "ss02"): 344,
+        ("test", "ss03"): 1_321,
+    }
+    # the means that its tables have, by a spreadsheet's AVERAGE
+    train, test = photos.select("train"), photos.select("test")
+    np.testing.assert_allclose([train.scores.mean(), test.scores.mean()], [64.180883, 65.17053], atol=1e-6)
+    capitals = photos.names.index("ss02 (1014).jpg")
+    assert {photos.load(i).shape for i in (0, capitals, 11_999)} == {(512, 512, 3)}
 
 
 MISTAKES = {
@@ -105,6 +175,27 @@ MISTAKES = {
         "tid2013",
         lambda folder: (folder / "mos_with_names.txt").write_text("good I01_01_1.bmp\n"),
         "line 1: 'MOS' is 'good', not a finite number",
+    ),
+    "a score out of range": (
+        "biq2021",
+        lambda folder: (folder / "Test (Images and MOS).csv").write_text("Image Name,MOS\nss02 (10000).jpg,52\n"),
+        r"Test \(Images and MOS\)\.csv, line 2: 'MOS' is 52, not in 0\.\.1",
+    ),
+    "another name": (
+        "biq2021",
+        lambda folder: (
+            (folder / "Images/ss02 (1).jpg").rename(folder / "Images/other.jpg")
+            and (
+                (folder / "Test (Images and MOS).csv").write_text("Image Name,MOS\nother.jpg,0.5\n")
+                and (folder / "Train (Images and MOS).csv").write_text("Image Name,MOS,,\nss01 (0).jpg,0.5,,\n")
+            )
+        ),
+        "'other.jpg' starts with none of ss01, ss02, ss03",
+    ),
+    "one table of two": (
+        "biq2021",
+        lambda folder: (folder / "Train (Images and MOS).csv").unlink(),
+        r"Train \(Images and MOS\)\.csv: no such file",
     ),
     "koniq's photos": ("koniq10k", lambda f: (f / "512x384").rename(f / "p"), "no photos of KonIQ-10k; unpack 1024x"),
     "two sizes": ("koniq10k", lambda f: (f / "1024x768").mkdir(), "both 1024x768/ and 512x384/ are there"),
@@ -132,6 +223,7 @@ MISTAKES = {
 SMALL = {
     "tid2013": {"references": 2},
     "koniq10k": {"names": archive_folders.KONIQ[:3]},
+    "biq2021": {"train": BIQ_TRAIN, "test": BIQ_TEST},
     "clive": {"names": archive_folders.CLIVE[:3]},
     "spaq": {"count": 3},
 }
@@ -140,13 +232,13 @@ SMALL = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_what_is_missing_is_named_in_one_line(mistake, unpacked, tmp_path):
     name, spoil, message = MISTAKES[mistake]
-    spoil(unpacked(name, **SMALL[name]) if name else tmp_path)
+    spoil(unpacked(name, **SMALL.get(name, {})) if name else tmp_path)
     with pytest.raises(LabelTableError, match=message) as caught:
         open_photos(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("ten_photos")
+@pytest.mark.usefixtures("few_photos")
 def test_another_split_than_the_official_one_is_refused(unpacked):
     folder = unpacked("koniq10k", names=archive_folders.KONIQ[:10], sets=["training"] * 9 + ["test"])
     with pytest.raises(LabelTableError, match=r"the split is .*'training': 9.*, that of KonIQ-10k .*'training': 7"):
@@ -172,7 +264,7 @@ def test_an_info_file_has_names_scores_and_the_split_of_each_experiment(info):
     assert photos.load(0).shape == (6, 8, 3)
 
 
-@pytest.mark.usefixtures("ten_photos")
+@pytest.mark.usefixtures("few_photos")
 def test_koniqs_info_file_stands_in_for_its_table(tmp_path):
     pytest.importorskip("h5py", reason="h5py is not installed (extra 'archives')")
     shuffled, names = np.random.default_rng(0).permutation(10) + 1, archive_folders.KONIQ[:10]

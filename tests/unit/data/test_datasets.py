@@ -99,6 +99,18 @@ def test_any_label_table_becomes_a_prepared_set(tmp_path):
         np.testing.assert_array_equal(same.load(i), photos.load(i))
 
 
+def test_subsets_are_prepared_too(tmp_path, monkeypatch):
+    train, test = archive_folders.BIQ["train"][:5], archive_folders.BIQ["test"][:3]
+    archive_folders.biq2021(tmp_path / "biq", train, test)
+    row = dataclasses.replace(ARCHIVES["biq2021"], count=8, splits={"train": 5, "test": 3})
+    monkeypatch.setitem(ARCHIVES, "biq2021", row)
+    prepare("biq2021", tmp_path / "biq", tmp_path / "tfds")
+    photos, prepared = open_photos(tmp_path / "biq"), open_photos(tmp_path / "tfds/biq2021/1.0.0")
+    assert dict(zip(prepared.names, prepared.subsets, strict=True)) == dict(
+        zip(photos.names, photos.subsets, strict=True)
+    )
+
+
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
