@@ -6,19 +6,24 @@ import os
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import NUMBERS, columns, parsed
+from robust_iqa_jax.commands.arguments import NUMBERS, parsed
 from robust_iqa_jax.commands.config_file import load_config, shipped
 from robust_iqa_jax.commands.progress import bar, err, out
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
     from robust_iqa_jax.data.photo_set import PhotoSet
     from robust_iqa_jax.models.scorer import Scorer
     from robust_iqa_jax.models.spec import ModelSpec
     from robust_iqa_jax.training.config import TrainConfig
+    from robust_iqa_jax.training.photos import RunPhotos
 
 
 @NUMBERS.struct_rule
@@ -61,9 +66,9 @@ def main(args: list[str]) -> int:
     from robust_iqa_jax.training.processes import join_processes
 
     join_processes(os.environ)
-    training, test, validation = _photos(config, given=[argument.split("=")[0] for argument in args])
-    check_before(config, training)
-    run(config, training, test, validation)
+    photos = _photos(config, given=[argument.split("=")[0] for argument in args])
+    check_before(config, photos.training)
+    run(config, photos.training, photos.test, photos.validation, photos.tests)
     return 0
 
 
@@ -80,25 +85,24 @@ def _config(args: list[str]) -> "TrainConfig":
     )
 
 
-def _photos(config: "TrainConfig", given: list[str]) -> "tuple[PhotoSet, PhotoSet, PhotoSet | None]":
-    """Training, test and validation photos, and a line on standard error that says which those are and why."""
+def _photos(config: "TrainConfig", given: list[str]) -> "RunPhotos":
+    """The photos of the run, and lines on standard error that say which those are and why."""
     from robust_iqa_jax.commands.photos import described
-    from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
+    from robust_iqa_jax.training.photos import NOTHING, run_photos
 
-    photos = open_photos(config.data, **columns(config))
-    group = config.validation_group
-    training, test = split_photos(photos, config.test_group, group)
-    check_test_photos(test, f"--test-group {config.test_group}")
-    validation = None if group is None else photos.select([group])
-    if validation is not None:
-        check_test_photos(validation, f"--validation-group {group}")
+    photos = run_photos(config)
     reason = "as given" if "--test-group" in given else "the configuration's, --test-group changes it"
+    sets = " and ".join((config.data, *config.also))
+    groups = "" if config.also else f", in groups {', '.join(sorted(set(photos.training.groups)))}"
     err.print(
-        f"{config.data}: training on {described(training)}, in groups {', '.join(sorted(set(training.groups)))}; held "
-        f"out: {len(test)} photos of group {config.test_group} ({reason})",
+        f"{sets}: training on {described(photos.training)}{groups}; held out: {len(photos.test)} photos of group "
+        f"{config.test_group} ({reason})",
         markup=False,
     )
-    return training, test, validation
+    for data, group in zip(config.also, config.also_test_groups, strict=False):
+        held_out = "nothing" if group == NOTHING else f"{len(photos.tests[data])} photos of group {group}"
+        err.print(f"{data}: held out: {held_out}", markup=False)
+    return photos
 
 
 def check_before(config: "TrainConfig", photos: "PhotoSet", to_come: tuple[Path, ...] = ()) -> None:
@@ -136,10 +140,14 @@ def workdir_of(config: "TrainConfig") -> Path:
 
 
 def run(
-    config: "TrainConfig", training: "PhotoSet", test: "PhotoSet", validation: "PhotoSet | None" = None
+    config: "TrainConfig",
+    training: "PhotoSet",
+    test: "PhotoSet",
+    validation: "PhotoSet | None" = None,
+    tests: "Mapping[str, PhotoSet] | None" = None,
 ) -> "tuple[Scorer, dict[str, float]]":
     """Train one configuration with a progress bar, then print and store its accuracy on the test photos (the first
-    process does; the others return no accuracy)."""
+    process does; the others return no accuracy): on `test`, or on those of each data set in `tests`, and by subset."""
     import jax
 
     from robust_iqa_jax.evaluation import accuracy
@@ -162,15 +170,36 @@ def run(
     seconds = time.perf_counter() - began
     if jax.process_index() > 0:
         return scorer, {}
-    facts: dict[str, Any] = {}
-    try:
-        facts = accuracy.summary(predict(scorer, test), test.scores)
-        out.print(
-            f"{config.name}: SROCC {facts['srocc']:.4f}  PLCC {facts['plcc']:.4f}  KROCC {facts['krocc']:.4f}  "
-            f"RMSE {facts['rmse']:.3f} on {len(test)} test photos ({test.label}); {seconds:.0f} s; {workdir}"
-        )
-    except ValueError as error:  # such as equal scores for all photos: the model is kept, for whoever looks into it
-        out.print(f"{config.name}: no accuracy on the {len(test)} test photos ({error}); {workdir}", markup=False)
-    stored = {"config": dataclasses.replace(config, workdir=workdir).to_json(), "test": facts, "photos": len(training)}
+    facts: dict[str, dict[str, float]] = {}
+    for data, photos in (tests or {config.data: test}).items():
+        scores = predict(scorer, photos)
+        for name, part in subsets(data, photos).items():
+            where = "" if name == config.data else f" of {name}"
+            try:
+                facts[name] = accuracy.summary(scores[part], photos.scores[part])
+            except ValueError as error:  # such as equal scores for all: the model is kept, for whoever looks into it
+                out.print(
+                    f"{config.name}: no accuracy on the {len(part)} test photos{where} ({error}); {workdir}",
+                    markup=False,
+                )
+                continue
+            values = "  ".join(f"{key.upper()} {facts[name][key]:.4f}" for key in ("srocc", "plcc", "krocc"))
+            out.print(
+                f"{config.name}: {values}  RMSE {facts[name]['rmse']:.3f} on {len(part)} test photos{where} "
+                f"({photos.label}); {seconds:.0f} s; {workdir}",
+                markup=False,
+            )
+    test_facts = facts.get(config.data, {})
+    resolved = dataclasses.replace(config, workdir=workdir).to_json()
+    stored = {"config": resolved, "test": test_facts, "tests": facts, "photos": len(training)}
     checkpoint.save(workdir / "model", scorer, stored)
-    return scorer, facts
+    return scorer, test_facts
+
+
+def subsets(data: str, photos: "PhotoSet") -> "dict[str, np.ndarray]":
+    """Indices of all photos of a set, and of those of each of its subsets, by what to call them."""
+    import numpy as np
+
+    of = np.asarray(photos.subsets)
+    parts = {f"{data}, subset {name}": np.flatnonzero(of == name) for name in sorted(set(photos.subsets))}
+    return {data: np.arange(len(photos)), **parts}

@@ -1,7 +1,7 @@
 """A set of labelled photos with random access: what every reader of labels returns and every pipeline takes.
 Source: this project (the fields follow the tables of KonIQ-10k, LIVE In the Wild and KADID-10k)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -32,6 +32,7 @@ class PhotoSet:
       subsets: part of the source that each photo is of, where kinds of photos differ in their scores; () for a source
         of one kind.
       note: what a reader decided by itself and its user should be told, "" for nothing.
+      times: how often an epoch of training takes each photo; () for once each.
 
     Raises:
       ValueError: the fields' lengths differ.
@@ -44,6 +45,7 @@ class PhotoSet:
     groups: tuple[str, ...]
     note: str = ""
     subsets: tuple[str, ...] = ()
+    times: tuple[int, ...] = ()
 
     def __post_init__(self):
         if not len(self.names) == len(self.scores) == len(self.groups):
@@ -84,6 +86,7 @@ class PhotoSet:
             groups=tuple(self.groups[i] for i in chosen),
             note=self.note,
             subsets=tuple(self.subsets[i] for i in chosen) if self.subsets else (),
+            times=tuple(self.times[i] for i in chosen) if self.times else (),
         )
 
     def select(self, groups: str | Iterable[str]) -> "PhotoSet":
@@ -124,6 +127,59 @@ class PhotoSet:
             note=f"the table has no column of groups: {count} of {len(self)} photos, chosen by their names, are the "
             "group 'test', the others 'train'; photos of one scene belong on one side, which a column 'split' can say",
         )
+
+
+def joined(sets: Sequence[PhotoSet], lines: Sequence[tuple[float, float]], times: Sequence[int]) -> PhotoSet:
+    """Photos of several sets as one, on one scale of scores.
+
+    Args:
+      sets: what they are; all have people's scores, or all a formula's.
+      lines: one (slope, intercept) a set: slope * score + intercept is on the common scale.
+      times: one a set: how often an epoch takes each of its photos.
+
+    Returns:
+      the photos in order; names and subsets begin with the number of the set, from 0.
+
+    Raises:
+      ValueError: lengths differ, scores of two kinds, a slope or a number of times that is not above 0.
+    """
+    if not len(sets) == len(lines) == len(times):
+        raise ValueError(f"{len(sets)} data sets, {len(lines)} lines, {len(times)} times; give one of each a set")
+    for slope, _ in lines:
+        if not slope > 0:
+            raise ValueError(f"line of a data set: its slope must be above 0, got {slope}")
+    if min(times) < 1:
+        raise ValueError(f"times of a data set: must be 1 or more, got {min(times)}")
+    labels = sorted({photos.label for photos in sets})
+    if len(labels) > 1:
+        raise ValueError(f"data sets with labels of two kinds ({' and '.join(labels)}); train on one kind")
+    return PhotoSet(
+        names=tuple(f"{i} {name}" for i, photos in enumerate(sets) for name in photos.names),
+        scores=np.concatenate([a * photos.scores + b for photos, (a, b) in zip(sets, lines, strict=True)]),
+        label=labels[0],
+        load=_InTurn(tuple(photos.load for photos in sets), tuple(map(len, sets))),
+        groups=tuple(group for photos in sets for group in photos.groups),
+        note="; ".join(filter(None, (photos.note for photos in sets))),
+        subsets=tuple(
+            f"{i} {name}".strip() for i, photos in enumerate(sets) for name in photos.subsets or ("",) * len(photos)
+        ),
+        times=tuple(n for photos, n in zip(sets, times, strict=True) for _ in range(len(photos))),
+    )
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    """The photos of several sets by one index; a class for the reason that _Chosen is one."""
+
+    loads: tuple[Load, ...]
+    counts: tuple[int, ...]
+
+    def __call__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        for load, count in zip(self.loads, self.counts, strict=True):
+            if index < count:
+                return load(index)
+            index -= count
+        raise IndexError(f"photo {index} behind the last")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Training batches from a PhotoSet: shuffled, resized, batched and prefetched by grain; position restorable exactly.
 Batch i is a pure function of (photo set, seed, i), so a resumed run sees what the uninterrupted one would have seen."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grain
@@ -75,6 +75,7 @@ def training_batches(
     augment: Augment,
     threads: int = 2,
     part: tuple[int, int] = (0, 1),
+    times: Sequence[int] = (),
 ) -> Batches:
     """Endless batches {"inputs": (b, ...), "scores": float32 (b,)}, reshuffled every epoch.
 
@@ -87,6 +88,7 @@ def training_batches(
       threads: reading threads.
       part: (i, n): of every batch only the i-th of n equal parts, for process i of n. All processes together read each
         photo once and see what one process would.
+      times: how often an epoch takes each photo; () for once each.
 
     Returns:
       iterator with `get_state` and `set_state`.
@@ -99,10 +101,12 @@ def training_batches(
         raise ValueError(f"--batch-size {batch_size}: no multiple of the {processes} processes")
     check_batch_size(len(scores), batch_size)
 
+    order = np.repeat(np.arange(len(scores)), times or 1).tolist()
+
     def read(i: int, rng: np.random.Generator) -> dict[str, Any]:
         return {"inputs": augment(load(i), rng), "scores": np.float32(scores[i])}
 
-    dataset = grain.MapDataset.range(len(scores)).seed(seed).shuffle().repeat().random_map(read)
+    dataset = grain.MapDataset.source(order).seed(seed).shuffle().repeat().random_map(read)
     parts = dataset.batch(batch_size // processes, drop_remainder=True)
     batched = parts if processes == 1 else parts.slice(slice(process, None, processes))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)

@@ -32,6 +32,14 @@ class TrainConfig:
     group_column: str | None = None
     image_dir: str | None = None
     """Folder of a table's images, where they are not beside it or in images/."""
+    also: tuple[str, ...] = ()
+    """Further data sets that are trained on, each as `data` names one."""
+    also_test_groups: tuple[str, ...] = ()
+    """Group of each that is held out; "none" trains on all of it."""
+    also_lines: tuple[tuple[float, float], ...] = ()
+    """(slope, intercept) of each: slope * score + intercept is on the scale of `data`; 1 and 0 where not given."""
+    also_times: tuple[int, ...] = ()
+    """How often an epoch takes each photo of it; once where not given. An epoch's length counts each photo once."""
     validation_group: str | None = None
     """Value of that column whose photos are evaluated during training instead, for the SROCC; the weights that were
     best become the model. Neither trained nor tested on."""

@@ -113,7 +113,9 @@ def set_up(job: Job, on_photos: OnPhotos) -> Ready:
     if run.cached_map is not None:
         folder = config.cache_dir or job.workdir / "frozen_maps"
         load = cached_maps(run, variables, photos, folder, on_photos)
-    batches = training_batches(load, photos.scores, config.batch_size, config.seed, run.augment, part=run.devices.part)
+    batches = training_batches(
+        load, photos.scores, config.batch_size, config.seed, run.augment, part=run.devices.part, times=photos.times
+    )
     if (restored := job.checkpoints.restore(state)) is not None:
         state, position, job.validation.evaluations = restored
         batches.set_state(position)
