@@ -100,12 +100,13 @@ def test_moves_images_within_the_range_and_keeps_shape_and_type(case):
 
 @each
 def test_repeats_itself_and_does_not_look_at_an_images_neighbours(case):
-    others = np.concatenate([images()[:2], images(2, seed=5)])
+    others = images()
+    others[[0, 2]] = images(2, seed=5)
     with strict():
         again, beside_others = (ready(case)(score, KEY, jnp.asarray(x, jnp.float64)) for x in (images(), others))
     np.testing.assert_array_equal(again, result(case))
     if not ready(case).couples:
-        np.testing.assert_allclose(beside_others[:2], result(case)[:2], atol=1e-12)
+        np.testing.assert_allclose(beside_others[1::2], result(case)[1::2], atol=1e-12)
 
 
 @pytest.mark.parametrize("case", ["pgd", "square", "uniform-noise"])
