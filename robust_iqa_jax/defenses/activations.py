@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.data.images import resize_image, to_float
+from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.defenses.masks import convolution_kernels
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool
@@ -82,11 +82,11 @@ def pooled_activations(spec: ModelSpec, variables: dict[str, Any], photos: Photo
     images = [chosen.load(i) for i in range(len(chosen))]
     batches = []
     for start in range(0, len(images), BATCH):
-        part = [resize_image(image, spec.input_size) for image in images[start : start + BATCH]]
+        part = [at_size(image, spec.input_size) for image in images[start : start + BATCH]]
         padded = np.stack(part + [part[-1]] * (BATCH - len(part)))
-        batches.append([np.asarray(y)[: len(part)] for y in compute(variables, jnp.asarray(to_float(padded)))])
+        batches.append([np.asarray(y)[: len(part)] for y in compute(variables, jnp.asarray(padded))])
     maps = dict(zip(layers, map(np.concatenate, zip(*batches, strict=True)), strict=True))
-    thumbnails = np.stack([to_float(resize_image(image, THUMBNAIL)).ravel() for image in images])
+    thumbnails = np.stack([at_size(image, THUMBNAIL).ravel() for image in images])
     return Activations(maps, thumbnails, chosen.scores)
 
 

@@ -27,7 +27,7 @@ def reestimate_batch_stats(
     Args:
       config: the run.
       variables: of the model; only the backbone's batch statistics change.
-      load: index -> uint8 photo (h, w, 3).
+      load: index -> photo (h, w, 3) in grey levels 0..255.
       count: number of photos.
 
     Returns:

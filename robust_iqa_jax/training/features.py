@@ -27,7 +27,7 @@ def pooled_features(
     Args:
       config: the run.
       variables: of the model.
-      load: index -> uint8 photo (h, w, 3), or a pair of maps (2, h, w, c) with config.cache_frozen.
+      load: index -> photo (h, w, 3) in grey levels 0..255, or a pair of maps (2, h, w, c) with config.cache_frozen.
       count: number of photos.
     """
     module = build(config.model)

@@ -12,8 +12,8 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Float16
 
-from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.pipeline import grey_levels, stored
 from robust_iqa_jax.files import check_space, whole_file
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.registry import build, normalise
@@ -89,7 +89,7 @@ def frozen_maps(
         waiting.clear()
 
     for i in range(len(photos)):
-        image = resize_image(photos.load(i), size)
+        image = grey_levels(stored(photos.load(i), size))
         paths.append(folder / f"{hashlib.sha256(image.tobytes()).hexdigest()[:32]}.npy")
         if not paths[-1].exists():
             waiting.append((paths[-1], image))

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import (
     Augment,
@@ -253,7 +252,7 @@ def initial_variables(config: TrainConfig, photos: PhotoSet) -> dict[str, Any]:
         return variables
     some = photos.subset(evenly_spread(len(photos), PROJECTION_PHOTOS))
     size = config.model.input_size
-    batches = (jnp.asarray(to_float(images[:count])) for images, count in evaluation_batches(some, size, 8))
+    batches = (jnp.asarray(images[:count]) for images, count in evaluation_batches(some, size, 8))
     return project_block(config.model, variables, batches)
 
 

@@ -92,7 +92,7 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation, axis
         whole batch, and an image's random start is that of its place in it; dropout is drawn anew on each device.
 
     Returns:
-      (state, inputs, scores float32 (b,)) -> (state, metrics); inputs are uint8 photos (b, h, w, 3), or float16 maps of
+      (state, inputs, scores float32 (b,)) -> (state, metrics); inputs are photos (b, h, w, 3), or float16 maps of
       the frozen part (b, h, w, c) with config.cache_frozen. Metrics: "loss", "gradient_norm" (of the parameters); with
       config.gradient_norm "gradient_penalty", a part of the loss once it is weighed; with config.adversarial
       "label_penalty", the mean amount by which labels of attacked images were lowered. Where loss or gradient_norm is
