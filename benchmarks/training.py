@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,13 +28,11 @@ from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import resized, training_batches
-from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import augmentation, initial_variables, with_label_range
-from robust_iqa_jax.training.micro_batches import apply_in_parts
-from robust_iqa_jax.training.objectives import objective
-from robust_iqa_jax.training.optimizer import make_optimizer, stop_frozen
-from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.optimizer import stop_frozen
+from robust_iqa_jax.training.run import Run, resolve
+from robust_iqa_jax.training.start import initial_variables
+from robust_iqa_jax.training.step import init_state, network_input, train_step
 
 DEVICES = 8
 """The exchange is counted for a ring of this many."""
@@ -64,9 +63,9 @@ def main(args: Args) -> list[Row]:
     changes = {name: value for name, value in given.items() if value is not None}
     config = dataclasses.replace(load_config(args.config, TrainConfig), cache_frozen=False, **changes)
     photos, _ = split_photos(open_photos(config.data), config.test_group)
-    config = with_label_range(config, photos.scores)
-    variables = initial_variables(config, photos)
-    limits, rows = ceilings(), collect(_rows(config, photos, variables, args.repeats))
+    run = resolve(config, photos.scores)
+    variables = initial_variables(run, photos)
+    limits, rows = ceilings(), collect(_rows(run, photos, variables, args.repeats))
     publish("training", f"Parts of a training step: {config.name}", rows, limits, args.output)
     rates = {row.impl: config.batch_size / row.median_s for row in rows}
     print(
@@ -80,9 +79,9 @@ def main(args: Args) -> list[Row]:
     return rows
 
 
-def _rows(config: TrainConfig, photos: PhotoSet, variables: dict[str, Any], repeats: int) -> Iterator[Row]:
-    size, batch = config.model.input_size, config.batch_size
-    batches = training_batches(resized(photos, size), photos.scores, batch, config.seed, augmentation(config, size))
+def _rows(run: Run, photos: PhotoSet, variables: dict[str, Any], repeats: int) -> Iterator[Row]:
+    config, batch, load = run.config, run.config.batch_size, resized(photos, run.config.model.input_size)
+    batches = training_batches(load, photos.scores, batch, config.seed, run.augment)
     seconds, epoch = [], max(1, len(photos) // batch)
     for _ in range(2 * epoch):
         began = time.perf_counter()
@@ -93,34 +92,26 @@ def _rows(config: TrainConfig, photos: PhotoSet, variables: dict[str, Any], repe
         yield Row(config.name, impl, batch, "input", float(np.mean(some)), median_and_spread(some)[1], 0.0)
     one = next(batches)
     inputs, scores = jnp.asarray(one["inputs"]), jnp.asarray(one["scores"])
-    optimizer = make_optimizer(config, 1000)
-    state = init_state(variables, optimizer, {}, config.ema is not None)
-    loss = _loss(config)
+    state = init_state(variables, run.optimizer, {}, config.ema is not None)
+    loss = partial(_loss, run)
     gradient = jax.jit(jax.grad(loss))(state.params, state.batch_stats, inputs, scores)
 
     def update(gradient: Any, opt_state: Any, params: Any) -> Any:
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        updates, opt_state = run.optimizer.update(gradient, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
     parts = (
         ("loss", loss, (state.params, state.batch_stats, inputs, scores)),
         ("loss and gradient", jax.value_and_grad(loss), (state.params, state.batch_stats, inputs, scores)),
         ("optimiser", update, (gradient, state.opt_state, state.params)),
-        ("step", make_step(config, optimizer), (state, inputs, scores)),
+        ("step", partial(train_step, run), (state, inputs, scores)),
     )
     for impl, function, arguments in parts:
         yield timed_row(config.name, impl, batch, "training", measure(function, *arguments, repeats=repeats))
 
 
-def _loss(config: TrainConfig) -> Any:
+def _loss(run: Run, params: Any, batch_stats: Any, inputs: Array, scores: Array) -> Array:
     """The objective alone: neither gradient-norm penalty nor attack, which the whole step has."""
-    apply, task = apply_in_parts(build(config.model), config.accumulate), objective(config)
-    linearity = config.model.architecture == "linearity"
-    options = {"train_backbone_stats": config.backbone_stats == "batch"} if linearity else {}
-
-    def loss(params: Any, batch_stats: Any, inputs: Array, scores: Array) -> Array:
-        variables = {"params": stop_frozen(config, params), "batch_stats": batch_stats}
-        x = normalise(config.model, inputs.astype(jnp.float32) / 255)
-        return task(apply, variables, x, scores, {"dropout": jax.random.key(0)}, **options)[0]
-
-    return loss
+    variables = {"params": stop_frozen(run.config, params), "batch_stats": batch_stats}
+    x = network_input(run, inputs.astype(jnp.float32) / 255)
+    return run.objective(run.apply, variables, x, scores, {"dropout": jax.random.key(0)})[0]

@@ -26,7 +26,7 @@ def parsed_attack(kind: type[T], args: list[str], prog: str, description: str) -
       ValueError: an unknown attack, an option that neither it nor the command has, an eps of no use.
     """
     own = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
-    name = _attack_name(args, next(field.default for field in own if field.name == "attack"))
+    name = _attack_name(args, next(str(field.default) for field in own if field.name == "attack"))
     defaults = registry.entry(name).settings
     switches = {f"--no-{option(field)[2:]}" for field, value in defaults.items() if isinstance(value, bool)}
     options = {option(field.name) for field in own} | {"--help", "--no-to-8bit"}

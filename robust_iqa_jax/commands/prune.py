@@ -22,10 +22,9 @@ from robust_iqa_jax.defenses.compact import compact, parameter_count
 from robust_iqa_jax.defenses.masks import apply_masks, pruned_share
 from robust_iqa_jax.defenses.pruning import PruneMethod, prune
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.registry import COLLECTIONS
+from robust_iqa_jax.models.registry import COLLECTIONS, build
 from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
-from robust_iqa_jax.training.config import TrainConfig
 
 TIMED, BATCH = 5, 4
 
@@ -93,7 +92,7 @@ def masked(scorer: Scorer, method: str, amount: float, photos: PhotoSet | None) 
     variables["params"] = apply_masks(variables["params"], masks)
     if photos is not None:
         load = resized(photos, scorer.spec.input_size)
-        variables = reestimate_batch_stats(TrainConfig(model=scorer.spec), variables, load, len(photos))
+        variables = reestimate_batch_stats(build(scorer.spec), scorer.spec, variables, load, len(photos))
     return Scorer(variables, scorer.calibration, scorer.spec, scorer.label), pruned_share(masks)
 
 

@@ -92,7 +92,7 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
         raise ValueError(f"{name}: attack_photos = {study.attack_photos}; an evaluation needs two photos or more")
     folders = tuple(run.workdir for run in runs.values() if run.workdir is not None)
     for config in runs.values():
-        check_before(config, len(training), folders)
+        check_before(config, training, folders)
     out.print(f"training on {described(training)}; {len(test)} test photos", markup=False)
     scorers = {name: run(config, training, test)[0] for name, config in runs.items()}
     (line,) = suite.data.values()

@@ -41,7 +41,7 @@ def main(args: list[str]) -> int:
 
     join_processes(os.environ)
     training, test, validation = _photos(config, given=[argument.split("=")[0] for argument in args])
-    check_before(config, len(training))
+    check_before(config, training)
     run(config, training, test, validation)
     return 0
 
@@ -81,19 +81,20 @@ def _photos(config: "TrainConfig", given: list[str]) -> "tuple[PhotoSet, PhotoSe
     return training, test, validation
 
 
-def check_before(config: "TrainConfig", photos: int, to_come: tuple[Path, ...] = ()) -> None:
+def check_before(config: "TrainConfig", photos: "PhotoSet", to_come: tuple[Path, ...] = ()) -> None:
     """Raise for what would end a run later: settings, weights to start from, packages with those, a folder.
 
     Args:
       config: the run.
-      photos: how many are trained on.
+      photos: trained on.
       to_come: work folders that other runs will have filled by then, so that a start from them is in order.
     """
     from robust_iqa_jax.files import check_folder
     from robust_iqa_jax.models import checkpoint
-    from robust_iqa_jax.training.loop import check, check_start
+    from robust_iqa_jax.training.run import resolve
+    from robust_iqa_jax.training.start import check_start
 
-    check(config, photos)
+    resolve(config, photos.scores)
     check_folder(workdir_of(config), "--workdir")
     if config.start_from is None:
         _has_pretrained(config.model.backbone)

@@ -341,7 +341,7 @@ def at_size(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float3
     _check_resize("at_size", pixels, size)
     if pixels.shape[:2] == size:
         return to_float(pixels)
-    shape = size[::-1]
+    shape = size[1], size[0]
     # Pillow resizes floats one channel at a time: its filter, summed in float64 and not rounded to 8 bits
     channels = [Image.fromarray(channel).convert("F") for channel in np.ascontiguousarray(np.moveaxis(pixels, -1, 0))]
     resized = [np.asarray(channel.resize(shape, Image.Resampling.BILINEAR)) for channel in channels]

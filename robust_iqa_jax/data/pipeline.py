@@ -8,10 +8,12 @@ import grain
 import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
 
+from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Batches = grain.DatasetIterator[dict[str, Any]]
 
 CACHE_BYTES = 4 << 30
 """Memory for photos that were read once."""
@@ -94,7 +96,7 @@ def training_batches(
     augment: Augment,
     threads: int = 2,
     part: tuple[int, int] = (0, 1),
-) -> "grain.DatasetIterator[dict[str, Any]]":
+) -> Batches:
     """Endless batches {"inputs": (b, ...), "scores": float32 (b,)}, reshuffled every epoch.
 
     Args:
@@ -137,7 +139,4 @@ def check_batch_size(count: int, batch_size: int) -> None:
 def evaluation_batches(photos: PhotoSet, size: tuple[int, int], batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
     """All photos once, in order, as `at_size` gives them: (batch_size, h, w, 3) and how many of them count; the last
     batch is padded by repeating its last photo, so that every batch has one shape."""
-    for start in range(0, len(photos), batch_size):
-        images = [at_size(photos.load(i), size) for i in range(start, min(start + batch_size, len(photos)))]
-        count = len(images)
-        yield np.stack(images + [images[-1]] * (batch_size - count)), count
+    return padded_batches((at_size(photos.load(i), size) for i in range(len(photos))), batch_size)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.defenses.masks import convolution_kernels
@@ -72,42 +73,41 @@ def pooled_activations(spec: ModelSpec, variables: dict[str, Any], photos: Photo
     Raises:
       ValueError: the backbone has no convolutions of its own to look at, or the photos cannot rank anything.
     """
-    wanted = main_convolutions(spec, variables["params"])
-    if not wanted:
+    paths = main_convolutions(spec, variables["params"])
+    if not paths:
         raise ValueError(f"pruning: {spec.architecture} has no convolutions under 'backbone' to look at; use l1 or l2")
     chosen = photos.subset(evenly_spread(len(photos), PHOTOS))
     if len(chosen) < 3 or np.ptp(chosen.scores) == 0:
         raise ValueError("pruning: ranking filters by activations needs three photos and two different scores or more")
-    compute, layers = _compute(spec, wanted)
+    compute = _pooled_maps(spec, paths)
     images = [chosen.load(i) for i in range(len(chosen))]
     batches = []
-    for start in range(0, len(images), BATCH):
-        part = [at_size(image, spec.input_size) for image in images[start : start + BATCH]]
-        padded = np.stack(part + [part[-1]] * (BATCH - len(part)))
-        batches.append([np.asarray(y)[: len(part)] for y in compute(variables, jnp.asarray(padded))])
-    maps = dict(zip(layers, map(np.concatenate, zip(*batches, strict=True)), strict=True))
+    for inputs, count in padded_batches((at_size(image, spec.input_size) for image in images), BATCH):
+        layers = compute(variables, jnp.asarray(inputs))
+        batches.append({path: np.asarray(y)[:count] for layer in layers for path, y in layer.items()})
+    maps = {path: np.concatenate([batch[path] for batch in batches]) for path in batches[0]}
     thumbnails = np.stack([at_size(image, THUMBNAIL).ravel() for image in images])
     return Activations(maps, thumbnails, chosen.scores)
 
 
-def _compute(spec: ModelSpec, wanted: set[str]) -> tuple[Callable[[Any, Array], list[Array]], list[str]]:
-    """(variables, images) -> pooled maps, and the list that holds their paths once it was called."""
-    module, layers = build(spec), []
+def _pooled_maps(spec: ModelSpec, paths: set[str]) -> Callable[[Any, Array], list[dict[str, Array]]]:
+    """(variables, images) -> path and pooled map of each of these convolutions, in the order of the network (a list,
+    because a dict that leaves a jitted function is sorted)."""
+    module = build(spec)
 
     @jax.jit
-    def compute(variables: Any, images: Array) -> list[Array]:
-        found: dict[str, Array] = {}
+    def compute(variables: Any, images: Array) -> list[dict[str, Array]]:
+        maps: dict[str, Array] = {}
 
         def record(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
             y = call(*args, **kwargs)
             path = "/".join((*context.module.path, "kernel"))
-            if context.method_name == "__call__" and path in wanted:
-                found[path] = adaptive_average_pool(y, CELLS).reshape(y.shape[0], -1, y.shape[-1])
+            if context.method_name == "__call__" and path in paths:
+                maps[path] = adaptive_average_pool(y, CELLS).reshape(y.shape[0], -1, y.shape[-1])
             return y
 
         with nn.intercept_methods(record):
             module.apply(variables, normalise(spec, central(images, spec.crops)), train=False)
-        layers[:] = found  # tracing meets the layers in the order of the network, which a dict would lose in jit
-        return list(found.values())
+        return [{path: y} for path, y in maps.items()]
 
-    return compute, layers
+    return compute

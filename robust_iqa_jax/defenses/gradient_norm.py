@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.axis import gathered
+from robust_iqa_jax.devices import all_rows
 
 Space = Literal["pixels", "normalised"]
 Statistics = Literal["running", "batch"]
@@ -106,7 +106,7 @@ def gradient_norms(
     norms = (score(params, images + h * v) - clean) / h
     if not relative:
         return norms
-    return norms / jnp.sqrt(gathered(clean, axis_name).var() + jnp.finfo(clean.dtype).tiny)
+    return norms / jnp.sqrt(all_rows(clean, axis_name).var() + jnp.finfo(clean.dtype).tiny)
 
 
 def gradient_norm_penalty(norms: Float[Array, " n"]) -> Float[Array, ""]:

@@ -54,3 +54,27 @@ def check_pruning(method: str, amount: float) -> None:
         raise ValueError(f"pruning: unknown method {method!r}; choose one of {', '.join(get_args(PruneMethod))}")
     if not 0 <= amount < 1:
         raise ValueError(f"pruning: amount must lie in [0, 1), got {amount}")
+
+
+def gradual_shares(share: float, rounds: int, steps: int) -> dict[int, float]:
+    """Step before which a round of pruning comes -> share that is pruned after it; empty without pruning.
+
+    Round r of R, from 1, comes before step 1 + (r - 1) T / 2R of T and reaches p (1 - (1 - r/R)^3): arXiv 1710.01878,
+    equation 1, over the first half of a run. One round before training is arXiv 2506.04951.
+
+    Args:
+      share: p.
+      rounds: R.
+      steps: T.
+
+    Raises:
+      ValueError: no round, rounds without a share, or more rounds than there are steps for.
+    """
+    if rounds < 1 or (rounds > 1 and not share):
+        raise ValueError(f"--prune-rounds {rounds}: 1 or more; more than 1 need --prune")
+    if rounds > max(1, steps // 2):
+        raise ValueError(f"--prune-rounds {rounds}: more than the first half of {steps} steps has; take fewer")
+    if not share:
+        return {}
+    reached = {1 + r * steps // (2 * rounds): 1 - (1 - (r + 1) / rounds) ** 3 for r in range(rounds)}
+    return {step: share * part for step, part in reached.items()}

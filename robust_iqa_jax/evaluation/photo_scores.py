@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
+from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import ImageError, at_size, read_picture
 from robust_iqa_jax.data.photo_notes import note_on
 from robust_iqa_jax.models.scorer import AnyScorer
@@ -39,35 +40,34 @@ def photo_scores(scorer: AnyScorer, paths: Iterable[str], complain: Complain) ->
       paths: image files.
       complain: is told of each that cannot be scored.
     """
-    size = scorer.spec.input_size
+    pending: list[tuple[str, str | None]] = []
     running: _Batch | None = None
-    waiting: list[tuple[str, str | None, Float32[np.ndarray, "h w 3"]]] = []
+    for images, _ in padded_batches(_photos(scorer.spec.input_size, paths, pending, complain), BATCH):
+        batch = _Batch(tuple(pending), scorer(jnp.asarray(images)))  # JAX computes it while Python goes on
+        pending.clear()
+        yield from _scored(running, complain)
+        running = batch
+    yield from _scored(running, complain)
+
+
+def _photos(
+    size: tuple[int, int], paths: Iterable[str], pending: list[tuple[str, str | None]], complain: Complain
+) -> Iterator[Float32[np.ndarray, "h w 3"]]:
+    """The photos that can be decoded, at this size; the path of each and its note are added to `pending`."""
     for path in paths:
         try:
             picture = read_picture(path)
         except ImageError as error:
             complain(str(error))
             continue
-        waiting.append((path, note_on(picture, size), at_size(picture.pixels, size)))
-        if len(waiting) == BATCH:
-            started = _start(scorer, waiting)
-            yield from _scored(running, complain)
-            running, waiting = started, []
-    yield from _scored(running, complain)
-    if waiting:
-        yield from _scored(_start(scorer, waiting), complain)
+        pending.append((path, note_on(picture, size)))
+        yield at_size(picture.pixels, size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Batch:
-    images: list[tuple[str, str | None]]
+    images: tuple[tuple[str, str | None], ...]
     scores: Float[Array, " n"]
-
-
-def _start(scorer: AnyScorer, photos: list[tuple[str, str | None, np.ndarray]]) -> _Batch:
-    """Scores that JAX computes while Python goes on; a part of a batch is filled up with its last photo."""
-    padded = np.stack([photo for *_, photo in photos] + [photos[-1][2]] * (BATCH - len(photos)))
-    return _Batch([(path, note) for path, note, _ in photos], scorer(jnp.asarray(padded)))
 
 
 def _scored(batch: _Batch | None, complain: Complain) -> Iterator[PhotoScore]:

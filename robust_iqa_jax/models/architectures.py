@@ -28,6 +28,8 @@ class ArchitectureEntry:
       normalisation: spec -> (mean, std) of [0,1] pixels.
       score_range: of the published weights on their own data set, higher is better; None: the scale is free and comes
         with the checkpoint's calibration.
+      reads_maps: whether the module is a head on pooled maps of a backbone: `features` and `regress`, and a call that
+        takes `train_backbone_stats` and `start`, as LinearityIQA's does.
     """
 
     paper: str
@@ -35,6 +37,7 @@ class ArchitectureEntry:
     block_points: Callable[[ModelSpec], tuple[str, ...]]
     normalisation: Callable[[ModelSpec], Normalisation]
     score_range: tuple[float, float] | None = None
+    reads_maps: bool = False
 
 
 def architecture(spec: ModelSpec) -> ArchitectureEntry:
@@ -112,6 +115,7 @@ ARCHITECTURES: dict[str, ArchitectureEntry] = {
         build=_linearity,
         block_points=lambda spec: (*backbone(spec.backbone).block_points, "taps"),
         normalisation=_linearity_normalisation,
+        reads_maps=True,
     ),
     "koncept512": ArchitectureEntry(
         paper="arXiv 1910.06180",

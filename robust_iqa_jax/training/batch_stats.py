@@ -4,28 +4,30 @@ Source: adaptive batch normalisation of Li et al. 2020 (EagleEye, arXiv 2007.024
 from collections.abc import Callable
 from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from robust_iqa_jax.models.crops import central
-from robust_iqa_jax.models.registry import build, normalise
-from robust_iqa_jax.training.config import TrainConfig
+from robust_iqa_jax.models.registry import normalise
+from robust_iqa_jax.models.spec import ModelSpec
 
 PHOTOS = 256
 BATCH = 32
 
 
 def reestimate_batch_stats(
-    config: TrainConfig, variables: dict[str, Any], load: Callable[[int], np.ndarray], count: int
+    module: nn.Module, spec: ModelSpec, variables: dict[str, Any], load: Callable[[int], np.ndarray], count: int
 ) -> dict[str, Any]:
     """Variables whose backbone has, as running averages, the mean batch statistics of up to 256 whole photos.
 
     Every layer sees the outputs of layers normalised by their own batch, as in training.
 
     Args:
-      config: the run.
+      module: of the model.
+      spec: of the model.
       variables: of the model; only the backbone's batch statistics change.
       load: index -> photo (h, w, 3) in grey levels 0..255.
       count: number of photos.
@@ -35,11 +37,11 @@ def reestimate_batch_stats(
     """
     if "backbone" not in variables["batch_stats"]:
         return variables
-    module, key = build(config.model), jax.random.key(0)
+    key = jax.random.key(0)
 
     @jax.jit
     def of_batch(images: Array) -> Any:
-        x = normalise(config.model, central(images.astype(jnp.float32) / 255, config.model.crops))
+        x = normalise(spec, central(images.astype(jnp.float32) / 255, spec.crops))
 
         def updated(start: float) -> Any:
             stats = jax.tree.map(lambda leaf: jnp.full_like(leaf, start), variables["batch_stats"])

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import evaluation_batches
-from robust_iqa_jax.evaluation.devices import ONE, Devices
+from robust_iqa_jax.devices import ONE, Devices
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 
 Scores = Float[np.ndarray, " n"]
@@ -29,7 +29,7 @@ def calibrate(scorer: Scorer, outputs: Scores, targets: Scores) -> Scorer:
     """The scorer on the scale of `targets`: least squares of them on its outputs, extremes of the result.
 
     Args:
-      scorer: with any calibration; it is replaced.
+      scorer: with any calibration; it is redevices.
       outputs: (n,) uncalibrated scores of the training photos.
       targets: (n,) their opinion scores.
 
@@ -40,5 +40,5 @@ def calibrate(scorer: Scorer, outputs: Scores, targets: Scores) -> Scorer:
         raise ValueError("calibration: the model gives every training photo the same or a non-finite score")
     slope, intercept = np.polyfit(outputs, targets, 1)
     scores = slope * outputs + intercept
-    fitted = Calibration(*(jnp.float32(v) for v in (slope, intercept, scores.min(), scores.max())))
-    return dataclasses.replace(scorer, calibration=fitted)
+    calibration = Calibration(*(jnp.float32(v) for v in (slope, intercept, scores.min(), scores.max())))
+    return dataclasses.replace(scorer, calibration=calibration)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.pruning import PruneMethod
+from robust_iqa_jax.devices import Mode
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.losses import LossName
-from robust_iqa_jax.training.parallel import Mode
 
 
 @dataclass(frozen=True)

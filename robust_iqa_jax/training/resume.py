@@ -19,7 +19,7 @@ Evaluations = list[tuple[int, float]]
 
 def best_step(evaluations: Evaluations) -> int | None:
     """Step of the highest SROCC, the first one among equals; None before any evaluation."""
-    return max(evaluations, key=lambda found: (found[1], -found[0]))[0] if evaluations else None
+    return max(evaluations, key=lambda evaluation: (evaluation[1], -evaluation[0]))[0] if evaluations else None
 
 
 class Restored(NamedTuple):
@@ -47,15 +47,15 @@ class RunCheckpoints:
     def __init__(self, folder: Path, every: int) -> None:
         """Open or create."""
         self._folder = folder
-        self._kept = _LastTwoAndBest()
-        options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, save_interval_steps=every)
+        self._policy = _LastTwoAndBest()
+        options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, save_interval_steps=every)
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def due(self, step: int) -> bool:
         """Whether the interval says that a state after this step is to be saved."""
         return self._manager.should_save(step)
 
-    def all_told_to_end(self, step: int) -> bool:
+    def reached_preemption(self, step: int) -> bool:
         """Whether one of several processes got SIGTERM and this is the step that all of them are to end with."""
         return self._manager.reached_preemption(step)
 
@@ -68,12 +68,12 @@ class RunCheckpoints:
         step = int(state.step)
         if step == self._manager.latest_step():
             return
-        self._kept.best = best_step(evaluations)
+        self._policy.best = best_step(evaluations)
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(vars(state)),
             data=ocp.args.JsonSave({"position": position, "evaluations": evaluations}),
         )
-        with self._written():
+        with self._write_errors():
             self._manager.save(step, args=args, force=True)
 
     def restore(self, like: TrainState, step: int | None = None) -> Restored | None:
@@ -82,7 +82,7 @@ class RunCheckpoints:
         Raises:
           ValueError: it is damaged, or of another version.
         """
-        with self._written():
+        with self._write_errors():
             self._manager.wait_until_finished()
         step = self._manager.latest_step() if step is None else step
         if step is None:
@@ -90,7 +90,7 @@ class RunCheckpoints:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, vars(like))
         args = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
         try:
-            found = self._manager.restore(step, args=args)
+            content = self._manager.restore(step, args=args)
         except Exception as error:  # of orbax, tensorstore and JSON, of many kinds
             earlier = [other for other in self._manager.all_steps() if other < step]
             goes_on = f"goes on from step {max(earlier)}" if earlier else "begins anew"
@@ -98,8 +98,8 @@ class RunCheckpoints:
                 f"{self._folder / str(step)}: damaged, or of another version ({_first_line(error)}); remove this "
                 f"folder and the same command {goes_on}"
             ) from error
-        evaluations = [(int(at), float(srocc)) for at, srocc in found["data"]["evaluations"]]
-        return Restored(TrainState(**found["state"]), found["data"]["position"], evaluations)
+        evaluations = [(int(at), float(srocc)) for at, srocc in content["data"]["evaluations"]]
+        return Restored(TrainState(**content["state"]), content["data"]["position"], evaluations)
 
     def __enter__(self) -> "RunCheckpoints":
         """Itself; leaving the block finishes pending writes."""
@@ -107,12 +107,12 @@ class RunCheckpoints:
 
     def __exit__(self, *_: object) -> None:
         """Finish pending writes."""
-        with self._written():
+        with self._write_errors():
             self._manager.wait_until_finished()
             self._manager.close()
 
     @contextmanager
-    def _written(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # of orbax and tensorstore, of many kinds

@@ -12,7 +12,7 @@ class Terminated(Exception):
 
 
 @contextmanager
-def told_to_end(of_several: Callable[[int], bool]) -> Iterator[Callable[[int], bool]]:
+def preemption(of_several: Callable[[int], bool]) -> Iterator[Callable[[int], bool]]:
     """A function that says, asked once after each step, whether the run is to end with this step.
 
     One process: within the block a first SIGTERM makes it say so, and a second one acts as it did before. Python has no
@@ -26,18 +26,18 @@ def told_to_end(of_several: Callable[[int], bool]) -> Iterator[Callable[[int], b
     if jax.process_count() > 1:
         yield of_several
         return
-    noted = threading.Event()
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield lambda step: False
         return
 
-    def note(*_: object) -> None:
-        noted.set()
+    def request(*_: object) -> None:
+        requested.set()
         signal.signal(signal.SIGTERM, before)
 
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None: a handler that is not Python's
-    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGTERM, request)
     try:
-        yield lambda step: noted.is_set()
+        yield lambda step: requested.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -42,14 +42,14 @@ class Validation:
         return self._photos is not None and (step == total or step % self._every == 0)
 
     def evaluate(self, step: int, variables: dict[str, Any]) -> float:
-        """SROCC of the model with the photos' scores, -1..1, as the first process finds it; kept in `evaluations`."""
+        """SROCC of the model with the photos' scores, -1..1, as the first process finds it; added to `evaluations`."""
         assert self._photos is not None
         scores = predict(Scorer(variables, Calibration.identity(), self._spec), self._photos)
-        found = srocc(scores, self._photos.scores)
+        result = srocc(scores, self._photos.scores)
         if jax.process_count() > 1:
-            found = float(multihost_utils.broadcast_one_to_all(np.float32(found)))
-        self.evaluations.append((step, found))
-        return found
+            result = float(multihost_utils.broadcast_one_to_all(np.float32(result)))
+        self.evaluations.append((step, result))
+        return result
 
     @property
     def converged(self) -> bool:

@@ -5,6 +5,7 @@ python tests/support/parallel_runs.py OUT.npz MODE VARIANT,... [COORDINATOR PROC
 """
 
 import dataclasses
+import functools
 import sys
 
 import flax.traverse_util
@@ -20,8 +21,8 @@ from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.parallel import parallel
-from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, train_step
 
 STEPS, BATCH, PHOTOS = 20, 16, 40
 SPEC = ModelSpec(
@@ -47,19 +48,21 @@ def photo(i):
 def run(config, mode):
     """Losses of all steps and the last state's leaves by name."""
     # not Adam: it blows the rounding of gradients that are zero (biases in front of a normalisation) up to whole steps
-    placed, optimizer = parallel(mode, BATCH), optax.sgd(5e-4)
+    optimizer = optax.sgd(5e-4)
     scores = np.random.default_rng(0).uniform(0, 1, PHOTOS).astype(np.float32)
-    batches = training_batches(photo, scores, BATCH, 0, crop_and_flip((32, 32), None, True), part=placed.part)
-    step = placed.compile(make_step(config, optimizer, placed.axis_name))
+    resolved = resolve(dataclasses.replace(config, parallel=mode), scores)
+    devices, resolved = resolved.devices, dataclasses.replace(resolved, optimizer=optimizer)
+    batches = training_batches(photo, scores, BATCH, 0, crop_and_flip((32, 32), None, True), part=devices.part)
+    step = devices.compile(functools.partial(train_step, resolved))
     with jax.enable_x64(False):
         drawn = jax.jit(init, static_argnums=0)(SPEC, jax.random.key(0))
     variables = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), drawn)
-    state, losses = placed.put_state(init_state(variables, optimizer, {})), []
+    state, losses = devices.copies(init_state(variables, optimizer, {})), []
     for _ in range(STEPS):
         batch = next(batches)
-        state, metrics = step(state, *placed.put_batch(batch["inputs"], batch["scores"]))
-        losses.append(float(placed.get(metrics)["loss"]))
-    last = placed.get(state)
+        state, metrics = step(state, devices.parts(batch["inputs"]), devices.parts(batch["scores"]))
+        losses.append(float(devices.one(metrics)["loss"]))
+    last = devices.one(state)
     leaves = flax.traverse_util.flatten_dict({"params": last.params, "batch_stats": last.batch_stats}, sep="/")
     return {"losses": np.array(losses), **{name: np.asarray(leaf) for name, leaf in leaves.items()}}
 

@@ -19,6 +19,9 @@ class Tiny(nn.Module):
     def __call__(self, x, *, train, insert=None, start=None):
         maps = {}
         for name, width in (("first", 6), ("second", 8)):
+            if start == "first" and name == "first":
+                maps[name] = x
+                continue
             x = nn.Conv(width, (3, 3), (2, 2), name=name)(x)
             x = nn.relu(BatchNorm(axis_name=self.bn_axis_name, name=f"{name}_bn")(x, train))
             x = maps[name] = inserted(insert or {}, name, x)

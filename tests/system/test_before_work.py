@@ -44,7 +44,7 @@ def tiny():
 @pytest.fixture
 def no_step(monkeypatch):
     """Fails where a training run begins."""
-    monkeypatch.setattr("robust_iqa_jax.training.loop._trained", lambda *_: pytest.fail("a run began"))
+    monkeypatch.setattr("robust_iqa_jax.training.loop.set_up", lambda *_: pytest.fail("a run began"))
 
 
 def table(folder, groups, scores=None):

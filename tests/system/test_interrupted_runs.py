@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+from functools import partial
 
 import jax
 import numpy as np
@@ -23,8 +24,9 @@ from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.resume import RunCheckpoints
-from robust_iqa_jax.training.step import init_state, make_step
-from robust_iqa_jax.training.termination import Terminated, told_to_end
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, train_step
+from robust_iqa_jax.training.termination import Terminated, preemption
 from robust_iqa_jax.training.validation import Validation
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
@@ -67,7 +69,7 @@ def test_a_second_sigterm_acts_as_before():
     received = []
     before = signal.signal(signal.SIGTERM, lambda *_: received.append("before"))
     try:
-        with told_to_end(lambda step: False) as ends:
+        with preemption(lambda step: False) as ends:
             assert not ends(1)
             os.kill(os.getpid(), signal.SIGTERM)
             assert ends(2)
@@ -82,14 +84,14 @@ def test_several_processes_ask_jax_and_other_threads_leave_signals_alone(monkeyp
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def in_thread():
-        with told_to_end(lambda step: True) as ends:
+        with preemption(lambda step: True) as ends:
             seen.append((ends(1), signal.getsignal(signal.SIGTERM) is before))
 
     thread = threading.Thread(target=in_thread)
     thread.start()
     thread.join()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with told_to_end(lambda step: step == 7) as ends:
+    with preemption(lambda step: step == 7) as ends:
         seen += [(ends(step), signal.getsignal(signal.SIGTERM) is before) for step in (6, 7)]
     assert seen == [(False, True), (False, True), (True, True)]
 
@@ -129,7 +131,9 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(tiny
         state = checkpoints.restore(init_state(variables, optimizer, masks, averages=True)).state
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     assert state.step == failed["step"] - 1
-    same, metrics = jax.jit(make_step(config, optimizer))(state, failed["inputs"], failed["scores"])
+    same, metrics = jax.jit(partial(train_step, resolve(config, broken.scores)))(
+        state, failed["inputs"], failed["scores"]
+    )
     assert np.isnan(metrics["loss"])
     jax.tree.map(np.testing.assert_array_equal, same, state)
     np.testing.assert_array_equal(failed["key"], jax.random.key_data(jax.random.key(config.seed)))

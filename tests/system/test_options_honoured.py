@@ -41,17 +41,18 @@ def test_every_field_of_a_training_configuration_is_looked_at():
     from robust_iqa_jax.data import pipeline
     from robust_iqa_jax.training import (
         config,
-        features,
-        frozen_maps,
+        linearity,
         loop,
         objectives,
         optimizer,
-        pruning_rounds,
+        pruning,
+        run,
+        start,
         step,
         validation,
     )
 
-    modules = (train, pipeline, features, frozen_maps, loop, objectives, optimizer, pruning_rounds, step, validation)
+    modules = (train, pipeline, linearity, loop, objectives, optimizer, pruning, run, start, step, validation)
     assert {field.name for field in dataclasses.fields(config.TrainConfig)} - looked_at(*modules) <= COLUMNS
     assert "columns(config)" in inspect.getsource(train)
 

@@ -18,8 +18,9 @@ from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import check, initial_variables
 from robust_iqa_jax.training.objectives import PUBLISHED
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.start import initial_variables
 
 LINEARITY = ("linearity", "resnet101", (498, 664), "norm-in-norm")
 KONCEPT = ("koncept512", "inception_resnet_v2", (384, 512), "squared")
@@ -55,7 +56,7 @@ def test_a_row_has_the_settings_of_the_reference(file):
     config = load_config(file, TrainConfig)
     (architecture, backbone, size, loss), settings, block, penalty, attack, pruned = ROWS[file]
     model, nt, at = config.model, config.gradient_norm, config.adversarial
-    check(config, ARCHIVES["koniq10k"].splits["training"])  # builds the model
+    resolve(config, np.arange(ARCHIVES["koniq10k"].splits["training"]))  # builds the model
     assert (model.architecture, model.backbone, model.input_size) == (architecture, backbone, size)
     assert (config.loss or PUBLISHED[model.architecture]) == loss
     assert (config.learning_rate, config.backbone_factor, config.batch_size, config.epochs) == settings
@@ -99,7 +100,7 @@ def test_a_model_with_a_block_starts_from_a_checkpoint_without_one(tmp_path):
     checkpoint.save(tmp_path, Scorer(trained, Calibration.identity(), plain, "mos"))
     config = TrainConfig(model=spec, start_from=tmp_path)
     nothing = PhotoSet((), np.zeros(0), "mos", lambda i: np.zeros((1, 1, 3), np.uint8), ())
-    started = initial_variables(config, nothing)
+    started = initial_variables(resolve(config, np.arange(8)), nothing)
     assert jax.tree.map(np.shape, started["params"]) == jax.tree.map(np.shape, shapes(spec)["params"])
     for part in ("backbone", "head"):
         same = jax.tree.map(np.array_equal, dict(started["params"][part]), dict(trained["params"][part]))
@@ -107,4 +108,4 @@ def test_a_model_with_a_block_starts_from_a_checkpoint_without_one(tmp_path):
     assert np.std(started["params"]["block"]["cayley"]["kernel"]) > 0
     other = dataclasses.replace(config, model=dataclasses.replace(spec, taps=("stage5",)))
     with pytest.raises(ValueError, match="holds another model than the configuration's"):
-        initial_variables(other, nothing)
+        initial_variables(resolve(other, np.arange(8)), nothing)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import photo_tables
 import pytest
 import tiny_backbone
@@ -16,7 +17,7 @@ from robust_iqa_jax.evaluation.report import read_report
 from robust_iqa_jax.evaluation.report_findings import compressions, undefended
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.study import StudyConfig, evaluation, variants
-from robust_iqa_jax.training.loop import check
+from robust_iqa_jax.training.run import resolve
 
 KEYS = ("model", "attack", "eps")
 STUDIES = ("quickstart", "clive_study", "clive_reduced", "clive_variants")
@@ -30,7 +31,7 @@ def test_runs_of_a_shipped_study_fit_together(name):
     assert list(suite.models) == list(runs)
     assert list(runs)[: 2 + len(study.prunings)] == ["base", "with-block", *study.prunings]
     for run in runs.values():
-        check(run, 700)
+        resolve(run, np.arange(700))
         assert run.name == run.workdir.name
         assert (run.model.block is not None) == ("with-block" in run.name)
     same = {"name", "model", "workdir", "block_start", "cache_frozen"}

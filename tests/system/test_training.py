@@ -28,10 +28,11 @@ from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.features import outputs_from
-from robust_iqa_jax.training.head import fit_head
-from robust_iqa_jax.training.loop import initial_variables, train
+from robust_iqa_jax.training.linearity import fit_head, outputs_from
+from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.start import initial_variables
 
 pytestmark = pytest.mark.usefixtures("shallow")
 
@@ -78,7 +79,7 @@ def test_stored_scorer_gives_the_same_scores(trained, photos):
 
 @pytest.mark.parametrize(("start", "low", "high"), [("projection", 0.0, 0.8), ("random", 0.9, np.inf)])
 def test_projection_start_keeps_most_of_the_map_and_a_random_block_does_not(start, low, high, photos):
-    variables = initial_variables(dataclasses.replace(CONFIG, block_start=start), photos[0])
+    variables = initial_variables(resolve(dataclasses.replace(CONFIG, block_start=start), photos[0].scores), photos[0])
     module = build(SPEC)
     images = jnp.stack([resize_image(photos[0].load(i), (64, 64)) for i in range(8)]) / 255
     own = {name: variables[name]["backbone"] for name in ("params", "batch_stats")}
@@ -91,7 +92,7 @@ def test_projection_start_keeps_most_of_the_map_and_a_random_block_does_not(star
 @pytest.mark.parametrize(("at", "channels"), [("stage5", 112), ("input", 3)])
 def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(at, channels, photos):
     full = dataclasses.replace(SPEC, block=BlockSpec(at=at, mid_channels=channels))
-    variables = initial_variables(dataclasses.replace(CONFIG, model=full), photos[0])
+    variables = initial_variables(resolve(dataclasses.replace(CONFIG, model=full), photos[0].scores), photos[0])
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, channels)), jnp.float32)
     y = build(full).block.apply({"params": variables["params"]["block"]}, x)
     # with as many directions as channels the projection is the identity
@@ -113,7 +114,7 @@ def test_cached_maps_train_as_photos_do(photos, tmp_path):
 
 
 def test_head_warm_up_fits_the_head_and_nothing_else(photos):
-    variables = initial_variables(CONFIG, photos[0])
+    variables = initial_variables(resolve(CONFIG, photos[0].scores), photos[0])
     rng = np.random.default_rng(0)
     features = [rng.normal(size=(96, width)).astype(np.float32) for width in (112, 192, 320)]
     scores = features[0] @ rng.normal(size=112) + 50
@@ -143,9 +144,9 @@ def test_rates_follow_the_schedule_and_the_part(decay, expected):
 
 
 def test_reestimated_statistics_are_those_of_the_batch(photos):
-    variables = initial_variables(CONFIG, photos[0])
+    variables = initial_variables(resolve(CONFIG, photos[0].scores), photos[0])
     load = resized(photos[0], SPEC.input_size)
-    found = reestimate_batch_stats(CONFIG, variables, load, len(photos[0]))
+    found = reestimate_batch_stats(build(SPEC), SPEC, variables, load, len(photos[0]))
     assert len(photos[0]) <= 32  # one batch, so that running averages in evaluation must do what the batch's own do
     images = normalise(SPEC, jnp.stack([load(i) for i in range(len(photos[0]))]) / 255)
     module = build(SPEC)
@@ -161,10 +162,10 @@ def test_reestimated_statistics_are_those_of_the_batch(photos):
 def test_pruned_filters_stay_zero_and_batch_statistics_are_those_of_the_pruned_network(trained, photos, tmp_path):
     config = dataclasses.replace(CONFIG, prune=0.1, start_from=trained[1], steps=3, backbone_stats="frozen")
     scorer = train(config, photos[0], tmp_path)
-    variables = initial_variables(config, photos[0])
+    variables = initial_variables(resolve(config, photos[0].scores), photos[0])
     masks = l2_filter_masks(variables["params"], 0.1)
     variables = {**variables, "params": apply_masks(variables["params"], masks)}
-    expected = reestimate_batch_stats(config, variables, resized(photos[0], SPEC.input_size), len(photos[0]))
+    expected = reestimate_batch_stats(build(SPEC), SPEC, variables, resized(photos[0], SPEC.input_size), len(photos[0]))
     stats = scorer.variables["batch_stats"]["backbone"], expected["batch_stats"]["backbone"]
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, *stats)))
     flat = {
@@ -183,7 +184,7 @@ def test_frozen_parts_do_not_move(photos, tmp_path):
     config = dataclasses.replace(
         CONFIG, steps=2, train_from="stage6", freeze_block=True, backbone_stats="frozen", crop=48, block_start="random"
     )
-    before = initial_variables(config, photos[0])
+    before = initial_variables(resolve(config, photos[0].scores), photos[0])
     after = train(config, photos[0], tmp_path).variables
     flat = [
         traverse_util.flatten_dict(tree, sep="/")

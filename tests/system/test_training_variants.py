@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +22,10 @@ from robust_iqa_jax.defenses.masks import apply_masks
 from robust_iqa_jax.models.registry import build, init, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import check, train
+from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
-from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, train_step
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
 CONFIG = TrainConfig(model=SPEC, batch_size=8, learning_rate=1e-3, backbone_factor=1, decay="cosine")
@@ -46,12 +48,17 @@ def variables(tiny):
     return quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
 
 
+def step_of(config, optimizer):
+    """The step of a run on these photos, with an optimiser of the test's own."""
+    return quick_jit(partial(train_step, dataclasses.replace(resolve(config, SCORES), optimizer=optimizer)))
+
+
 def run(config, variables, steps, prune=0.0):
     optimizer = make_optimizer(config, steps)
     masks = l2_filter_masks(variables["params"], prune) if prune else {}
     variables = {**variables, "params": apply_masks(variables["params"], masks)}
     state, metrics = init_state(variables, optimizer, masks), []
-    step = quick_jit(make_step(config, optimizer))
+    step = step_of(config, optimizer)
     first_stats = None
     for _ in range(steps):
         state, values = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
@@ -121,7 +128,7 @@ def one_step(config, variables, prune=0.0):
         wide = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), variables)
         optimizer = optax.sgd(1e-2)
         state = init_state({**wide, "params": apply_masks(wide["params"], masks)}, optimizer, masks)
-        state, metrics = quick_jit(make_step(config, optimizer))(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
+        state, metrics = step_of(config, optimizer)(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
         return jax.tree.map(np.asarray, (metrics, state.params, state.batch_stats))
 
 
@@ -159,7 +166,7 @@ def test_running_averages_move_with_each_part_of_a_batch(variables):
 def test_the_average_weighs_every_step_by_its_age(variables):
     config, decay, seen = dataclasses.replace(CONFIG, ema=0.9), 0.9, []
     optimizer = make_optimizer(config, 4)
-    state, step = init_state(variables, optimizer, {}, averages=True), quick_jit(make_step(config, optimizer))
+    state, step = init_state(variables, optimizer, {}, averages=True), step_of(config, optimizer)
     for _ in range(4):
         state, _ = step(state, jnp.asarray(PHOTOS), jnp.asarray(SCORES))
         seen.append({"params": state.params, "batch_stats": state.batch_stats})
@@ -206,7 +213,7 @@ def test_an_adversarial_run_reports_its_label_penalty_and_an_older_one_goes_on(p
 )
 def test_combinations_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check(dataclasses.replace(CONFIG, **changes), 8)
+        resolve(dataclasses.replace(CONFIG, **changes), SCORES)
 
 
 def test_weight_decay_joins_the_gradient_before_adam():

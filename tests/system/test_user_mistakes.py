@@ -34,7 +34,7 @@ from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig
 from robust_iqa_jax.layers.cayley_conv import CayleyConv
 from robust_iqa_jax.models import registry as model_registry
 from robust_iqa_jax.models.scorer import Scorer
-from robust_iqa_jax.training import loop
+from robust_iqa_jax.training import loop, start
 
 KEY = jax.random.key(0)
 PIXELS = np.random.default_rng(0).uniform(0.1, 0.9, (2, 8, 8, 3)).astype(np.float32)
@@ -195,6 +195,9 @@ ATTACK = {
     "no restarts": Mistake("attack photo.png --checkpoint block --restarts 0", 2, "restarts.*0", POSITIVE),
     "JPEG quality out of range": Mistake(
         "attack photo.png --checkpoint block --attack jpeg --quality 150", 2, "quality.*150", "1.*100"
+    ),
+    "quality beyond all, of an attack behind =": Mistake(
+        "attack photo.png --checkpoint block --attack=jpeg --quality 150", 2, "quality.*150", "1.*100"
     ),
     "seed in words": Mistake("attack photo.png --checkpoint block --seed lucky", 2, "seed.*lucky|lucky", "number|int"),
     "universal attack without photos": Mistake(
@@ -699,7 +702,7 @@ def idle(monkeypatch):
     monkeypatch.setattr(Scorer, "__call__", reached("a model's scores"))
     monkeypatch.setattr(Scorer, "prepare", lambda self: self if self.spec.block is None else reached("a block")())
     monkeypatch.setattr(Attack, "__call__", reached("an attack"))
-    for module, name in ((model_registry, "with_fresh_parts"), (loop, "with_fresh_parts"), (loop, "make_step")):
+    for module, name in ((model_registry, "with_fresh_parts"), (start, "with_fresh_parts"), (loop, "train_step")):
         monkeypatch.setattr(module, name, reached(name))
     from robust_iqa_jax.benchmarks import fft_core, robust_block, solvers
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,8 @@ from quick_models import quick_jit
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.loop import check
-from robust_iqa_jax.training.step import init_state, make_step
+from robust_iqa_jax.training.run import resolve
+from robust_iqa_jax.training.step import init_state, train_step
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -37,7 +38,8 @@ def step_in(dtype, variables):
     config = dataclasses.replace(CONFIG, compute_dtype=dtype)
     optimizer = optax.sgd(1.0)
     arguments = init_state(variables, optimizer, {}, averages=True), IMAGES, SCORES
-    lowered = quick_jit(make_step(config, optimizer)).lower(*arguments)
+    run = dataclasses.replace(resolve(config, SCORES), optimizer=optimizer)
+    lowered = quick_jit(partial(train_step, run)).lower(*arguments)
     return lowered.as_text(), *lowered.compile()(*arguments)
 
 
@@ -64,4 +66,4 @@ def test_convolutions_run_in_bfloat16_and_what_they_learn_stays_close_to_float32
 def test_architectures_that_it_was_not_tried_on_are_refused():
     config = dataclasses.replace(CONFIG, compute_dtype="bfloat16", model=ModelSpec("tres", "resnet50", ()), loss=None)
     with pytest.raises(ValueError, match="--compute-dtype: only LinearityIQA has it, not tres"):
-        check(config, 8)
+        resolve(config, SCORES)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from places import SUPPORT
 
-from robust_iqa_jax.training.parallel import parallel
+from robust_iqa_jax.devices import run_devices
 
 SCRIPT = SUPPORT / "parallel_runs.py"
 
@@ -89,4 +89,4 @@ def test_two_processes_of_four_devices_give_the_run_of_one(mode, single, tmp_pat
 def test_modes_and_batches_that_devices_cannot_share_are_refused(mode, message, monkeypatch):
     monkeypatch.setattr("jax.device_count", lambda: 3)
     with pytest.raises(ValueError, match=message or "--batch-size 16: no multiple of the 3 devices"):
-        parallel(mode, 16)
+        run_devices(mode, 16)

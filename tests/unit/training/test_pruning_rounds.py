@@ -11,10 +11,10 @@ from finished_runs import assert_same_model, model_tensors
 from flax import traverse_util
 
 from robust_iqa_jax.defenses.masks import convolution_kernels
+from robust_iqa_jax.defenses.pruning import gradual_shares
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training import loop
 from robust_iqa_jax.training.config import TrainConfig
-from robust_iqa_jax.training.pruning_rounds import pruned_shares
 from robust_iqa_jax.training.termination import Terminated
 
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32), block=BlockSpec("first", 4))
@@ -31,23 +31,23 @@ def whole(tiny_training, tmp_path_factory):
     folder, rounds = tmp_path_factory.mktemp("whole"), []
     with pytest.MonkeyPatch.context() as patch:
 
-        def seen(config, share, *args):
-            state = further(config, share, *args)
+        def recorded(run, share, *args):
+            state = prune_state(run, share, *args)
             rounds.append((share, jax.tree.map(np.array, state.masks)))  # the step takes the state's memory
             return state
 
-        further = loop.pruned_further
-        patch.setattr(loop, "pruned_further", seen)
+        prune_state = loop.prune_state
+        patch.setattr(loop, "prune_state", recorded)
         loop.train(CONFIG, tiny_training, folder)
     return folder, rounds
 
 
 def test_the_share_grows_as_published():
     # 1 - (1 - r/3)^3 of one half, r = 1, 2, 3; the last round before the seventh of twelve steps
-    assert pruned_shares(CONFIG, 12) == pytest.approx({1: 19 / 54, 3: 26 / 54, 5: 0.5})
-    assert pruned_shares(dataclasses.replace(CONFIG, prune_rounds=1), 12) == {1: 0.5}
-    assert pruned_shares(TrainConfig(), 12) == {}
-    assert list(pruned_shares(dataclasses.replace(CONFIG, prune_rounds=6), 12)) == [1, 2, 3, 4, 5, 6]
+    assert gradual_shares(0.5, 3, 12) == pytest.approx({1: 19 / 54, 3: 26 / 54, 5: 0.5})
+    assert gradual_shares(0.5, 1, 12) == {1: 0.5}
+    assert gradual_shares(0.0, 1, 12) == {}
+    assert list(gradual_shares(0.5, 6, 12)) == [1, 2, 3, 4, 5, 6]
 
 
 def test_masks_only_grow_and_end_at_the_share(whole):
@@ -87,7 +87,7 @@ def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, tiny
     [
         ({"prune_rounds": 0}, "--prune-rounds 0: 1 or more"),
         ({"prune": 0.0}, "--prune-rounds 3: 1 or more; more than 1 need --prune"),
-        ({"prune_rounds": 7}, "--prune-rounds 7: the first half of 12 steps has not so many"),
+        ({"prune_rounds": 7}, "--prune-rounds 7: more than the first half of 12 steps has"),
         (
             {"cache_frozen": True, "train_from": "second", "backbone_stats": "frozen"},
             "--cache-frozen: later rounds of --prune-rounds change the frozen layers",

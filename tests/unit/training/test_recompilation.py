@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.training.parallel import parallel
-from robust_iqa_jax.training.recompilation import compiled_once
+from robust_iqa_jax.devices import run_devices
+from robust_iqa_jax.training.guards import compiled_once
+from robust_iqa_jax.training.loop import on_devices
 
 
 def doubled(state, inputs, scores):
@@ -17,16 +18,17 @@ def doubled(state, inputs, scores):
 
 @pytest.mark.parametrize("mode", ["none", "pmap", "sharded"])
 def test_the_step_of_every_mode_is_compiled_once(mode):
-    placed = parallel(mode, 4)
-    state = placed.put_state(jnp.int32(0))
-    with compiled_once(placed.compile(doubled)) as step, warnings.catch_warnings():
+    devices = run_devices(mode, 4)
+    batch = devices.parts(np.ones((4, 2), np.float32)), devices.parts(np.ones(4, np.float32))
+    state = on_devices(devices, jnp.int32(0))
+    with compiled_once(devices.compile(doubled)) as step, warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(3):
-            state, metrics = step(state, *placed.put_batch(np.ones((4, 2), np.float32), np.ones(4, np.float32)))
+            state, metrics = step(state, *batch)
         jax.jit(lambda x: x + 3)(jnp.ones(5))  # what others compile between steps does not count
-        state, _ = step(state, *placed.put_batch(np.ones((4, 2), np.float32), np.ones(4, np.float32)))
-    assert float(placed.get(metrics)["loss"]) == 20
-    assert int(placed.get(state)) == 4
+        state, _ = step(state, *batch)
+    assert float(devices.one(metrics)["loss"]) == 20
+    assert int(devices.one(state)) == 4
 
 
 def test_a_new_shape_is_warned_of_once():
