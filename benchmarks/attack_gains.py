@@ -23,7 +23,7 @@ from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.data.images import read_pixels, resize_image, to_float
+from robust_iqa_jax.data.images import at_size, read_pixels, to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
@@ -101,7 +101,7 @@ class Args:
 def main(args: Args) -> None:
     """Run what is missing, print and store the table."""
     count, load = source(args)
-    images = np.stack([to_float(resize_image(load(i), args.size)) for i in evenly_spread(count, args.photos)])
+    images = np.stack([at_size(load(i), args.size) for i in evenly_spread(count, args.photos)])
     fitted_on = np.stack([to_float(_crop(read_pixels(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     finished = Cells(args.out)

@@ -61,7 +61,7 @@ def one_line(box: str) -> str:
 
 
 KINDS = {
-    "NUMBER": "a number, or a fraction such as 4/255",
+    "NUMBER": "a number or a fraction such as 4/255",
     "FLOAT": "a number",
     "{all}": "a whole number or all",
     "INT": "a whole number",

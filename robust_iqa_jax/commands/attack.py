@@ -1,9 +1,7 @@
 """`riqa attack IMAGE...`: adversarial versions of photos against a trained model, as lossless PNG and a CSV of scores.
 Example: riqa attack photo.jpg --checkpoint runs/quickstart/base --attack pgd --eps 4/255 --steps 8 --out attacked"""
 
-import argparse
 import csv
-import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ import tyro
 from jaxtyping import Array, Float
 from PIL import Image
 
-from robust_iqa_jax.commands.arguments import existing, parsed
-from robust_iqa_jax.commands.attack_settings import option, settings_table, split_settings
+from robust_iqa_jax.commands.arguments import existing
+from robust_iqa_jax.commands.attack_settings import parsed_attack, settings_table
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.files import check_folder, check_outputs, own_file, write_text
 from robust_iqa_jax.folder_lock import locked
@@ -57,33 +55,27 @@ class AttackArgs:
     that riqa did not write are never replaced."""
 
 
-OWN = {option(field.name) for field in dataclasses.fields(AttackArgs)} | {"--help", "--no-to-8bit"}
-
-
 def main(args: list[str]) -> int:
-    """Run the command; its exit status: 1 where an image could not be read, 2 for bad arguments."""
+    """1 where an image could not be read, 2 for bad arguments."""
     from robust_iqa_jax.attacks import registry
 
-    wanted = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    wanted.add_argument("--attack", nargs="?", default=AttackArgs.attack)
-    name = wanted.parse_known_args(args)[0].attack or ""
+    description = f"{__doc__}\n\nAttacks and their options:\n{settings_table()}"
     try:
-        settings, rest = split_settings(name, args, OWN)
-        attack = registry.make(name, **settings)
+        given, settings = parsed_attack(AttackArgs, args, "riqa attack", description)
+        attack = registry.make(given.attack, **settings)
     except ValueError as error:
         return _refused(str(error))
-    given = parsed(AttackArgs, rest, "riqa attack", f"{__doc__}\n\nAttacks and their options:\n{settings_table()}")
-    fitted = registry.entry(name).fitted
+    fitted = registry.entry(given.attack).fitted
     if not given.images:
         return _refused("attack: give at least one image")
     if fitted and not given.fit_on:
-        return _refused(f"attack: {name} is fitted on images first; give them with --fit-on IMAGE...")
+        return _refused(f"attack: {given.attack} is fitted on images first; give them with --fit-on IMAGE...")
     if given.fit_on and not fitted:
-        return _refused(f"attack: {name} is not fitted on images; drop --fit-on")
+        return _refused(f"attack: {given.attack} is not fitted on images; drop --fit-on")
     if not fitted and attack.couples:
         return _refused(f"attack: {attack.name} looks at a batch as a whole, and here each image is attacked alone")
     if fitted and given.size == "own":
-        return _refused(f"attack: {name} makes one perturbation of the model's size; drop --size own")
+        return _refused(f"attack: {given.attack} makes one perturbation of the model's size; drop --size own")
     existing(given.images)
     existing(given.fit_on)
     stems = _stems(given.images)
@@ -96,7 +88,7 @@ def main(args: list[str]) -> int:
 
 
 def _attack(given: AttackArgs, attack: Any, fitted: bool, stems: list[str]) -> int:
-    """Attack the photos, write everything and return the exit status."""
+    """Attack the photos and write everything; the exit status."""
     import jax
 
     from robust_iqa_jax.models import checkpoint
@@ -106,9 +98,10 @@ def _attack(given: AttackArgs, attack: Any, fitted: bool, stems: list[str]) -> i
         err.print(note, markup=False)
     key = jax.random.key(given.seed)
     complete = True
+    model_size = scorer.spec.input_size
     if fitted:
         key, fit_key = jax.random.split(key)
-        training = [image for path in given.fit_on if (image := _read(path, scorer.spec.input_size)) is not None]
+        training = [photo for path in given.fit_on if (photo := _read(path, "model", model_size)) is not None]
         complete = len(training) == len(given.fit_on)
         if not training:
             raise ValueError("none of the images of --fit-on could be read")
@@ -120,10 +113,9 @@ def _attack(given: AttackArgs, attack: Any, fitted: bool, stems: list[str]) -> i
     writer.writeheader()
     writer.writerows(rows)
     write_text(given.out / "scores.csv", text.getvalue())
-    reported = "attacked_8bit" if given.to_8bit else "attacked"
+    score, suffix = ("attacked_8bit", ", as 8-bit PNG") if given.to_8bit else ("attacked", "")
     for row in rows:
-        suffix = ", as 8-bit PNG" if given.to_8bit else ""
-        out.print(f"{row['image']}: {row['clean']:.3f} -> {row[reported]:.3f} ({attack.name}{suffix})", markup=False)
+        out.print(f"{row['image']}: {row['clean']:.3f} -> {row[score]:.3f} ({attack.name}{suffix})", markup=False)
     return 0 if complete and len(rows) == len(given.images) else 1
 
 
@@ -153,27 +145,23 @@ def _attack_each(
 
     Images that cannot be read are named on standard error and left out.
     """
-    import jax.numpy as jnp
-
     from robust_iqa_jax.attacks.arguments import example_keys
-    from robust_iqa_jax.data.images import to_float
+    from robust_iqa_jax.evaluation.attacked_photo import attack_photo
     from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
 
     keys = example_keys(key, len(paths))
     rows = []
     with bar() as progress:
         task = progress.add_task("attacking", total=len(paths), note=attack.name)
-        for i, (path, stem) in enumerate(zip(paths, stems, strict=True)):
-            image = _read(path, None if size == "own" else scorer.spec.input_size, scorer.spec.input_size)
+        for path, stem, own_key in zip(paths, stems, keys, strict=True):
+            photo = _read(path, size, scorer.spec.input_size)
             progress.update(task, advance=1)
-            if image is None:
+            if photo is None:
                 continue
-            clean = jnp.asarray(to_float(image))[None]
-            adversarial = attack(scorer, keys[i : i + 1], clean)
-            pixels = np.round(np.asarray(adversarial[0]) * 255).astype(np.uint8)
-            picture, gain = difference_picture(pixels.astype(int) - image)
+            result = attack_photo(attack, scorer, own_key, photo)
+            picture, gain = difference_picture(result.change)
             target, difference = folder / f"{stem}.png", folder / f"{stem}_difference.png"
-            save_png(target, pixels)
+            save_png(target, result.pixels)
             save_png(difference, picture)
             rows.append(
                 {
@@ -182,18 +170,18 @@ def _attack_each(
                     "difference": str(difference),
                     "difference_gain": gain,
                     "attack": attack.name,
-                    "clean": float(scorer(clean)[0]),
-                    "attacked": float(scorer(adversarial)[0]),
-                    "attacked_8bit": float(scorer(jnp.asarray(to_float(pixels))[None])[0]),
+                    "clean": result.clean,
+                    "attacked": result.attacked,
+                    "attacked_8bit": result.attacked_8bit,
                 }
             )
     return rows
 
 
-def _read(path: Path, size: tuple[int, int] | None, too_large: tuple[int, int] | None = None) -> np.ndarray | None:
-    """The uint8 pixels of a photo, resized where a size is given; None, and a line on standard error, for one that
-    cannot be read. One of more than LARGEST pixels gets the size `too_large`, with a line that says so."""
-    from robust_iqa_jax.data.images import ImageError, read_pixels, resize_image
+def _read(path: Path, size: Size, model_size: tuple[int, int]) -> Float[np.ndarray, "h w 3"] | None:
+    """The photo in [0,1]; None, and a line on standard error, for one that cannot be read. One of more than LARGEST
+    pixels gets the model's size, with a line that says so."""
+    from robust_iqa_jax.data.images import ImageError, at_size, read_pixels
 
     try:
         pixels = read_pixels(path)
@@ -201,32 +189,31 @@ def _read(path: Path, size: tuple[int, int] | None, too_large: tuple[int, int] |
         err.print(f"riqa: {error}", markup=False)
         return None
     height, width = pixels.shape[:2]
-    if size is None and too_large is not None and height * width > LARGEST:
-        size = too_large
+    if size == "own" and height * width > LARGEST:
+        size = "model"
         err.print(
             f"{path}: {width}x{height} is too large for an attack at its own size; written at the model's", markup=False
         )
-    return pixels if size is None else resize_image(pixels, size)
+    return at_size(pixels, (height, width) if size == "own" else model_size)
 
 
-def _fit(attack: Any, scorer: "AnyScorer", key: Array, images: list[np.ndarray], folder: Path) -> "Attack":
+def _fit(attack: Any, scorer: "AnyScorer", key: Array, photos: list[np.ndarray], folder: Path) -> "Attack":
     """The fitted universal attack; its perturbation goes to universal.npy ([0,1] units) and universal.png."""
-    from robust_iqa_jax.data.images import to_float
     from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
 
     with bar() as progress:
-        task = progress.add_task("fitting", total=attack.epochs, note=f"{len(images)} images")
-        found = attack.fit(
-            scorer, key, to_float(np.stack(images)),
+        task = progress.add_task("fitting", total=attack.epochs, note=f"{len(photos)} images")
+        universal = attack.fit(
+            scorer, key, np.stack(photos),
             on_epoch=lambda epoch, mean: progress.update(task, completed=epoch + 1, note=f"mean {mean:.3f}"),
         )  # fmt: skip
-    perturbation: Float[np.ndarray, "h w c"] = np.asarray(found.eps * found.pattern, np.float32)
+    perturbation: Float[np.ndarray, "h w c"] = np.asarray(universal.eps * universal.pattern, np.float32)
     with own_file(folder / "universal.npy") as temporary, temporary.open("wb") as file:
         np.save(file, perturbation)
     picture, gain = difference_picture(perturbation * 255)
     save_png(folder / "universal.png", picture)
-    out.print(f"{folder / 'universal.npy'}: fitted on {len(images)} images; universal.png shows it {gain} times larger")
-    return found
+    out.print(f"{folder / 'universal.npy'}: fitted on {len(photos)} images; universal.png shows it {gain} times larger")
+    return universal
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:

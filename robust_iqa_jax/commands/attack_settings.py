@@ -1,46 +1,81 @@
 """Options of the command line that belong to one attack: `--steps 20 --direction lower --keep-best` as its settings.
 Which ones there are, and of which kind, the registry's entry says."""
 
-import argparse
+import dataclasses
 import difflib
-from collections.abc import Collection
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from robust_iqa_jax.attacks import registry
-from robust_iqa_jax.commands.arguments import checked_eps, number_text
+from robust_iqa_jax.commands.arguments import checked_eps, number_text, parsed
+
+T = TypeVar("T")
 
 
-def split_settings(name: str, args: list[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """The attack's settings, and the arguments that are left.
+def parsed_attack(kind: type[T], args: list[str], prog: str, description: str) -> tuple[T, dict[str, Any]]:
+    """The command's own arguments, and the settings of the attack that is called for in them.
+
+    One parser reads both: the fields of `kind` and one field for each setting of the attack.
 
     Args:
-      name: of an attack in the registry.
+      kind: dataclass of the command's own arguments, with a field `attack`.
       args: a command line.
-      own: options of the command itself, such as "--out".
+      prog, description: as `parsed` takes them.
 
     Raises:
-      ValueError: an unknown attack, an option that neither it nor the command has, a value of the wrong kind.
+      ValueError: an unknown attack, an option that neither it nor the command has, an eps of no use.
     """
+    own = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
+    name = _attack_name(args, next(str(field.default) for field in own if field.name == "attack"))
     defaults = registry.entry(name).settings
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for setting, default in defaults.items():
-        more: dict[str, Any] = {"action": argparse.BooleanOptionalAction} if isinstance(default, bool) else {}
-        parser.add_argument(option(setting), dest=setting, default=argparse.SUPPRESS, **more)
-    try:
-        chosen, rest = parser.parse_known_args(args)
-    except argparse.ArgumentError as error:
-        raise ValueError(f"attack: {error}") from error
-    for argument in rest:
-        if argument.startswith("--") and argument.split("=")[0] not in own:
-            has = ", ".join(map(option, defaults)) or "none"
-            near = difflib.get_close_matches(argument.split("=")[0], [*map(option, defaults), *own], n=1, cutoff=0.75)
-            meant = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(f"attack: {name} has no {argument.split('=')[0]}{meant}; its settings: {has}")
-    settings = {setting: _value(setting, value, defaults[setting]) for setting, value in vars(chosen).items()}
-    if "eps" in settings and settings.get("norm", defaults.get("norm", "linf")) == "linf":
+    switches = {f"--no-{option(field)[2:]}" for field, value in defaults.items() if isinstance(value, bool)}
+    options = {option(field.name) for field in own} | {"--help", "--no-to-8bit"}
+    _check_options(name, args, [*map(option, defaults), *options, *switches])
+    fields = [(setting, _type_of(value), dataclasses.field(default=value)) for setting, value in defaults.items()]
+    both = dataclasses.make_dataclass(kind.__name__, fields, bases=(kind,), frozen=True)
+    both.__doc__ = kind.__doc__
+    given: Any = parsed(both, args, prog, description)
+    settings = {setting: _value(getattr(given, setting)) for setting in defaults}
+    if settings.get("eps") is not None and settings.get("norm", "linf") == "linf":
         checked_eps([settings["eps"]], "attack: --eps")
-    return settings, rest
+    return given, settings
+
+
+def _attack_name(args: list[str], default: str) -> str:
+    """What `--attack NAME` or `--attack=NAME` says last; "" where it says nothing."""
+    name = default
+    for argument, following in zip(args, [*args[1:], ""], strict=False):
+        if argument == "--attack":
+            name = following
+        elif argument.startswith("--attack="):
+            name = argument.partition("=")[2]
+    return name
+
+
+def _check_options(name: str, args: list[str], options: list[str]) -> None:
+    """Raise ValueError for an option that is none of these."""
+    for argument in args:
+        given = argument.split("=")[0]
+        if given.startswith("--") and given.replace("_", "-") not in options:
+            near = difflib.get_close_matches(given, options, n=1, cutoff=0.75)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            has = ", ".join(map(option, registry.entry(name).settings)) or "none"
+            raise ValueError(f"attack: {name} has no {given}{meant}; its settings: {has}")
+
+
+def _type_of(default: Any) -> Any:
+    return str | None if default is None else type(default)
+
+
+def _value(given: Any) -> Any:
+    """A text as the number that it is, where it is one: settings whose default is None may be either."""
+    if not isinstance(given, str):
+        return given
+    try:
+        number = Fraction(given)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return given
+    return int(number) if given.strip().isdigit() else float(number)
 
 
 def settings_table() -> str:
@@ -58,18 +93,3 @@ def settings_table() -> str:
 def option(setting: str) -> str:
     """ "step_size" as typed: "--step-size"."""
     return "--" + setting.replace("_", "-")
-
-
-def _value(setting: str, text: Any, default: Any) -> Any:
-    """The text as what the default is: a whole number, a number or fraction, a name; for None whatever it reads as."""
-    if isinstance(default, (bool, str)):
-        return text
-    try:
-        number = Fraction(text)
-    except (ValueError, ZeroDivisionError, OverflowError) as error:
-        if default is None:
-            return text
-        raise ValueError(f"attack: {option(setting)} {text}: give a number or a fraction such as 4/255") from error
-    if isinstance(default, int) and number.denominator != 1:
-        raise ValueError(f"attack: {option(setting)} {text}: give a whole number")
-    return int(number) if isinstance(default, int) or text.strip().isdigit() else float(number)

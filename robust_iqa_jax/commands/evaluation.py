@@ -14,9 +14,8 @@ from jaxtyping import Array
 
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.commands.progress import bar, out
-from robust_iqa_jax.data.images import to_float
+from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
-from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.evaluation.cells import Cells, digest, kept, versions
 from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
@@ -163,8 +162,7 @@ def write_evaluation(folder: Path, report: Report, workdirs: dict[str, Path], ti
 
 
 def _pixels(photos: PhotoSet, size: tuple[int, int]) -> np.ndarray:
-    load = resized(photos, size)
-    return np.stack([to_float(load(i)) for i in range(len(photos))])
+    return np.stack([at_size(photos.load(i), size) for i in range(len(photos))])
 
 
 def _predictions(

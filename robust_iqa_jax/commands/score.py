@@ -2,41 +2,23 @@
 Example: riqa score photo.jpg folder --checkpoint runs/quickstart/with-block --json"""
 
 import json
-import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TextIO
 
-import jax.numpy as jnp
-import numpy as np
 import tyro
-from jaxtyping import Array, Float, Float32
 from rich.markup import escape
 from rich.table import Column, Table
 
 from robust_iqa_jax.commands.arguments import ADDRESS, parsed
 from robust_iqa_jax.commands.progress import bar, err, out
-from robust_iqa_jax.data.images import (
-    IMAGE_SUFFIXES,
-    ImageError,
-    check_path,
-    read_picture,
-    read_pixels,
-    resize_image,
-    to_float,
-)
-from robust_iqa_jax.data.photo_notes import note_on
-from robust_iqa_jax.functional.resize import resize_photo
+from robust_iqa_jax.data.images import IMAGE_SUFFIXES, ImageError, check_path, read_picture
+from robust_iqa_jax.evaluation.photo_scores import Complain, PhotoScore, photo_scores
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer
-
-BATCH = 8
-
-Complain = Callable[[str], None]
-"""Takes a line about a photo that is not scored."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +33,8 @@ class ScoreArgs:
     """Print a list of {"image", "score", "model"} in input order; with "note" where a score means little."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A photo, its score, and what makes the score mean little (`photo_notes.note_on`)."""
-
-    image: str
-    score: float
-    note: str | None
-
-
 def main(args: list[str]) -> int:
-    """Run the command; its exit status: 1 where an image could not be scored."""
+    """1 where an image could not be scored."""
     given = parsed(ScoreArgs, args, "riqa score", __doc__, addresses=True)
     if not given.images:
         err.print("riqa score: give at least one image")
@@ -82,12 +55,12 @@ def main(args: list[str]) -> int:
         err.print(f"riqa: {given.checkpoint}: {note}", markup=False)
     stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error
     progress.disable = given.json and stdout.isatty()
-    found: list[Scored] = []
+    scores: list[PhotoScore] = []
     with progress:
         task = progress.add_task("scoring", total=len(paths), note="")
 
-        def rows() -> Iterator[Scored]:
-            for row in score_photos(scorer, paths, complain):
+        def rows() -> Iterator[PhotoScore]:
+            for row in photo_scores(scorer, paths, complain):
                 if row.note is not None:
                     err.print(f"riqa: {row.image}: {row.note}", markup=False)
                 progress.advance(task)
@@ -96,9 +69,9 @@ def main(args: list[str]) -> int:
         if given.json:
             _write_json(stdout, rows(), str(given.checkpoint))
         else:
-            found += rows()
+            scores += rows()
     if not given.json:
-        _print_table(scorer, found)
+        _print_table(scorer, scores)
     return 1 if refused else 0
 
 
@@ -151,59 +124,7 @@ def _photos_in(folder: str, complain: Complain) -> list[str]:
     return [str(file) for file in photos]
 
 
-def score_photos(scorer: AnyScorer, paths: Iterable[str], complain: Complain) -> Iterator[Scored]:
-    """The scores of image files in their order, as `scorer(read_image(path)[None])` gives them.
-
-    A photo is resized by itself, without compiling anything for its size, and the network runs on batches of one shape.
-    At most two batches are in memory: while the one is scored the next is decoded.
-
-    Args:
-      scorer: model.
-      paths: image files.
-      complain: is told of each that cannot be scored.
-    """
-    size = scorer.spec.input_size
-    running: _Batch | None = None
-    waiting: list[tuple[str, str | None, Float32[np.ndarray, "h w 3"]]] = []
-    for path in paths:
-        try:
-            picture = read_picture(path)
-        except ImageError as error:
-            complain(str(error))
-            continue
-        waiting.append((path, note_on(picture, size), resize_photo(to_float(picture.pixels), size)))
-        if len(waiting) == BATCH:
-            started = _start(scorer, waiting)
-            yield from _scored(running, complain)
-            running, waiting = started, []
-    yield from _scored(running, complain)
-    if waiting:
-        yield from _scored(_start(scorer, waiting), complain)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    images: list[tuple[str, str | None]]
-    scores: Float[Array, " n"]
-
-
-def _start(scorer: AnyScorer, photos: list[tuple[str, str | None, np.ndarray]]) -> _Batch:
-    """Scores that JAX computes while Python goes on; a part of a batch is filled up with its last photo."""
-    padded = np.stack([photo for *_, photo in photos] + [photos[-1][2]] * (BATCH - len(photos)))
-    return _Batch([(path, note) for path, note, _ in photos], scorer(jnp.asarray(padded)))
-
-
-def _scored(batch: _Batch | None, complain: Complain) -> Iterator[Scored]:
-    if batch is None:
-        return
-    for (path, note), score in zip(batch.images, np.asarray(batch.scores).tolist(), strict=False):
-        if math.isfinite(score):
-            yield Scored(path, score, note)
-        else:
-            complain(f"{path}: the model's score is {score}; its weights are damaged, train or convert it again")
-
-
-def _write_json(file: TextIO, rows: Iterable[Scored], model: str) -> None:
+def _write_json(file: TextIO, rows: Iterable[PhotoScore], model: str) -> None:
     """A JSON list, each photo as soon as it is scored; whole too where something ends the command early."""
     file.write("[")
     between = "\n  "
@@ -217,21 +138,9 @@ def _write_json(file: TextIO, rows: Iterable[Scored], model: str) -> None:
         file.write("\n]\n")
 
 
-def _print_table(scorer: AnyScorer, rows: Iterable[Scored]) -> None:
+def _print_table(scorer: AnyScorer, rows: Iterable[PhotoScore]) -> None:
     scale = f"{scorer.label}, {scorer.calibration.low:.1f} to {scorer.calibration.high:.1f}"
     table = Table(Column("image", overflow="fold"), f"score ({scale})")
     for row in rows:
         table.add_row(escape(row.image), f"{row.score:.3f}")
     out.print(table)
-
-
-def read_images(paths: tuple[Path, ...], size: tuple[int, int]) -> list[tuple[Path, np.ndarray]]:
-    """The readable images, resized to uint8 (*size, 3), as the pictures of an attack are; each of the others is named
-    on standard error."""
-    read = []
-    for path in paths:
-        try:
-            read.append((path, resize_image(read_pixels(path), size)))
-        except ImageError as error:
-            err.print(f"riqa: {error}", markup=False)
-    return read

@@ -1,4 +1,4 @@
-"""Decoding of image files to sRGB pixels, strict about damaged ones, the 8-bit resize, pictures as text.
+"""Decoding of image files to sRGB pixels, strict about damaged ones, photos at a model's size, pictures as text.
 Sources: Pillow's decoders; W3C PNG (third edition) 13.12 for 16 to 8 bits; CIPA DC-008 (Exif) for orientation."""
 
 import base64
@@ -323,8 +323,40 @@ def _on_white(pixels: np.ndarray, white: int) -> UInt8[np.ndarray, "h w 3"]:
     return flat
 
 
+def at_size(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> Float32[np.ndarray, "h2 w2 3"]:
+    """A photo at the size that a model sees, in [0,1]: `functional.resize.resize` of it to float32's rounding, without
+    a program for each size of photo.
+
+    Everything that scores, attacks or evaluates a photo by its file gets it from here, so that it has one score. That
+    of a photo resized to 8 bits differs: by .014 of the range of scores on average over 20 photos, by .06 at most
+    (EfficientNet-Lite0, 500 x 500 pixels to 384 x 384).
+
+    Args:
+      pixels: as decoded.
+      size: (height, width), each at least 1.
+
+    Raises:
+      ValueError: not uint8 (h, w, 3), or a side below 1.
+    """
+    _check_resize("at_size", pixels, size)
+    if pixels.shape[:2] == size:
+        return to_float(pixels)
+    shape = size[1], size[0]
+    # Pillow resizes floats one channel at a time: its filter, summed in float64 and not rounded to 8 bits
+    channels = [Image.fromarray(channel).convert("F") for channel in np.ascontiguousarray(np.moveaxis(pixels, -1, 0))]
+    resized = [np.asarray(channel.resize(shape, Image.Resampling.BILINEAR)) for channel in channels]
+    return np.stack(resized, axis=-1) / np.float32(255)
+
+
+def _check_resize(who: str, pixels: np.ndarray, size: tuple[int, int]) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
+        raise ValueError(f"{who}: expected uint8 (h, w, 3), got {pixels.dtype} {pixels.shape}")
+    if min(size) < 1:
+        raise ValueError(f"{who}: size is (height, width) in pixels, each at least 1, got {tuple(size)}")
+
+
 def resize_image(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Resize by Pillow's bilinear filter, which widens its support when it shrinks (antialias).
+    """Resize a photo to 8 bits, for photos that are made and stored so; models get theirs from `at_size`.
 
     Args:
       image: uint8 (h, w, 3).
@@ -333,11 +365,8 @@ def resize_image(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UI
     Raises:
       ValueError: not uint8 (h, w, 3), or a side below 1.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(f"resize_image: expected uint8 (h, w, 3), got {image.dtype} {image.shape}")
+    _check_resize("resize_image", image, size)
     height, width = size
-    if min(height, width) < 1:
-        raise ValueError(f"resize_image: size is (height, width) in pixels, each at least 1, got {tuple(size)}")
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.data.batches import padded_batches
-from robust_iqa_jax.data.images import resize_image, to_float
+from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.defenses.masks import convolution_kernels
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool
@@ -82,11 +82,11 @@ def pooled_activations(spec: ModelSpec, variables: dict[str, Any], photos: Photo
     compute = _pooled_maps(spec, paths)
     images = [chosen.load(i) for i in range(len(chosen))]
     batches = []
-    for inputs, count in padded_batches((resize_image(image, spec.input_size) for image in images), BATCH):
-        layers = compute(variables, jnp.asarray(to_float(inputs)))
+    for inputs, count in padded_batches((at_size(image, spec.input_size) for image in images), BATCH):
+        layers = compute(variables, jnp.asarray(inputs))
         batches.append({path: np.asarray(y)[:count] for layer in layers for path, y in layer.items()})
     maps = {path: np.concatenate([batch[path] for batch in batches]) for path in batches[0]}
-    thumbnails = np.stack([to_float(resize_image(image, THUMBNAIL)).ravel() for image in images])
+    thumbnails = np.stack([at_size(image, THUMBNAIL).ravel() for image in images])
     return Activations(maps, thumbnails, chosen.scores)
 
 

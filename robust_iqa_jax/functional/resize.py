@@ -1,5 +1,5 @@
-"""Resize of [0,1] images by a triangle filter that widens when it shrinks: inside a score function, and of one photo.
-Same filter as Pillow's BILINEAR, without its rounding to 8 bits between the two passes."""
+"""Resize of [0,1] images inside a score function, by a triangle filter that widens when it shrinks.
+Same filter as Pillow's BILINEAR, without its rounding to 8 bits between the two passes (`data.images.at_size`)."""
 
 from functools import lru_cache
 
@@ -22,23 +22,6 @@ def resize(images: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Arra
     # The sums of a photo's few hundred rows must not be rounded as a GPU's fast products round.
     product = jnp.einsum("ih,nhwc,jw->nijc", down, images.astype(dtype), across, precision=jax.lax.Precision.HIGHEST)
     return product.astype(images.dtype)
-
-
-def resize_photo(photo: Float[np.ndarray, "h w c"], size: tuple[int, int]) -> Float[np.ndarray, "h2 w2 c"]:
-    """`resize` of one photo of any size, to rounding, in numpy: nothing is compiled, and only the weights that are not
-    zero are multiplied.
-
-    Args:
-      photo: float32 or float64.
-      size: (height, width).
-    """
-    (height, width, channels), (new_height, new_width) = photo.shape, size
-    if (height, width) == size:
-        return photo
-    down, across = (_weights(n, m).astype(photo.dtype) for n, m in ((height, new_height), (width, new_width)))
-    rows = (down @ photo.reshape(height, -1)).reshape(new_height, width, channels)
-    columns = across @ np.ascontiguousarray(rows.swapaxes(0, 1)).reshape(width, -1)
-    return np.ascontiguousarray(columns.reshape(new_width, new_height, channels).swapaxes(0, 1))
 
 
 def _dense(n: int, m: int) -> Float64[np.ndarray, "m n"]:

@@ -29,7 +29,7 @@ def reestimate_batch_stats(
       module: of the model.
       spec: of the model.
       variables: of the model; only the backbone's batch statistics change.
-      load: index -> uint8 photo (h, w, 3).
+      load: index -> photo (h, w, 3) in grey levels 0..255.
       count: number of photos.
 
     Returns:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import evaluation_batches
 from robust_iqa_jax.devices import ONE, Devices
@@ -20,7 +19,7 @@ def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16, placed: Devi
     """Scores (n,) float64 of all photos, in order; `batch_size` at a time on each of the devices."""
     copies = placed.copies(scorer.prepare())
     parts = [
-        np.asarray(copies(placed.parts(jnp.asarray(to_float(images)))))[:count]
+        np.asarray(copies(placed.parts(jnp.asarray(images))))[:count]
         for images, count in evaluation_batches(photos, scorer.spec.input_size, batch_size * placed.count)
     ]
     return np.concatenate(parts).astype(np.float64)

@@ -16,8 +16,8 @@ from flax import traverse_util
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.data.batches import padded_batches
-from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.pipeline import grey_levels, stored
 from robust_iqa_jax.files import check_space, whole_file
 from robust_iqa_jax.layers.linearity_head import LinearityHead
 from robust_iqa_jax.losses.total import OutputLoss, linearity_iqa_loss
@@ -57,7 +57,7 @@ def cached_maps(
     folder = folder / _fingerprint(run, variables)
     folder.mkdir(parents=True, exist_ok=True)
     size, compute = run.config.model.input_size, _mirrored_maps(run, variables)
-    shape = jax.eval_shape(compute, jax.ShapeDtypeStruct((BATCH, *size, 3), np.uint8))
+    shape = jax.eval_shape(compute, jax.ShapeDtypeStruct((BATCH, *size, 3), np.float32))
     missing = max(0, len(photos) - sum(1 for _ in folder.glob("*.npy")))
     check_space(folder, missing * shape.size * shape.dtype.itemsize / BATCH, "maps of frozen layers")
     paths: list[Path] = []
@@ -65,12 +65,12 @@ def cached_maps(
 
     def images_without_maps() -> Any:
         for i in range(len(photos)):
-            image = resize_image(photos.load(i), size)
-            path = folder / f"{hashlib.sha256(image.tobytes()).hexdigest()[:32]}.npy"
+            photo = stored(photos.load(i), size)
+            path = folder / f"{hashlib.sha256(photo.tobytes()).hexdigest()[:32]}.npy"
             paths.append(path)
             if not path.exists():
                 pending.append(path)
-                yield image
+                yield grey_levels(photo)
             on_photos(i + 1, len(photos))
 
     for images, count in padded_batches(images_without_maps(), BATCH):

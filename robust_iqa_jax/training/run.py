@@ -33,7 +33,7 @@ OF_MAPS = ("head_epochs", "cache_frozen", "train_from", "compute_dtype")
 """Settings of architectures that read maps (LinearityIQA) only."""
 
 Load = Callable[[int], np.ndarray]
-"""Photo index -> its pixels, uint8 (h, w, 3), or its two cached maps, float16 (2, h, w, c)."""
+"""Photo index -> its pixels 0..255, float32 (h, w, 3), or its two cached maps, float16 (2, h, w, c)."""
 
 
 @dataclass(frozen=True, eq=False)

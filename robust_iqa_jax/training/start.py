@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import evaluation_batches
 from robust_iqa_jax.functional.isometry_kernel import isometry_kernel
@@ -44,9 +43,7 @@ def initial_variables(run: Run, photos: PhotoSet) -> dict[str, Any]:
     if config.model.block is None or config.block_start == "random":
         return variables
     some = photos.subset(evenly_spread(len(photos), PROJECTION_PHOTOS))
-    batches = (
-        jnp.asarray(to_float(images[:count])) for images, count in evaluation_batches(some, config.model.input_size, 8)
-    )
+    batches = (jnp.asarray(images[:count]) for images, count in evaluation_batches(some, config.model.input_size, 8))
     return projected_block(run.module, config.model, variables, batches)
 
 

@@ -18,6 +18,7 @@ from robust_iqa_jax.commands import score
 from robust_iqa_jax.data import images
 from robust_iqa_jax.data.images import Picture
 from robust_iqa_jax.data.photo_notes import note_on
+from robust_iqa_jax.evaluation import photo_scores
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import init_pretrained
@@ -156,17 +157,17 @@ def test_a_great_enlargement_is_noted_where_the_model_s_input_is_large():
 def test_photos_are_decoded_as_they_are_scored_and_told_in_order(folder, monkeypatch):
     scorer = riqa.load(folder / "model")
     decoded = []
-    real = score.read_picture
-    monkeypatch.setattr(score, "read_picture", lambda path: decoded.append(path) or real(path))
+    real = photo_scores.read_picture
+    monkeypatch.setattr(photo_scores, "read_picture", lambda path: decoded.append(path) or real(path))
     paths = [str(folder / "photos/02.png")] * 100
-    ahead = [len(decoded) - i for i, _ in enumerate(score.score_photos(scorer, paths, pytest.fail))]
+    ahead = [len(decoded) - i for i, _ in enumerate(photo_scores.photo_scores(scorer, paths, pytest.fail))]
     assert len(ahead) == 100
-    assert max(ahead) <= 2 * score.BATCH
+    assert max(ahead) <= 2 * photo_scores.BATCH
 
 
 def test_a_list_that_is_cut_short_is_whole_json(tmp_path):
     def rows():
-        yield score.Scored("a", 1.5, None)
+        yield photo_scores.PhotoScore("a", 1.5, None)
         raise KeyboardInterrupt
 
     with (tmp_path / "out").open("w") as file, pytest.raises(KeyboardInterrupt):

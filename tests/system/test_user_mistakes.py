@@ -6,7 +6,7 @@ was asked for cannot be done, by the configuration, the files or the models that
 TypeError. `python tests/system/time_mistakes.py` prints how long each command takes.
 """
 
-import hashlib
+import os
 import re
 import shlex
 import shutil
@@ -195,6 +195,9 @@ ATTACK = {
     "no restarts": Mistake("attack photo.png --checkpoint block --restarts 0", 2, "restarts.*0", POSITIVE),
     "JPEG quality out of range": Mistake(
         "attack photo.png --checkpoint block --attack jpeg --quality 150", 2, "quality.*150", "1.*100"
+    ),
+    "quality beyond all, of an attack behind =": Mistake(
+        "attack photo.png --checkpoint block --attack=jpeg --quality 150", 2, "quality.*150", "1.*100"
     ),
     "seed in words": Mistake("attack photo.png --checkpoint block --seed lucky", 2, "seed.*lucky|lucky", "number|int"),
     "universal attack without photos": Mistake(
@@ -513,7 +516,7 @@ def evaluated(score=mean, images=PIXELS, **options):
 
 
 def convolved(images=MAP, features=4, **options):
-    return CayleyConv(features, **options).init(KEY, images)
+    return jax.eval_shape(CayleyConv(features, **options).init, KEY, images)
 
 
 def stray(value):
@@ -689,9 +692,7 @@ def master(tmp_path_factory):
 @pytest.fixture(scope="module")
 def home(master):
     """The folder that every mistake is made in; a copy, made again where one of them changed it."""
-    working = master.with_name("work")
-    shutil.copytree(master, working)
-    return working
+    return Home(master, master.with_name("work"))
 
 
 @pytest.fixture
@@ -709,31 +710,45 @@ def idle(monkeypatch):
         monkeypatch.setattr(module, "ceilings", reached("the machine's limits"))
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Every file and folder below, and a digest of what it holds."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
-        for path in folder.rglob("*")
-    }
+FOLDER = (0, 0, 0)
 
 
-@pytest.fixture(scope="module")
-def before(master):
-    return contents(master)
+def contents(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Every file below with its number, size and time of its last change, none of which a write leaves as it was, and
+    every folder."""
+    files: dict[str, tuple[int, int, int]] = {}
+    for place, folders, names in os.walk(folder):
+        files |= dict.fromkeys((f"{place}/{name}" for name in folders), FOLDER)
+        for name in names:
+            status = os.lstat(f"{place}/{name}")
+            files[f"{place}/{name}"] = status.st_ino, status.st_size, status.st_mtime_ns
+    return files
+
+
+class Home:
+    """A copy of a folder, and what it holds."""
+
+    def __init__(self, master: Path, folder: Path) -> None:
+        self.master, self.folder = master, folder
+        self.copy()
+
+    def copy(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.master, self.folder)
+        self.before = contents(self.folder)
 
 
 @pytest.fixture
-def here(home, master, before, monkeypatch):
+def here(home, monkeypatch):
     """The working folder as the current one; nothing in it may be changed, and nothing added but empty folders."""
-    monkeypatch.chdir(home)
+    monkeypatch.chdir(home.folder)
     for name in ("RIQA_COORDINATOR", "RIQA_PROCESSES", "RIQA_PROCESS", "RIQA_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
-    yield home
-    after = contents(home)
+    yield home.folder
+    before, after = home.before, contents(home.folder)
     if after != before:
-        shutil.rmtree(home)
-        shutil.copytree(master, home)
-    added = {path for path in after if path not in before and after[path] != "folder"}
+        home.copy()
+    added = {path for path in after if path not in before and after[path] != FOLDER}
     assert added == set()
     assert {path for path in before if after.get(path) != before[path]} == set()
 

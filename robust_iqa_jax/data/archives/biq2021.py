@@ -1,4 +1,4 @@
-"""BIQ2021: 12,000 photos of 512 x 512 in three subsets, with mean opinion scores 0..1 and the owners' split.
+"""BIQ2021: 12,000 photos of 512 x 512, eleven smaller ones aside, in three subsets, with mean opinion scores 0..1.
 Source: Ahmed and Asif 2022 (Journal of Electronic Imaging 31(5)); nisarahmedrana/BIQ2021."""
 
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """Distortions: stronger at each level on a real photo, deterministic, and each of its own kind."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +21,10 @@ COLOUR_KINDS = {"desaturate", "colour_cast"}  # the luma is untouched, but for c
 structural = jax.jit(ms_ssim)
 
 
+@cache
 def levels(kind, photo):
-    """All five levels in the same random direction, so that only the level differs."""
-    return [DISTORTIONS[kind](photo, level, np.random.default_rng(0)) for level in range(1, 6)]
+    """All five levels of PHOTOS[photo] in the same random direction, so that only the level differs."""
+    return [DISTORTIONS[kind](PHOTOS[photo], level, np.random.default_rng(0)) for level in range(1, 6)]
 
 
 def in_unit_range(images):
@@ -32,8 +35,8 @@ def in_unit_range(images):
 def test_quality_falls_with_each_level(kind):
     """By PSNR and by MS-SSIM on average over photos (PSNR for changes of colour, which structure hardly shows)."""
     psnr, structure = np.zeros(5), np.zeros(5)
-    for photo in PHOTOS:
-        images = levels(kind, photo)
+    for place, photo in enumerate(PHOTOS):
+        images = levels(kind, place)
         psnr += [peak_signal_noise_ratio(photo, image) for image in images]
         structure += np.asarray(structural(in_unit_range([photo] * 5), in_unit_range(images)))
     assert (np.diff(psnr) < 0).all()
@@ -42,7 +45,7 @@ def test_quality_falls_with_each_level(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_pseudo_score_falls_with_each_level(kind):
-    scores = sum(pseudo_mos(photo, np.stack(levels(kind, photo))) for photo in PHOTOS)
+    scores = sum(pseudo_mos(photo, np.stack(levels(kind, place))) for place, photo in enumerate(PHOTOS))
     assert (np.diff(scores) < 0).all()
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from places import SHARED
 from skimage import data
 
-from robust_iqa_jax.data.images import ImageError, decode_image, read_pixels, resize_image, to_float
+from robust_iqa_jax.data.images import ImageError, at_size, decode_image, read_pixels, resize_image, to_float
 
 PHOTO = data.chelsea()[40:140, 60:190]
 
@@ -216,8 +216,16 @@ def test_shrinking_averages_instead_of_skipping_pixels():
     ("image", "size"), [(PHOTO, (0, 5)), (PHOTO[..., 0], (5, 5)), (PHOTO.astype(np.float32), (5, 5))]
 )
 def test_resize_refuses_what_it_would_garble(image, size):
-    with pytest.raises(ValueError, match="resize_image"):
-        resize_image(image, size)
+    for resize in (resize_image, at_size):
+        with pytest.raises(ValueError, match=f"^{resize.__name__}: "):
+            resize(image, size)
+
+
+def test_a_photo_at_a_models_size_stays_in_its_range_and_is_float32():
+    for level in (0, 255):
+        photo = at_size(np.full((37, 23, 3), level, np.uint8), (16, 50))
+        assert photo.dtype == np.float32
+        np.testing.assert_array_equal(photo, np.full((16, 50, 3), level / 255, np.float32))
 
 
 def test_to_float_maps_the_ends_to_0_and_1_and_refuses_to_scale_twice():

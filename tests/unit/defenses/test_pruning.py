@@ -10,9 +10,8 @@ import pytest
 from quick_models import quick_jit, random_variables, shapes
 from sklearn.cross_decomposition import PLSRegression
 
-from robust_iqa_jax.data.images import to_float
+from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.label_table import read_label_table
-from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.defenses import hsic
 from robust_iqa_jax.defenses.activations import Activations, main_convolutions, pooled_activations
 from robust_iqa_jax.defenses.magnitude import l1_weight_masks, l2_filter_masks
@@ -224,8 +223,7 @@ def test_activations_are_those_of_the_real_network_in_its_order(photos, tiny):
     assert layers[:3] == ["stem", "stage1_block1/depthwise", "stage1_block1/project"]
     assert layers[-1] == "stage2_block1/project"  # nobody reads the layer behind it
     assert len(layers) == len(set(layers)) == 1 + 2 + 3
-    load = resized(photos, (64, 64))
-    images = normalise(TINY, jnp.asarray(to_float(np.stack([load(i) for i in range(6)]))))
+    images = normalise(TINY, jnp.asarray(np.stack([at_size(photos.load(i), (64, 64)) for i in range(6)])))
     own = {name: variables[name]["backbone"] for name in ("params", "batch_stats")}
     maps = quick_jit(lambda v, x: build(TINY).backbone.apply(v, x, train=False))(own, images)
     norms = [variables[name]["backbone"]["stage2_block1"]["project"]["bn"] for name in ("params", "batch_stats")]

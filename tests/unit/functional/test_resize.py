@@ -1,12 +1,12 @@
-"""The resize: against jax.image.resize, Pillow's filter and exact sums in float64; of a photo alone, in a program."""
+"""The resize: against jax.image.resize, Pillow's filter and exact sums in float64; in a program, and of a photo."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
-from robust_iqa_jax.functional.resize import resize, resize_photo
+from robust_iqa_jax.data.images import at_size, resize_image
+from robust_iqa_jax.functional.resize import resize
 
 RNG = np.random.default_rng(0)
 SIZES = [((50, 70), (20, 30)), ((20, 30), (50, 70)), ((300, 7), (64, 64)), ((1, 1), (5, 4)), ((33, 33), (33, 10))]
@@ -27,11 +27,11 @@ def exact(photo, size):
 
 @pytest.mark.parametrize(("size", "new"), SIZES)
 def test_both_ways_to_resize_are_the_filter_written_out(size, new):
-    photo = RNG.uniform(size=(*size, 3)).astype(np.float32)
-    expected = exact(photo.astype(np.float64), new)
-    np.testing.assert_allclose(resize_photo(photo, new), expected, atol=1e-6)
-    np.testing.assert_allclose(resize(jnp.asarray(photo)[None], new)[0], expected, atol=1e-6)
-    np.testing.assert_allclose(resize_photo(photo.astype(np.float64), new), expected, atol=1e-12)
+    pixels = RNG.integers(0, 256, (*size, 3)).astype(np.uint8)
+    photo = pixels / 255
+    expected = exact(photo, new)
+    np.testing.assert_allclose(at_size(pixels, new), expected, atol=1e-6)
+    np.testing.assert_allclose(resize(jnp.asarray(photo, jnp.float32)[None], new)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("size", "new"), SIZES)
@@ -44,14 +44,13 @@ def test_the_resize_is_that_of_jax_image(size, new):
 @pytest.mark.parametrize(("size", "new"), SIZES)
 def test_the_resize_is_pillow_s_before_its_rounding(size, new):
     pixels = RNG.integers(0, 256, (*size, 3)).astype(np.uint8)
-    expected = np.asarray(Image.fromarray(pixels).resize(new[::-1], Image.Resampling.BILINEAR))
-    assert np.abs(resize_photo(pixels.astype(np.float32), new) - expected).max() <= 1.01
+    assert np.abs(255 * at_size(pixels, new) - resize_image(pixels, new)).max() <= 1.01
 
 
 def test_a_photo_of_the_right_size_is_itself():
-    photo = RNG.uniform(size=(8, 9, 3)).astype(np.float32)
-    assert resize_photo(photo, (8, 9)) is photo
-    images = jnp.asarray(photo)[None]
+    pixels = RNG.integers(0, 256, (8, 9, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(at_size(pixels, (8, 9)), pixels / np.float32(255))
+    images = jnp.asarray(pixels / np.float32(255))[None]
     assert resize(images, (8, 9)) is images
 
 
