@@ -12,6 +12,7 @@ from quick_models import quick_jit, random_variables
 from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.functional.pooling import pool_to_square
 from robust_iqa_jax.layers.robust_block import RobustBlock
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.crops import crop_grid
 from robust_iqa_jax.models.linearity_iqa import POSITIONS
 from robust_iqa_jax.models.presets import preset
@@ -145,3 +146,22 @@ def test_descriptions_in_checkpoints_of_before_are_read():
     assert {**fields, "taps": (), "input_size": (384, 512), "inner_widths": ()} == preset("tres-robust").to_json()
     with pytest.raises(ValueError, match="model description: "):
         ModelSpec.from_json({**fields, "width": 3})
+
+
+# docs/sources.md 2.1-2.4: loss of the scores, mean of the normalisation
+RECIPES = {
+    "linearity-resnet50": ("norm-in-norm", (0.485, 0.456, 0.406)),
+    "koncept512": ("squared", (0.5, 0.5, 0.5)),
+    "tres": ("absolute", (0.485, 0.456, 0.406)),
+    "hyperiqa": ("absolute", (0.485, 0.456, 0.406)),
+    "dbcnn": ("squared", (0.485, 0.456, 0.406)),
+    "maniqa": ("squared", (0.5, 0.5, 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_records_have_the_published_recipes(name):
+    record, (loss, mean) = architecture(preset(name)), RECIPES[name]
+    assert record.loss == loss
+    assert record.normalisation(preset(name))[0] == pytest.approx(mean)
+    assert (record.objective is not None) == (name == "tres")

@@ -15,7 +15,7 @@ from robust_iqa_jax.weights.conversion import from_torch, require_fit
 from robust_iqa_jax.weights.read import read_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
-pytestmark = pytest.mark.usefixtures("resnet10")
+pytestmark = pytest.mark.usefixtures("resnet10", "hardly_optimised")
 
 QUICK = {"xla_backend_optimization_level": 0}
 """For programs that run once: compiling takes all their time."""
