@@ -19,7 +19,7 @@ from robust_iqa_jax.attacks.core import Attack, Found, adam_ascent, followed, sa
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, check_direction, direction_suffix, objective
 from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
 from robust_iqa_jax.checks import check_eps, checked_images
-from robust_iqa_jax.functional.pytree_function import as_pytree
+from robust_iqa_jax.pytrees import as_pytree
 
 Pattern = Float[Array, "h w c"]
 Update = Literal["adam", "gradient"]

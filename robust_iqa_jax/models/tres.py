@@ -8,10 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones.resnet import MEAN, STD, TAPS, ResNet, tap_channels
-from robust_iqa_jax.functional.l2_pooling import l2_pool
-from robust_iqa_jax.functional.position_encoding import sine_position_encoding
+from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.layers.dense import Dense
-from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder
+from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder, sine_position_encoding
 
 __all__ = ["ENCODER_DROPOUT", "INPUT_SIZE", "MAP_DROPOUT", "MEAN", "STD", "TReS", "View"]
 

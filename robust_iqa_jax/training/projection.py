@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.isometry_kernel import isometry_kernel
+from robust_iqa_jax.functional.cayley import isometry_kernel
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.models.spec import ModelSpec
 

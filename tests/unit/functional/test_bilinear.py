@@ -11,7 +11,7 @@ from jax import lax
 from robust_iqa_jax.functional.conv2d import conv2d
 from robust_iqa_jax.functional.depthwise import depthwise_conv
 from robust_iqa_jax.functional.spectral import lag_gram
-from robust_iqa_jax.functional.work import work_of
+from robust_iqa_jax.work import work_of
 
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quick_models import quick_jit
 
 from robust_iqa_jax.functional import cayley, cayley_system, spectral
-from robust_iqa_jax.functional.isometry_kernel import isometry_kernel
+from robust_iqa_jax.functional.cayley import isometry_kernel
 
 # (H, W, in, out, kernel side): even and odd, portrait and landscape, wide, square, narrow, kernels larger than the map
 CASES = [

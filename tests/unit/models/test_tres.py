@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_iqa_jax.functional.l2_pooling import l2_pool
-from robust_iqa_jax.functional.position_encoding import sine_position_encoding
+from robust_iqa_jax.functional.pooling import l2_pool
+from robust_iqa_jax.layers.transformer_encoder import sine_position_encoding
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.tres import INPUT_SIZE, TReS, normalised
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
