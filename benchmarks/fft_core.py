@@ -24,7 +24,7 @@ from robust_iqa_jax.benchmarks.rows import Output, publish
 from robust_iqa_jax.files import own_file
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.cayley_system import lag_matrices, product, systems
-from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.conv2d import circular_conv
 from robust_iqa_jax.functional.spectral import frequencies
 from robust_iqa_jax.kernels.cayley_solve.api import inverse
 from robust_iqa_jax.kernels.cayley_solve.planes import split

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_iqa_jax.functional.work import work_of
+from robust_iqa_jax.work import work_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Row:
       spread_s: distance of its quartiles.
       compile_s: seconds to compile, of the first call for what is not compiled.
       peak_bytes: arguments, results and temporaries together; resident memory above the start for PyTorch.
-      flops, bytes: as functional.work counts them; bytes that stay in a cache count too.
+      flops, bytes: as robust_iqa_jax.work counts them; bytes that stay in a cache count too.
       rel_err: largest difference from the float64 result, relative to its largest entry; of the kernel's gradient for
         a backward pass.
       isometry_err: largest ||y| / |x| - 1| over the batch.

@@ -28,7 +28,7 @@ from robust_iqa_jax.functional.alternatives.bjorck import bjorck_conv
 from robust_iqa_jax.functional.alternatives.explicit_cayley import explicit_cayley_conv
 from robust_iqa_jax.functional.alternatives.exponential import exponential_conv
 from robust_iqa_jax.functional.alternatives.spectral_norm import spectral_norm_conv
-from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.conv2d import circular_conv
 
 CAYLEY = ("factored", "explicit-q", "torch-explicit-q")
 """Implementations of the very same map."""

@@ -1,14 +1,16 @@
-"""Inverse of the Cayley system M(f): one entry point over the implementations of this folder.
-Measured by benchmarks/solvers.py; the choice of method is the only thing that this file decides."""
+"""Inverses and factors of the Cayley systems M(f): one choice of method over the implementations of this folder.
+Measured by benchmarks/solvers.py; the choice is the only thing that this file decides."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
 
 from jaxtyping import Array, Complex, Float
 
+from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, block_factor
 from robust_iqa_jax.kernels.cayley_solve.block_inverse import block_inverse
 from robust_iqa_jax.kernels.cayley_solve.closed_form import LARGEST, closed_form_inverse
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz_inverse
+from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join, split
 from robust_iqa_jax.kernels.cayley_solve.reference import lu_inverse
 
 Solver = Literal["auto", "block", "closed_form", "newton_schulz", "lu"]
@@ -21,9 +23,17 @@ SOLVERS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def choose(side: int) -> str:
-    """What "auto" means for matrices of this side, on every platform (kernels/README.md has the measurements)."""
-    return "closed_form" if side <= LARGEST else "block"
+def choose(side: int, solver: Solver = "auto") -> str:
+    """The solver itself; of "auto" what it means for matrices of this side, on every platform (see kernels/README.md).
+
+    Raises:
+      ValueError: unknown solver.
+    """
+    if solver not in get_args(Solver):
+        raise ValueError(f"cayley_solve: unknown solver {solver!r}; choose one of {', '.join(get_args(Solver))}")
+    if solver == "auto":
+        return "closed_form" if side <= LARGEST else "block"
+    return solver
 
 
 def inverse(
@@ -42,6 +52,19 @@ def inverse(
     Raises:
       ValueError: unknown solver, or "closed_form" for c > 3.
     """
-    if solver not in get_args(Solver):
-        raise ValueError(f"cayley_solve: unknown solver {solver!r}; choose one of {', '.join(get_args(Solver))}")
-    return SOLVERS[choose(matrices.shape[-1]) if solver == "auto" else solver](matrices)
+    return SOLVERS[choose(matrices.shape[-1], solver)](matrices)
+
+
+def factor(matrices: Planes, solver: Solver = "auto") -> Factor:
+    """What `block_factor.solve` takes: factors where the solver is "block", inverses by the others.
+
+    Args:
+      matrices: (*f, c, c), as of `inverse`.
+      solver: as of `inverse`.
+
+    Raises:
+      ValueError: as `inverse`.
+    """
+    if choose(matrices.real.shape[-1], solver) == "block":
+        return block_factor(matrices)
+    return split(inverse(join(matrices), solver))

@@ -10,11 +10,8 @@ from robust_iqa_jax.kernels.dft2 import matmul, reference
 
 Transform = Literal["auto", "fft", "matmul"]
 TRANSFORMS: dict[Transform, ModuleType] = {"fft": reference, "matmul": matmul}
-
-
-def choose(size: tuple[int, int]) -> Transform:
-    """What "auto" means for maps of this size (kernels/README.md has the measurements)."""
-    return "fft"
+AUTO: Transform = "fft"
+"""What "auto" means, for maps of every size (kernels/README.md has the measurements)."""
 
 
 def rfft2(x: Float[Array, "n h w c"], transform: Transform = "auto") -> Complex[Array, "n h k c"]:
@@ -30,7 +27,7 @@ def rfft2(x: Float[Array, "n h w c"], transform: Transform = "auto") -> Complex[
     Raises:
       ValueError: unknown transform.
     """
-    return TRANSFORMS[_known(transform, (x.shape[1], x.shape[2]))].rfft2(x)
+    return _module(transform).rfft2(x)
 
 
 def irfft2(
@@ -49,10 +46,10 @@ def irfft2(
     Raises:
       ValueError: unknown transform.
     """
-    return TRANSFORMS[_known(transform, size)].irfft2(spectrum, size)
+    return _module(transform).irfft2(spectrum, size)
 
 
-def _known(transform: Transform, size: tuple[int, int]) -> Transform:
+def _module(transform: Transform) -> ModuleType:
     if transform not in get_args(Transform):
         raise ValueError(f"dft2: unknown transform {transform!r}; choose one of {', '.join(get_args(Transform))}")
-    return choose(size) if transform == "auto" else transform
+    return TRANSFORMS[AUTO if transform == "auto" else transform]

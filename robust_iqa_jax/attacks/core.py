@@ -20,7 +20,7 @@ from robust_iqa_jax.attacks.ball import BALLS, Ball, Perturbation
 from robust_iqa_jax.attacks.objective import Direction, Opposite, ScoreFunction, check_direction
 from robust_iqa_jax.attacks.score_contract import check_kind, check_scorer, dependable
 from robust_iqa_jax.checks import check_eps, checked_images, is_known
-from robust_iqa_jax.functional.pytree_function import as_pytree
+from robust_iqa_jax.pytrees import as_pytree
 
 T = TypeVar("T")
 

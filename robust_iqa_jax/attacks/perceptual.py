@@ -12,8 +12,8 @@ from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
 from robust_iqa_jax.attacks.core import Attack, Result, adam_ascent, ascend, traced
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
-from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.ssim import ssim
+from robust_iqa_jax.pytrees import as_pytree
 
 BISECTIONS = 8
 """Halvings of the segment back to the clean image, by which a step that leaves the budget is shortened."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.checks import checked_scores
-from robust_iqa_jax.functional.pytree_function import as_program, as_pytree
+from robust_iqa_jax.pytrees import as_program, as_pytree
 
 SAME = 1e-4
 """Relative difference of two scores of one photo that rounding may make."""

@@ -27,7 +27,7 @@ from robust_iqa_jax.attacks.core import (
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
 from robust_iqa_jax.checks import checked_images
-from robust_iqa_jax.functional.pytree_function import as_pytree
+from robust_iqa_jax.pytrees import as_pytree
 
 Pattern = Float[Array, "h w c"]
 Update = Literal["adam", "gradient"]

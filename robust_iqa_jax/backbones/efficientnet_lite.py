@@ -1,19 +1,16 @@
 """EfficientNet-Lite 0, 1 and 2: EfficientNet without squeeze-excite and with ReLU6, as a Flax module.
 Source: arXiv 1905.11946; tensorflow/tpu models/official/efficientnet/lite/efficientnet_lite_builder.py."""
 
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.named_maps import inserted, start_index
+from robust_iqa_jax.backbones.named_maps import Insertions, first_map, inserted
 from robust_iqa_jax.functional.depthwise import depthwise_conv
 from robust_iqa_jax.layers.batch_norm import BatchNorm
+from robust_iqa_jax.layers.initializers import kaiming_fan_out
 
 MEAN = (127 / 255,) * 3
 """Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
@@ -73,12 +70,6 @@ def tap_strides(variant: str) -> dict[str, int]:
     return dict(zip(TAPS, (*strides, strides[-1]), strict=True))
 
 
-def _fan_out_normal(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    # The reference initialises every convolution by its fan-out, a depthwise one (k, k, c) as one output channel.
-    fan_out = {2: shape[-1], 3: shape[0] * shape[1], 4: math.prod(shape[:2]) * shape[-1]}[len(shape)]
-    return jax.random.normal(key, shape, dtype) * (2.0 / fan_out) ** 0.5
-
-
 class DepthwiseConv(nn.Module):
     """x (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c), a kernel (k, k, c), no bias, SAME padding."""
 
@@ -89,7 +80,7 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
         """Convolve in `dtype`, or in the input's type."""
-        kernel = self.param("kernel", _fan_out_normal, (self.kernel_size, self.kernel_size, x.shape[-1]))
+        kernel = self.param("kernel", kaiming_fan_out, (self.kernel_size, self.kernel_size, x.shape[-1]))
         return depthwise_conv(x.astype(self.dtype or x.dtype), kernel, self.stride)
 
 
@@ -102,7 +93,7 @@ class PointwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w f"]:
         """Convolve in `dtype`, or in the input's type."""
-        kernel = self.param("kernel", _fan_out_normal, (x.shape[-1], self.features))
+        kernel = self.param("kernel", kaiming_fan_out, (x.shape[-1], self.features))
         x = x.astype(self.dtype or x.dtype)
         # A matrix product on (pixels, channels): XLA's CPU convolution is up to 15 times slower in its gradients.
         return (x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)).reshape(*x.shape[:-1], self.features)
@@ -131,7 +122,7 @@ class _ConvNorm(nn.Module):
                 padding="SAME",
                 use_bias=False,
                 dtype=self.dtype,
-                kernel_init=_fan_out_normal,
+                kernel_init=kaiming_fan_out,
                 name="conv",
             )(x)
         return BatchNorm(1e-3, 0.99, self.bn_axis_name, name="bn")(x, train)
@@ -186,35 +177,11 @@ class EfficientNetLite(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "n h w c"],
-        *,
-        train: bool,
-        insert: Mapping[str, Callable[[Array], Array]] | None = None,
-        start: str | None = None,
+        self, x: Float[Array, "n h w c"], *, train: bool, insert: Insertions | None = None, start: str | None = None
     ) -> dict[str, Array]:
-        """Run the network.
-
-        Args:
-          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
-          train: batch statistics (updating 'batch_stats') instead of the running ones.
-          insert: functions, Flax modules of the caller or plain ones, each applied to the map of its name (or 'input')
-            before the network goes on. They may change height and width, not the channels.
-          start: name of a map: x is that map, before its insertion, and only what follows it is run and returned.
-
-        Returns:
-          the maps in TAPS after their insertion; 'stem' and 'head' after ReLU6, the stages linear. 'logits' if asked.
-
-        Raises:
-          ValueError: an unknown variant, insertion or start, or an input that is not (n, h, w, 3).
-        """
-        stages = variant_stages(self.variant)
-        insert, widths = insert or {}, dict(self.inner_widths)
-        if unknown := sorted(set(insert) - {"input", *TAPS}):
-            raise ValueError(f"EfficientNetLite: cannot insert at {unknown}; choose among {['input', *TAPS]}")
-        first = start_index("EfficientNetLite", start, TAPS)
-        if start is None and (x.ndim != 4 or x.shape[-1] != 3):
-            raise ValueError(f"EfficientNetLite: expected images (n, h, w, 3), got {x.shape}")
+        """As named_maps.Backbone; 'stem' and 'head' are taken after ReLU6, the stages are linear."""
+        stages, insert, widths = variant_stages(self.variant), insert or {}, dict(self.inner_widths)
+        first = first_map("EfficientNetLite", x, insert, start, ("input", *TAPS), TAPS)
         dtype = self.dtype or x.dtype
         common = {"dtype": dtype, "bn_axis_name": self.bn_axis_name}
         maps: dict[str, Array] = {}

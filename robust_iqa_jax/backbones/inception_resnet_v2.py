@@ -1,7 +1,7 @@
 """Inception-ResNet-v2 as a Flax module, every step of it a named map.
 Sources: arXiv 1602.07261; semantics and names of Cadene/pretrained-models.pytorch, models/inceptionresnetv2.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,9 +9,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
+from robust_iqa_jax.backbones.named_maps import Insertions, first_map, inserted
+from robust_iqa_jax.functional.elementwise import relu_sum
 from robust_iqa_jax.functional.pooling import avg_pool, max_pool
-from robust_iqa_jax.functional.relu_sum import relu_sum
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 
@@ -187,36 +187,15 @@ class InceptionResNetV2(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "n h w c"],
-        *,
-        train: bool,
-        insert: Mapping[str, Callable[[Array], Array]] | None = None,
-        start: str | None = None,
+        self, x: Float[Array, "n h w c"], *, train: bool, insert: Insertions | None = None, start: str | None = None
     ) -> dict[str, Array]:
-        """Run the network.
+        """As named_maps.Backbone.
 
-        Args:
-          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
-          train: batch statistics (updating 'batch_stats') instead of the running ones.
-          insert: functions, each applied to the map of its name in INSERTION_POINTS before the network goes on.
-            They may change height and width, not the channels.
-          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
-
-        Returns:
-          the maps in TAPS after their insertion. 'logits' if asked, of the mean over the last map; the publication
-          takes the mean of 8 x 8 pixels, which is the same for its images of 299 x 299.
-
-        Raises:
-          ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3) or too small.
+        'logits' are of the mean over the last map; the publication takes the mean of 8 x 8 pixels, which is the same
+        for its images of 299 x 299.
         """
         insert = insert or {}
-        require_points("InceptionResNetV2", insert, INSERTION_POINTS)
-        first = start_index("InceptionResNetV2", start, TAPS)
-        if start is None and (x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < MIN_SIDE):
-            raise ValueError(
-                f"InceptionResNetV2: expected images (n, h, w, 3) of at least {MIN_SIDE} x {MIN_SIDE}, got {x.shape}"
-            )
+        first = first_map("InceptionResNetV2", x, insert, start, INSERTION_POINTS, TAPS, MIN_SIDE)
         maps: dict[str, Array] = {}
         if first < 0:
             x = inserted(insert, "input", x)

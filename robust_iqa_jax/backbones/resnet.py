@@ -1,15 +1,14 @@
 """ResNet-18/34/50/101, wide ResNet-50-2 and ResNeXt-101 32x8d as a Flax module, stride on the 3x3 convolution.
 Sources: arXiv 1512.03385, 1605.07146, 1611.05431; semantics and names of torchvision/models/resnet.py."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
+from robust_iqa_jax.backbones.named_maps import Insertions, first_map, inserted
+from robust_iqa_jax.functional.elementwise import relu_sum
 from robust_iqa_jax.functional.pooling import max_pool
-from robust_iqa_jax.functional.relu_sum import relu_sum
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 
@@ -122,33 +121,11 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "n h w c"],
-        *,
-        train: bool,
-        insert: Mapping[str, Callable[[Array], Array]] | None = None,
-        start: str | None = None,
+        self, x: Float[Array, "n h w c"], *, train: bool, insert: Insertions | None = None, start: str | None = None
     ) -> dict[str, Array]:
-        """Run the network.
-
-        Args:
-          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
-          train: batch statistics (updating 'batch_stats') instead of the running ones.
-          insert: functions, each applied to the map of its name (see `insertion_points`) before the network goes on.
-            They may change height and width, not the channels.
-          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
-
-        Returns:
-          the maps in TAPS after their insertion, all after ReLU. 'logits' if asked.
-
-        Raises:
-          ValueError: an unknown variant, insertion or start, or an input that is not (n, h, w, 3).
-        """
+        """As named_maps.Backbone; insertions at `insertion_points`, starts at TAPS, all maps after ReLU."""
         kind, insert = variant(self.name_of_variant), insert or {}
-        require_points("ResNet", insert, insertion_points(self.name_of_variant))
-        first = start_index("ResNet", start, TAPS)
-        if start is None and (x.ndim != 4 or x.shape[-1] != 3):
-            raise ValueError(f"ResNet: expected images (n, h, w, 3), got {x.shape}")
+        first = first_map("ResNet", x, insert, start, insertion_points(self.name_of_variant), TAPS)
         maps: dict[str, Array] = {}
         if first < 0:
             x = Conv(64, 7, 2, 3, name="conv1")(inserted(insert, "input", x))

@@ -1,12 +1,10 @@
 """SCNN, the small network of DBCNN that was trained to tell synthetic distortions and their levels apart.
 Sources: arXiv 1907.02665, section III-A; architecture and names of zwx8981/DBCNN-PyTorch, SCNN.py."""
 
-from collections.abc import Callable, Mapping
-
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
+from robust_iqa_jax.backbones.named_maps import Insertions, first_map, inserted
 from robust_iqa_jax.layers.batch_norm import BatchNorm
 from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.initializers import kaiming_fan_in
@@ -45,34 +43,15 @@ class SCNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "n h w c"],
-        *,
-        train: bool,
-        insert: Mapping[str, Callable[[Array], Array]] | None = None,
-        start: str | None = None,
+        self, x: Float[Array, "n h w c"], *, train: bool, insert: Insertions | None = None, start: str | None = None
     ) -> dict[str, Array]:
-        """Run the network.
+        """As named_maps.Backbone.
 
-        Args:
-          x: (n, h, w, 3) normalised pixels.
-          train: batch statistics (updating 'batch_stats') instead of the running ones.
-          insert: functions, each applied to the map of its name (see INSERTION_POINTS) before the network goes on.
-            They may change height and width, not the channels.
-          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
-
-        Returns:
-          the maps in TAPS after their insertion. 'logits' if asked: of the mean over the last map, which for the
-          release's images of 224 x 224 is its 14 x 14 average pooling.
-
-        Raises:
-          ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3).
+        'logits' (n, 39) are of the mean over the last map, which for the release's images of 224 x 224 is its 14 x 14
+        average pooling.
         """
         insert = insert or {}
-        require_points("SCNN", insert, INSERTION_POINTS)
-        first = start_index("SCNN", start, TAPS)
-        if start is None and (x.ndim != 4 or x.shape[-1] != 3):
-            raise ValueError(f"SCNN: expected images (n, h, w, 3), got {x.shape}")
+        first = first_map("SCNN", x, insert, start, INSERTION_POINTS, TAPS)
         maps: dict[str, Array] = {}
 
         def layer(x: Array, width: int, size: int, stride: int, conv: str, norm: str | None) -> Array:

@@ -1,12 +1,10 @@
 """VGG-16 without batch normalisation as a Flax module: thirteen 3x3 convolutions in five stages, max pooling between.
 Sources: arXiv 1409.1556, configuration D; semantics and names of torchvision/models/vgg.py."""
 
-from collections.abc import Callable, Mapping
-
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
+from robust_iqa_jax.backbones.named_maps import Insertions, first_map, inserted
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool
 from robust_iqa_jax.functional.pooling import max_pool
 from robust_iqa_jax.layers.conv import Conv
@@ -15,6 +13,9 @@ MEAN = (0.485, 0.456, 0.406)
 """Mean of the input normalisation (x - MEAN) / STD, in units of [0, 1] pixels."""
 STD = (0.229, 0.224, 0.225)
 """Scale of the input normalisation, in units of [0, 1] pixels."""
+
+MIN_SIDE = 32
+"""Smallest height and width of an image: the last map has one pixel then."""
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """Convolutions of each stage."""
@@ -55,33 +56,11 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "n h w c"],
-        *,
-        train: bool,
-        insert: Mapping[str, Callable[[Array], Array]] | None = None,
-        start: str | None = None,
+        self, x: Float[Array, "n h w c"], *, train: bool, insert: Insertions | None = None, start: str | None = None
     ) -> dict[str, Array]:
-        """Run the network.
-
-        Args:
-          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
-          train: drops out in the classifier; the feature maps do not depend on it.
-          insert: functions, each applied to the map of its name (see INSERTION_POINTS) before the network goes on.
-            They may change height and width, not the channels.
-          start: name of a map in TAPS: x is that map, before its insertion, and only what follows is run and returned.
-
-        Returns:
-          the maps in TAPS after their insertion; those of convolutions after ReLU. 'logits' if asked.
-
-        Raises:
-          ValueError: an unknown insertion or start, or an input that is not (n, h, w, 3) with sides of at least 32.
-        """
+        """As named_maps.Backbone; maps of convolutions are taken after ReLU, and do not depend on `train`."""
         insert = insert or {}
-        require_points("VGG", insert, INSERTION_POINTS)
-        first = start_index("VGG", start, TAPS)
-        if start is None and (x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < 32):
-            raise ValueError(f"VGG: expected images (n, h, w, 3) of at least 32 x 32, got {x.shape}")
+        first = first_map("VGG", x, insert, start, INSERTION_POINTS, TAPS, MIN_SIDE)
         maps: dict[str, Array] = {}
         if start is None:
             x = inserted(insert, "input", x)

@@ -1,7 +1,6 @@
 """Vision transformers ViT-B/8, ViT-B/16 and ViT-Ti/16 as a Flax module with token grids as its feature maps.
 Sources: arXiv 2010.11929, 2106.10270; semantics and names of timm/models/vision_transformer.py, layers/pos_embed.py."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -9,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.backbones.named_maps import inserted, require_points, start_index
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.backbones.named_maps import Insertions, inserted, require_images, require_points, start_index
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.layers.attention import Mlp, layer_norm, self_attention
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
@@ -151,27 +150,22 @@ class ViT(nn.Module):
         x: Float[Array, "n h w c"],
         *,
         train: bool,
-        insert: Mapping[str, Callable[[Array], Array]] | None = None,
+        insert: Insertions | None = None,
         start: str | None = None,
         class_token: Float[Array, "n c"] | None = None,
     ) -> dict[str, Array]:
-        """Run the network.
+        """As named_maps.Backbone, over grids of tokens; insertions and starts at `taps`. `train` makes no difference.
 
         Args:
-          x: (n, h, w, 3) pixels normalised as (pixels - MEAN) / STD.
-          train: no difference, the published ViTs are without dropout; here because every backbone has it.
-          insert: functions, each applied to the grid of its name (see `insertion_points`) before the network goes on.
-            They may change height and width, not the channels. The class token goes around them.
-          start: name of a map in `taps`: x is that grid, before its insertion, and only what follows is returned.
-          class_token: the class token at `start`, what an earlier run returned as 'block3_class'.
+          class_token: the class token at `start`, what an earlier run returned as 'block3_class'. It goes around what
+            is inserted.
 
         Returns:
-          the grids (n, h / patch, w / patch, c) of `taps` after their insertion, and beside each the class token (n, c)
-          under its name with '_class'. None of them is normalised. 'logits' if asked.
+          the grids (n, h / patch, w / patch, c), and beside each the class token (n, c) under its name with '_class'.
+          None of them is normalised.
 
         Raises:
-          ValueError: an unknown variant, depth, insertion or start, an input that is not (n, h, w, 3) or whose sides
-            are not multiples of the patch, a start without its class token.
+          ValueError: as named_maps.Backbone; sides that are no multiples of the patch, a start without its class token.
         """
         kind, insert = variant(self.name_of_variant), insert or {}
         names = taps(self.name_of_variant, self.depth)
@@ -204,8 +198,7 @@ class ViT(nn.Module):
 
     @staticmethod
     def _checked(x: Array, patch: int) -> Array:
-        if x.ndim != 4 or x.shape[-1] != 3:
-            raise ValueError(f"ViT: expected images (n, h, w, 3), got {x.shape}")
+        require_images("ViT", x)
         if x.shape[1] % patch or x.shape[2] % patch:
             raise ValueError(f"ViT: sides {x.shape[1:3]} are not multiples of {patch}; crop or pad the images to some")
         return x

@@ -26,8 +26,8 @@ from robust_iqa_jax.evaluation.perturbation_pictures import Furthest
 from robust_iqa_jax.evaluation.ranks import robust_srocc
 from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
 from robust_iqa_jax.evaluation.scores import Scores
-from robust_iqa_jax.functional.pytree_function import as_program
 from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.pytrees import as_program
 
 Row = dict[str, Any]
 

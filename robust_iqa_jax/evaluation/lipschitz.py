@@ -15,8 +15,8 @@ from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.functional.cayley import CayleyOperator
 from robust_iqa_jax.functional.feature_distance import Features
-from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.spectral import frequencies, tap_offsets
+from robust_iqa_jax.pytrees import as_pytree
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def cayley_spectral_norm(operator: CayleyOperator) -> float:
     A circular convolution's singular values are those of its matrices Q(f) over all frequencies (arXiv 1805.10408);
     frequencies that rfft2 drops have the conjugate matrices. It is 1 for any in and out where the inverse is exact, so
     what it differs by is the solver's error. Q is formed in float64 from the inverse and the taps
-    (functional.cayley.factored), for the smaller of Q^H Q and Q Q^H.
+    (functional.cayley.from_solution), for the smaller of Q^H Q and Q Q^H.
 
     Args:
       operator: from functional.cayley.prepare.

@@ -17,7 +17,7 @@ from robust_iqa_jax.attacks.pgd import PGD
 from robust_iqa_jax.attacks.score_contract import check_scorer
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.checks import check_eps, checked_images, checked_scores
-from robust_iqa_jax.functional.pytree_function import as_program
+from robust_iqa_jax.pytrees import as_program
 
 
 @dataclass(frozen=True)

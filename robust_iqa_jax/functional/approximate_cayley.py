@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from robust_iqa_jax.functional.cayley import Norm, convolve, elimination, scaled_kernel, split
+from robust_iqa_jax.functional.cayley import Norm, convolve, scaled_kernel, split
 from robust_iqa_jax.functional.cayley_system import by_inverse, lag_matrices, spectral_solve
-from robust_iqa_jax.functional.circular_conv import circular_conv
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.conv2d import circular_conv
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.functional.spectral import frequencies
+from robust_iqa_jax.kernels.cayley_solve.api import factor
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import cold_start, truncated_newton_schulz
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
 
@@ -23,7 +24,8 @@ def truncated_cayley_conv(
     steps: int,
     norm: Norm = "taps",
 ) -> Float[Array, "n h w o"]:
-    """cayley_conv by a fixed number of Newton-Schulz steps from a cold start; what they miss is missing to isometry."""
+    """cayley_conv by a fixed number of Newton-Schulz steps from a cold start; their error is the error of the
+    isometry."""
     approximate = by_inverse(lambda m: truncated_newton_schulz(m, steps))
     return convolve(x, kernel, alpha, bias, norm, approximate, "auto")[0]
 
@@ -95,7 +97,7 @@ def band_limited_cayley_conv(
     spectrum = rfft2(x)
     low = spectrum.reshape(n, -1, ci)[:, kept]
     lags = lag_matrices(square, rectangular)
-    z, _ = spectral_solve(lags, low, frequencies((h, w))[kept], elimination(ci))
+    z, _ = spectral_solve(lags, low, frequencies((h, w))[kept], factor)
 
     def in_space(values: Array) -> Array:
         full = jnp.zeros((n, h * (w // 2 + 1), ci), values.dtype).at[:, kept].set(values)

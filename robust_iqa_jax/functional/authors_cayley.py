@@ -6,9 +6,10 @@ from functools import partial
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.cayley import Norm, elimination, scaled_kernel, split
+from robust_iqa_jax.functional.cayley import Norm, scaled_kernel, split
 from robust_iqa_jax.functional.cayley_system import lag_matrices, product, spectral_solve
 from robust_iqa_jax.functional.spectral import frequencies, kernel_spectrum
+from robust_iqa_jax.kernels.cayley_solve.api import factor
 from robust_iqa_jax.kernels.cayley_solve.planes import split as split_planes
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
 
@@ -31,8 +32,7 @@ def authors_cayley_conv(
         return authors_cayley_conv(jnp.zeros((1, *x.shape[1:]), x.dtype), kernel, alpha, bias, norm)[:0]
     n, h, w, _ = x.shape
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, (h, w), norm))
-    how = elimination(min(kernel.shape[2:]))
-    solve = partial(spectral_solve, lag_matrices(square, rectangular), angles=frequencies((h, w)), elimination=how)
+    solve = partial(spectral_solve, lag_matrices(square, rectangular), angles=frequencies((h, w)), elimination=factor)
     v = split_planes(kernel_spectrum(rectangular, (h, w)))  # (F, d, c)
     spectrum = rfft2(x).reshape(n, -1, x.shape[-1])
     if wide:

@@ -11,8 +11,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-PRODUCTS: dict[str, Callable[..., Array]] = {}
-"""Name of each primitive made here -> its function, for those who read programs (functional.work)."""
+from robust_iqa_jax.work import PRODUCTS
 
 
 def bilinear(

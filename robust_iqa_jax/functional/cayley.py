@@ -1,7 +1,6 @@
 """Orthogonal circular convolution by the Cayley transform of its spectrum, exact and factored: Q is never formed.
 The RobustBlock's convolution (arXiv 2506.04951, after arXiv 2104.07167); derivation in ARCHITECTURE.md."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, cast, get_args
@@ -20,11 +19,11 @@ from robust_iqa_jax.functional.cayley_system import (
     product,
     spectral_solve,
 )
-from robust_iqa_jax.functional.circular_conv import circular_conv
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.conv2d import circular_conv
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.functional.spectral import frequencies, safe_root, spectrum_norm
-from robust_iqa_jax.kernels.cayley_solve.api import Solver, choose, inverse
-from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, block_factor
+from robust_iqa_jax.kernels.cayley_solve.api import Solver, factor, inverse
+from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor
 from robust_iqa_jax.kernels.cayley_solve.newton_schulz import newton_schulz
 from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join
 from robust_iqa_jax.kernels.dft2.api import Transform, irfft2, rfft2
@@ -175,10 +174,10 @@ def apply(
 
     x, real, imag, taps, bias = _wide(x, *operator.inverse, operator.taps, operator.bias)
 
-    def act(v: Array) -> Array:
-        return _in_frequency(partial(product, Planes(real, imag)), v, transform)
-
-    return factored(act, x, taps, operator.wide) + over(bias, x)
+    z = right_hand_side(x, taps, operator.wide)
+    if x.shape[0]:
+        z = _map(product(Planes(real, imag), _spectrum(z, transform)), operator.size, transform)
+    return from_solution(z, x, taps, operator.wide) + over(bias, x)
 
 
 def cayley_conv(
@@ -207,14 +206,7 @@ def cayley_conv(
     Returns:
       (n, H, W, out).
     """
-    return convolve(x, kernel, alpha, bias, norm, elimination(min(kernel.shape[2:]), solver), transform)[0]
-
-
-def elimination(side: int, solver: Solver = "auto") -> Elimination:
-    """How systems of this side are solved: by factors where "block" is asked for or chosen, else by inverses."""
-    if (choose(side) if solver == "auto" else solver) == "block":
-        return block_factor
-    return by_inverse(lambda m: inverse(m, solver))
+    return convolve(x, kernel, alpha, bias, norm, partial(factor, solver=solver), transform)[0]
 
 
 def warm_cayley_conv(
@@ -261,16 +253,34 @@ def convolve(
         return y[:0], factors
     x, kernel, alpha, bias = _wide(x, kernel, alpha, bias)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
-    lags, kept = lag_matrices(square, rectangular), []
+    columns = _spectrum(right_hand_side(x, rectangular, wide), transform)
+    lags, angles = lag_matrices(square, rectangular), frequencies(size)
+    z, factors = spectral_solve(lags, columns, angles, solver, start, transpose=not wide)
+    y = from_solution(_map(z, size, transform), x, rectangular, wide)
+    return y + over(bias, y), factors
 
-    def solve(spectrum: Array) -> Array:
-        z, factors = spectral_solve(lags, spectrum, frequencies(size), solver, start, transpose=not wide)
-        kept.append(factors)
-        return z
 
-    y = factored(lambda v: _in_frequency(solve, v, transform), x, rectangular, wide)
-    y = y + over(bias, y)
-    return y, kept[0]
+def isometry_kernel(matrix: Float[Array, "o i"], kernel_size: tuple[int, int]) -> Float[Array, "kh kw i o"]:
+    """Taps whose Cayley convolution (alpha = |taps|) is the pixel-wise product with a given isometry: a RobustBlock's
+    projection start.
+
+    The inverse Cayley transform of E = [E1; E2] with E1 symmetric positive semi-definite is U = any symmetric matrix
+    and V = -E2 (E1 + I)^-1. U is the identity here, so that the taps are not all zero for a square E.
+
+    Args:
+      matrix: (out, in) with orthonormal columns, its first `in` rows symmetric positive semi-definite.
+      kernel_size: (kh, kw); everything lies on the centre tap.
+
+    Returns:
+      (kh, kw, in, out).
+    """
+    co, ci = matrix.shape
+    eye = jnp.eye(ci, dtype=matrix.dtype)
+    rectangular = -jnp.linalg.solve(matrix[:ci] + eye, matrix[ci:].T)
+    taps = jnp.zeros((*kernel_size, ci, co), matrix.dtype)
+    return taps.at[(kernel_size[0] - 1) // 2, (kernel_size[1] - 1) // 2].set(
+        jnp.concatenate([eye, rectangular], axis=1)
+    )
 
 
 def _check(kernel: Array, size: tuple[int, int]) -> None:
@@ -287,25 +297,37 @@ def _wide(*arrays: Array) -> tuple[Array, ...]:
     return tuple(jnp.asarray(a, dtype) for a in arrays)
 
 
-def factored(m_inverse: Callable[[Array], Array], x: Array, rectangular: Array, wide: bool) -> Array:
-    """Q x without Q. With M = I + A:
+def right_hand_side(
+    x: Float[Array, "n h w i"], rectangular: Float[Array, "kh kw c d"], wide: bool
+) -> Float[Array, "n h w c"]:
+    """r of the systems M z = r (out >= in) or M^T z = r (out < in) by which Q x is computed without Q:
 
-    out >= in:  z = M^-1 x,  y = [2 z - x ; -2 V z]                     (isometry)
-    out <  in:  y = 2 M^-T (x_top - V^T x_bottom) - x_top               (its transpose: norm never grows)
+    out >= in:  r = x                                                   (isometry)
+    out <  in:  r = x_top - V^T x_bottom                                (its transpose: the norm never grows)
     """
     if wide:
-        z = m_inverse(x)
-        return jnp.concatenate([2 * z - x, -2 * circular_conv(z, rectangular)], axis=-1)
-    side = rectangular.shape[2]
-    top, bottom = x[..., :side], x[..., side:]
-    return 2 * m_inverse(top - circular_conv(bottom, rectangular.swapaxes(2, 3))) - top
-
-
-def _in_frequency(
-    act: Callable[[Array], Array], x: Float[Array, "n h w c"], transform: Transform
-) -> Float[Array, "n h w c"]:
-    n, h, w, c = x.shape
-    if n == 0:
         return x
-    spectrum = rfft2(x, transform)
-    return irfft2(act(spectrum.reshape(n, -1, c)).reshape(spectrum.shape), (h, w), transform)
+    side = rectangular.shape[2]
+    return x[..., :side] - circular_conv(x[..., side:], rectangular.swapaxes(2, 3))
+
+
+def from_solution(
+    z: Float[Array, "n h w c"], x: Float[Array, "n h w i"], rectangular: Float[Array, "kh kw c d"], wide: bool
+) -> Float[Array, "n h w o"]:
+    """y = Q x from the solution z of the systems whose right-hand side `right_hand_side` gives:
+
+    out >= in:  y = [2 z - x ; -2 V z]
+    out <  in:  y = 2 z - x_top
+    """
+    if wide:
+        return jnp.concatenate([2 * z - x, -2 * circular_conv(z, rectangular)], axis=-1)
+    return 2 * z - x[..., : rectangular.shape[2]]
+
+
+def _spectrum(x: Float[Array, "n h w c"], transform: Transform) -> Complex[Array, "n f c"]:
+    return rfft2(x, transform).reshape(x.shape[0], -1, x.shape[-1])
+
+
+def _map(spectrum: Complex[Array, "n f c"], size: tuple[int, int], transform: Transform) -> Float[Array, "n h w c"]:
+    n, _, c = spectrum.shape
+    return irfft2(spectrum.reshape(n, size[0], -1, c), size, transform)

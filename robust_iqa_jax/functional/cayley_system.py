@@ -4,17 +4,21 @@ Built from a few real lag matrices, in blocks of frequencies that fit a CPU's ca
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, PyTree
 
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.functional.spectral import HIGHEST, half_lags, lag_gram, tap_offsets
 from robust_iqa_jax.kernels.cayley_solve.block_factor import Factor, solve, solve_transposed
 from robust_iqa_jax.kernels.cayley_solve.planes import Planes, join, product_with_few, split
+
+Tree = TypeVar("Tree")
+Phases = Array | np.ndarray
+"""Cosines or sines (f, lags)."""
 
 Elimination = Callable[..., Factor]
 """How systems are solved: (systems, optional approximate inverses) -> factors of kernels.cayley_solve.block_factor."""
@@ -92,8 +96,8 @@ def inverse_systems(lags: LagMatrices, angles: Float[np.ndarray, "f 2"], invert:
     def of_block(cos: Array, sin: Array) -> Planes:
         return split(invert(join(_systems(lags, cos, sin))))
 
-    made = blocks.map(of_block, *blocks.padded(_phases(lags, angles)))
-    return Planes(made.real[: len(angles)], made.imag[: len(angles)])
+    inverses = blocks.map(of_block, *blocks.padded(_phases(lags, angles)))
+    return Planes(inverses.real[: len(angles)], inverses.imag[: len(angles)])
 
 
 def spectral_solve(
@@ -121,36 +125,56 @@ def spectral_solve(
     Returns:
       z (n, F, c) and the factors, leaves (F or more, ...): identities may fill up the last block.
     """
-    blocks, there, back = _Blocks.of(lags, len(angles)), solve, solve_transposed
-    if transpose:
-        there, back = back, there
-    phases = blocks.padded(_phases(lags, angles))
+    blocks = _Blocks.of(lags, len(angles))
+    system = _System(blocks, *blocks.padded(_phases(lags, angles)), elimination, transpose)
     near = () if start is None else blocks.padded((jax.lax.stop_gradient(start),))
-
-    @jax.custom_jvp
-    def solved(lags: LagMatrices, columns: Planes, near: tuple[Array, ...]) -> tuple[Planes, Factor]:
-        def of_block(cos: Array, sin: Array, columns: Planes, *near: Array) -> tuple[Planes, Factor]:
-            factors = elimination(_systems(lags, cos, sin), *near)
-            return there(factors, columns), factors
-
-        return blocks.map(of_block, *phases, columns, *near)
-
-    @solved.defjvp
-    def _(primals: Any, tangents: Any) -> Any:
-        # M z = x gives M dz = dx - dM z: solved with the factors at hand, and transposed with them
-        z, factors = solved(*primals)
-        (lags, _, _), (lags_dot, columns_dot, _) = primals, tangents
-        change = columns_dot - _changed_product(blocks, phases, lags_dot, z, transpose)
-        z_dot = jax.lax.custom_linear_solve(
-            lambda x: x + _changed_product(blocks, phases, lags, x, transpose),
-            change,
-            lambda _, x: there(factors, x),
-            lambda _, x: _conj(back(factors, _conj(x))),  # the transpose of real planes is the Hermitian one
-        )
-        return (z, factors), (z_dot, jax.tree.map(jnp.zeros_like, factors))
-
-    z, factors = solved(lags, blocks.padded(split(spectrum.transpose(1, 2, 0))), near)
+    z, factors = _solved(system, lags, blocks.padded(split(spectrum.transpose(1, 2, 0))), near)
     return join(z)[: len(angles)].transpose(2, 0, 1), jax.lax.stop_gradient(factors)
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """What of M z = x, or of M^T z = x, has no derivatives: where the frequencies are and how it is solved."""
+
+    blocks: "_Blocks"
+    cos: Float[np.ndarray, "f lags"]
+    sin: Float[np.ndarray, "f lags1"]
+    elimination: Elimination
+    transpose: bool
+
+    def solve(self, factors: Factor, columns: Planes) -> Planes:
+        return (solve_transposed if self.transpose else solve)(factors, columns)
+
+    def solve_adjoint(self, factors: Factor, columns: Planes) -> Planes:
+        """With the Hermitian transpose, which is the transpose of the real map of planes."""
+        return _conj((solve if self.transpose else solve_transposed)(factors, _conj(columns)))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _solved(system: _System, lags: LagMatrices, columns: Planes, near: tuple[Array, ...]) -> tuple[Planes, Factor]:
+    def of_block(cos: Array, sin: Array, columns: Planes, *near: Array) -> tuple[Planes, Factor]:
+        factors = system.elimination(_systems(lags, cos, sin), *near)
+        return system.solve(factors, columns), factors
+
+    return system.blocks.map(of_block, system.cos, system.sin, columns, *near)
+
+
+@_solved.defjvp
+def _solved_jvp(
+    system: _System,
+    primals: tuple[LagMatrices, Planes, tuple[Array, ...]],
+    tangents: tuple[LagMatrices, Planes, tuple[Array, ...]],
+) -> tuple[tuple[Planes, Factor], tuple[Planes, Factor]]:
+    """M z = x gives M dz = dx - dM z: solved with the factors at hand, and transposed with them."""
+    z, factors = _solved(system, *primals)
+    (lags, _, _), (lags_dot, columns_dot, _) = primals, tangents
+    z_dot = jax.lax.custom_linear_solve(
+        lambda x: x + _changed_product(system, lags, x),
+        columns_dot - _changed_product(system, lags_dot, z),
+        lambda _, x: system.solve(factors, x),
+        lambda _, x: system.solve_adjoint(factors, x),
+    )
+    return (z, factors), (z_dot, jax.tree.map(jnp.zeros_like, factors))
 
 
 def product(matrices: Planes, spectrum: Complex[Array, "n f j"]) -> Complex[Array, "n f i"]:
@@ -159,31 +183,29 @@ def product(matrices: Planes, spectrum: Complex[Array, "n f j"]) -> Complex[Arra
     return join(y).transpose(2, 0, 1)
 
 
-def _changed_product(
-    blocks: "_Blocks", phases: tuple[Any, Any], lags: LagMatrices, z: Planes, transpose: bool
-) -> Planes:
+def _changed_product(system: _System, lags: LagMatrices, z: Planes) -> Planes:
     """(M - I) z of some lag matrices, linear in both; what it is written for is its transposes.
 
     Of few maps the lag matrices are applied one by one: then their gradient is one product over all frequencies, less
     work than through the cotangents of the systems themselves.
     """
-    cosine, sine = (m.swapaxes(-1, -2) if transpose else m for m in (lags.cosine, lags.sine))
+    cosine, sine = (m.swapaxes(-1, -2) if system.transpose else m for m in (lags.cosine, lags.sine))
     maps = z.real.shape[-1]
     if maps <= FEW_MAPS:
         real = jnp.concatenate([z.real, z.imag], axis=-1)
         imag = jnp.concatenate([-z.imag, z.real], axis=-1)
 
-        def of_lags(phase: Any, matrices: Array, columns: Array) -> Array:
+        def of_lags(phase: Phases, matrices: Array, columns: Array) -> Array:
             each = jnp.einsum("lij,fjk->lifk", matrices, columns, precision=HIGHEST)
             return jnp.einsum("fl,lifk->fik", phase, each, precision=HIGHEST)
 
-        y = of_lags(phases[0], cosine, real) + of_lags(phases[1], sine, imag)
+        y = of_lags(system.cos, cosine, real) + of_lags(system.sin, sine, imag)
         return Planes(y[..., :maps], y[..., maps:])
 
     def of_block(cos: Array, sin: Array, z: Planes) -> Planes:
         return product_with_few(_changes(cosine, sine, cos, sin), z)
 
-    return blocks.map(of_block, *phases, z)
+    return system.blocks.map(of_block, system.cos, system.sin, z)
 
 
 def _conj(x: Planes) -> Planes:
@@ -206,39 +228,34 @@ class _Blocks:
         blocks = -(-count // most)
         return cls(blocks, -(-count // blocks))
 
-    def padded(self, arrays: Any) -> Any:
+    def padded(self, arrays: Tree) -> Tree:
         """Arrays of frequencies with rows of zeros behind."""
 
-        def pad(a: Any) -> Any:
+        def pad(a: Array | np.ndarray) -> Array | np.ndarray:
             where = np if isinstance(a, np.ndarray) else jnp
             return where.pad(a, [(0, self.count * self.size - len(a))] + [(0, 0)] * (a.ndim - 1))
 
         return jax.tree.map(pad, arrays)
 
-    def map(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def map(self, function: Callable[..., Tree], *arguments: PyTree[Array | np.ndarray]) -> Tree:
         """function over padded frequencies: block after block on CPU, else at once."""
-
-        def in_blocks(*arguments: Any) -> Any:
-            made = jax.lax.map(lambda block: function(*block), self._cut(arguments))
-            return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), made)
-
-        return self._by_platform(function, in_blocks, arguments)
-
-    def _cut(self, arguments: Any) -> Any:
-        return jax.tree.map(lambda a: a.reshape(self.count, self.size, *a.shape[1:]), arguments)
-
-    def _by_platform(self, at_once: Callable[..., Any], in_blocks: Callable[..., Any], arguments: Any) -> Any:
         if self.count == 1:
-            return at_once(*arguments)
-        return jax.lax.platform_dependent(*arguments, cpu=in_blocks, default=at_once)
+            return function(*arguments)
+
+        def in_blocks(*arguments: PyTree[Array]) -> Tree:
+            blocks = jax.tree.map(lambda a: a.reshape(self.count, self.size, *a.shape[1:]), arguments)
+            result = jax.lax.map(lambda block: function(*block), blocks)
+            return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), result)
+
+        return jax.lax.platform_dependent(*arguments, cpu=in_blocks, default=function)
 
 
-def _systems(lags: LagMatrices, cos: Any, sin: Any) -> Planes:
+def _systems(lags: LagMatrices, cos: Phases, sin: Phases) -> Planes:
     real, imag = _changes(lags.cosine, lags.sine, cos, sin)
     return Planes(real + over(jnp.eye(real.shape[-1], dtype=real.dtype), real), imag)
 
 
-def _changes(cosine: Array, sine: Array, cos: Any, sin: Any) -> Planes:
+def _changes(cosine: Array, sine: Array, cos: Phases, sin: Phases) -> Planes:
     """M - I at some phases."""
     side = cosine.shape[-1]
     flat = [a.reshape(-1, side * side) for a in (cosine, sine)]
@@ -252,5 +269,5 @@ def _phases(lags: LagMatrices, angles: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.cos(angle).astype(dtype), np.sin(angle[:, 1:]).astype(dtype)
 
 
-def _matmul(x: Array, y: Array) -> Array:
+def _matmul(x: Phases, y: Array) -> Array:
     return jnp.matmul(x, y, precision=HIGHEST)

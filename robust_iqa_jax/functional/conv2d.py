@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.bilinear import bilinear
-from robust_iqa_jax.functional.floats import as_float
+from robust_iqa_jax.functional.elementwise import as_float
 
 HIGHEST = lax.Precision.HIGHEST
 FEW = 256
@@ -43,6 +43,23 @@ def conv2d(
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
     padding = (padding, padding) if isinstance(padding, int) else padding
     return _conv2d(x.astype(dtype), kernel.astype(dtype), stride=stride, padding=padding)
+
+
+def circular_conv(x: Float[Array, "n h w i"], taps: Float[Array, "kh kw i o"]) -> Float[Array, "n h w o"]:
+    """Convolution on a torus, the kind that a DFT diagonalises: cross-correlation with wrapped borders, centre tap
+    (k - 1) // 2, same size.
+
+    Args:
+      x: (n, h, w, in).
+      taps: (kh, kw, in, out); maps smaller than the kernel are wrapped around as often as it takes.
+
+    Returns:
+      (n, h, w, out).
+    """
+    if taps.shape[-1] == 0 or taps.shape[-2] == 0:
+        return jnp.zeros((*x.shape[:3], taps.shape[-1]), x.dtype)
+    pads = [((k - 1) // 2, k - 1 - (k - 1) // 2) for k in taps.shape[:2]]
+    return conv2d(jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="wrap"), taps)
 
 
 def _of_maps(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:

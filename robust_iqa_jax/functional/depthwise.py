@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.bilinear import bilinear
-from robust_iqa_jax.functional.floats import as_float, over
+from robust_iqa_jax.functional.elementwise import as_float, over
 
 Padding = Literal["SAME", "VALID"]
 _Pads = tuple[tuple[int, int], tuple[int, int]]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.pytree_function import as_pytree
+from robust_iqa_jax.pytrees import as_pytree
 
 Features = Callable[[Float[Array, "n h w c"]], Mapping[str, Array] | Iterable[Array]]
 Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Array, " n"]]

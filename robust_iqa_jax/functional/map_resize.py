@@ -1,5 +1,6 @@
-"""Two ways of bringing feature maps to another height and width, both as one matrix product a side.
-Semantics of torch.nn.functional.interpolate(mode="bilinear", align_corners=True) and adaptive_avg_pool2d."""
+"""Feature maps at another height and width: two resizes as one matrix product a side, and patches as channels.
+Semantics of torch.nn.functional.interpolate(mode="bilinear", align_corners=True) and adaptive_avg_pool2d; arXiv
+2104.07167 (patches)."""
 
 from collections.abc import Callable
 
@@ -35,6 +36,21 @@ def adaptive_average_pool(x: Float[Array, "n h w c"], size: tuple[int, int]) -> 
       (n, *size, c).
     """
     return _along_both(x, size, _windows)
+
+
+def space_to_depth(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c4"]:
+    """Every 2 x 2 patch as the channels of one pixel: an isometry that halves the map, for convolutions of stride 2.
+
+    (n, h, w, c) -> (n, h/2, w/2, 4c), channels ordered by channel, then row, then column of the patch.
+
+    Raises:
+      ValueError: odd height or width.
+    """
+    n, h, w, c = x.shape
+    if h % 2 or w % 2:
+        raise ValueError(f"stride 2 needs maps of even height and width, got {h} x {w}")
+    patches = x.reshape(n, h // 2, 2, w // 2, 2, c)
+    return patches.transpose(0, 1, 3, 5, 2, 4).reshape(n, h // 2, w // 2, 4 * c)
 
 
 def _along_both(x: Array, size: tuple[int, int], weights: Callable[[int, int], np.ndarray]) -> Array:

@@ -1,5 +1,6 @@
-"""Poolings of feature maps: PyTorch's over windows, spatial pyramid statistics (LinearityIQA), max-pool to a square.
-Sources: torch.nn.MaxPool2d, AvgPool2d; lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in sources.md 1.1)."""
+"""Poolings of feature maps: PyTorch's over windows, L2 (TReS), spatial pyramid statistics (LinearityIQA), to a square.
+Sources: torch.nn.MaxPool2d, AvgPool2d; arXiv 1511.06394, isalirezag/TReS models.py (window and padding of L2);
+lidq92/LinearityIQA IQAmodel.py; arXiv 2506.04951 (rule in sources.md 1.1)."""
 
 import math
 from collections.abc import Callable
@@ -51,6 +52,24 @@ def _over_windows(
         last = (x.shape[axis] - window) // stride * stride + 1
         x = reduce(join, (jax.lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(window)))
     return x
+
+
+def l2_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    """Root of a smooth local mean of squares, sqrt(g * x^2 + 1e-12), without a stride.
+
+    g = outer(v, v) is the Hann window, v = (1/4, 1/2, 1/4); beyond the border there are zeros.
+
+    Args:
+      x: (n, h, w, c).
+
+    Returns:
+      (n, h, w, c), at least 1e-6.
+    """
+    rows = jnp.pad(x**2, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    rows = 0.25 * rows[:, :-2] + 0.5 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
+    both = jnp.pad(rows, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    both = 0.25 * both[:, :, :-2] + 0.5 * both[:, :, 1:-1] + 0.25 * both[:, :, 2:]
+    return jnp.sqrt(both + 1e-12)
 
 
 def spsp_pool(x: Float[Array, "n h w c"], levels: int = 1, kind: SpspKind = "avg") -> Float[Array, "n f"]:

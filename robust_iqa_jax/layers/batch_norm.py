@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.floats import as_float, over
+from robust_iqa_jax.functional.elementwise import as_float, over
 
 
 class BatchNorm(nn.Module):

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.authors_cayley import authors_cayley_conv
-from robust_iqa_jax.functional.floats import as_float
-from robust_iqa_jax.functional.space_to_depth import space_to_depth
+from robust_iqa_jax.functional.elementwise import as_float
+from robust_iqa_jax.functional.map_resize import space_to_depth
 from robust_iqa_jax.kernels.cayley_solve.api import Solver
 from robust_iqa_jax.kernels.dft2.api import Transform
 from robust_iqa_jax.layers.initializers import fan_in_uniform

@@ -4,18 +4,11 @@ Source: torch.nn.Conv2d."""
 from typing import Any, cast
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.conv2d import conv2d
-from robust_iqa_jax.functional.floats import as_float, over
-
-
-def kaiming_fan_out(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-    """Normal with variance 2 / (kh kw out), for ReLU networks (arXiv 1502.01852, backward case)."""
-    return jax.random.normal(key, shape, dtype) * (2.0 / (shape[0] * shape[1] * shape[3])) ** 0.5
+from robust_iqa_jax.functional.elementwise import as_float, over
+from robust_iqa_jax.layers.initializers import kaiming_fan_out
 
 
 class Conv(nn.Module):

@@ -4,7 +4,7 @@ Source: torch.nn.Linear."""
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
 

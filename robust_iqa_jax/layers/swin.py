@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.layers.attention import Mlp, layer_norm, self_attention
 from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.dense import Dense

@@ -1,18 +1,21 @@
-"""Pre-norm transformer encoder that adds positions to queries and keys only, as DETR's and TReS's.
-Sources: arXiv 1706.03762, arXiv 2005.12872; isalirezag/TReS transformers.py; torch.nn.MultiheadAttention."""
+"""Pre-norm transformer encoder that adds positions to queries and keys only, as DETR's and TReS's, and the positions.
+Sources: arXiv 1706.03762 (sines), arXiv 2005.12872 (two axes, normalised); isalirezag/TReS transformers.py,
+posencode.py; torch.nn.MultiheadAttention."""
 
-from functools import partial
+import math
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.elementwise import over
+from robust_iqa_jax.layers.attention import attend, layer_norm, split_heads
 from robust_iqa_jax.layers.initializers import fan_in_uniform
 
-LayerNorm = partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
-"""PyTorch's: its epsilon, and the variance around the mean."""
+EPSILON = 1e-5
+"""Added to the variance of every layer normalisation; PyTorch's."""
 
 
 class Projections(nn.Module):
@@ -48,15 +51,10 @@ class SelfAttention(nn.Module):
         Raises:
           ValueError: heads that do not divide d.
         """
-        n, t, d = x.shape
-        if d % self.heads:
-            raise ValueError(f"SelfAttention: {self.heads} heads do not divide {d} features")
-        projected = Projections(name="in_proj")(x + over(positions, x), x)
-        queries, keys, values = (part.reshape(n, t, self.heads, d // self.heads) for part in projected)
-        weights = jax.nn.softmax(jnp.einsum("nqhf,nkhf->nhqk", queries / (d // self.heads) ** 0.5, keys))
-        weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
-        joined = jnp.einsum("nhqk,nkhf->nqhf", weights, values).reshape(n, t, d)
-        return nn.Dense(d, kernel_init=nn.initializers.xavier_uniform(), name="out_proj")(joined)
+        projections = Projections(name="in_proj")(x + over(positions, x), x)
+        queries, keys, values = (split_heads(part, self.heads) for part in projections)
+        y = attend(queries, keys, values, dropout=nn.Dropout(self.dropout, deterministic=not train))
+        return nn.Dense(x.shape[-1], kernel_init=nn.initializers.xavier_uniform(), name="out_proj")(y.reshape(x.shape))
 
 
 class EncoderLayer(nn.Module):
@@ -86,8 +84,8 @@ class EncoderLayer(nn.Module):
             return nn.Dense(features, kernel_init=weights, bias_init=bias, name=name)(y)
 
         attention = SelfAttention(self.heads, self.dropout, name="self_attn")
-        x = x + dropped(attention(LayerNorm(name="norm1")(x), positions, train=train))
-        hidden = nn.relu(linear(self.feedforward, "linear1", LayerNorm(name="norm2")(x)))
+        x = x + dropped(attention(layer_norm(EPSILON, "norm1")(x), positions, train=train))
+        hidden = nn.relu(linear(self.feedforward, "linear1", layer_norm(EPSILON, "norm2")(x)))
         return x + dropped(linear(x.shape[-1], "linear2", dropped(hidden)))
 
 
@@ -111,4 +109,38 @@ class TransformerEncoder(nn.Module):
         """Tokens x and their positions -> encoded tokens; `train` drops out with the rng "dropout"."""
         for i in range(self.layers):
             x = EncoderLayer(self.heads, self.feedforward, self.dropout, name=f"layer{i}")(x, positions, train=train)
-        return LayerNorm(name="norm")(x)
+        return layer_norm(EPSILON, "norm")(x)
+
+
+def sine_position_encoding(
+    size: tuple[int, int], features: int, temperature: float = 1e4, dtype: DTypeLike = jnp.float32
+) -> Float[Array, "h w f"]:
+    """Position encoding of every pixel, the same for all images.
+
+    With a = 2 pi r / (H + 1e-6) for row r = 1..H (columns alike) and m = features / 2 entries an axis,
+    entry i is sin(a / temperature^(i / m)) for even i and cos(a / temperature^((i - 1) / m)) for odd i.
+
+    Args:
+      size: (H, W).
+      features: of the encoding, a multiple of 4: the first half tells rows, the second columns.
+      temperature: ratio of the longest period to the shortest, nearly.
+      dtype: of the result; it is computed in float64.
+
+    Returns:
+      (H, W, features) in [-1, 1].
+
+    Raises:
+      ValueError: features that are no multiple of 4.
+    """
+    if features % 4:
+        raise ValueError(f"sine_position_encoding: features must be a multiple of 4, got {features}")
+    rows, columns = (_axis(n, features // 2, temperature) for n in size)
+    shape = (*size, features // 2)
+    encoding = np.concatenate([np.broadcast_to(rows[:, None], shape), np.broadcast_to(columns, shape)], axis=-1)
+    return jnp.asarray(encoding, dtype)
+
+
+def _axis(n: int, features: int, temperature: float) -> np.ndarray:
+    angle = 2 * math.pi * np.arange(1, n + 1) / (n + 1e-6)
+    angles = angle[:, None] / temperature ** (np.arange(0, features, 2) / features)
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(n, features)

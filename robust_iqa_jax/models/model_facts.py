@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from robust_iqa_jax.functional.work import work_of
 from robust_iqa_jax.layers.cayley_conv import OPERATORS
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.model_table import TABLE
@@ -15,6 +14,7 @@ from robust_iqa_jax.models.presets import PRESETS
 from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import with_operators
 from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.work import work_of
 
 
 def facts(spec: ModelSpec) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.floats import over
+from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.spec import ModelSpec
 

@@ -12,10 +12,9 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.backbones.resnet import MEAN, STD, TAPS, ResNet, insertion_points, tap_channels
 from robust_iqa_jax.devices import all_rows, mean_over_devices
-from robust_iqa_jax.functional.l2_pooling import l2_pool
-from robust_iqa_jax.functional.position_encoding import sine_position_encoding
+from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.layers.dense import Dense
-from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder
+from robust_iqa_jax.layers.transformer_encoder import TransformerEncoder, sine_position_encoding
 from robust_iqa_jax.losses.objective import Apply
 from robust_iqa_jax.losses.tres import self_consistency, tres_loss
 from robust_iqa_jax.models.record import Architecture, block_at, preset, robust_block

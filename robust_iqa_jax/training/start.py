@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import evaluation_batches
-from robust_iqa_jax.functional.isometry_kernel import isometry_kernel
+from robust_iqa_jax.functional.cayley import isometry_kernel
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import COLLECTIONS, init_pretrained, normalise, with_fresh_parts
 from robust_iqa_jax.models.scorer import Scorer

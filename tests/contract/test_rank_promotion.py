@@ -15,8 +15,8 @@ from robust_iqa_jax.functional.cayley import cayley_conv, warm_cayley_conv
 from robust_iqa_jax.functional.conv2d import conv2d
 from robust_iqa_jax.functional.depthwise import depthwise_conv
 from robust_iqa_jax.functional.feature_distance import feature_distance
-from robust_iqa_jax.functional.l2_pooling import l2_pool
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool, resize_aligned
+from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.functional.resize import resize
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2

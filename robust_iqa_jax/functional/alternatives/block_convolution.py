@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.alternatives.bjorck import orthogonalise
-from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.conv2d import circular_conv
 from robust_iqa_jax.functional.spectral import HIGHEST
 
 PROJECTORS = 4

@@ -4,7 +4,7 @@ Source: Singla & Feizi 2021 (arXiv 2105.11417)."""
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.conv2d import circular_conv
 
 
 def exponential_conv(

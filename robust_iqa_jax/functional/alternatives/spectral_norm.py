@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.functional.circular_conv import circular_conv
+from robust_iqa_jax.functional.conv2d import circular_conv
 
 
 def spectral_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int], steps: int = 10) -> Float[Array, ""]:

@@ -1,6 +1,7 @@
 """EfficientNet-Lite with its ImageNet weights: parity of every map with float64 numpy, and known photos recognised.
 The reference below is written from arXiv 1905.11946 and the checkpoint's own names, without Flax."""
 
+import dataclasses
 import importlib.machinery
 import math
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import skimage.data
 import skimage.io
 import skimage.transform
+from quick_models import quick_jit, random_variables
 
 from robust_iqa_jax.backbones.efficientnet_lite import (
     INPUT_SIZES,
@@ -42,11 +44,28 @@ def variables_of(variant, include_classifier=True):
     return load_imagenet(variant, include_classifier)
 
 
+WIDTHS = (4, 6, 6, 8, 8, 10, 12)
+
+
 @pytest.fixture(scope="module")
-def lite0():
-    """The backbone of lite0 without its classifier: (variables, jitted forward in inference)."""
-    model = EfficientNetLite("lite0")
-    return load_imagenet("lite0", include_classifier=False), jax.jit(lambda v, x: model.apply(v, x, train=False))
+def small():
+    """All stages in few channels, of one block each but for the second: (variables, jitted forward in inference).
+
+    forward takes factors of "input" and TAPS too, which are inserted there.
+    """
+    stages = [dataclasses.replace(s, channels=c, repeats=1) for s, c in zip(STAGES["lite0"], WIDTHS, strict=True)]
+    stages[1] = dataclasses.replace(stages[1], repeats=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGES, "small", tuple(stages))
+
+        def forward(variables, x, factors):
+            insert = {name: lambda m, f=f: m * f for name, f in factors.items()}
+            return EfficientNetLite("small").apply(variables, x, train=False, insert=insert)
+
+        yield random_variables(EfficientNetLite("small"), (1, 32, 32, 3)), quick_jit(forward)
+
+
+ONES = dict.fromkeys(("input", *TAPS), 1.0)
 
 
 def images(n, height, width, seed=0):
@@ -63,20 +82,6 @@ def crops(size):
         square = photo[(h - side) // 2 : (h + side) // 2, (w - side) // 2 : (w + side) // 2]
         out.append(skimage.transform.resize(square, (size, size), anti_aliasing=True))
     return ((np.stack(out) - np.array(MEAN)) / np.array(STD)).astype(np.float32)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_photos_are_recognised_at_the_published_input_size(variant):
-    variables = variables_of(variant)
-    model = EfficientNetLite(variant, include_classifier=True)
-    logits = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])(variables, crops(INPUT_SIZES[variant]))
-    cat, coffee, rocket, astronaut, motorcycle = np.argsort(-np.asarray(logits), axis=1)
-    assert cat[0] in range(281, 286)  # tabby, tiger cat, Persian, Siamese, Egyptian cat
-    assert set(cat[:3]) <= set(range(281, 288))  # cats, cougar, lynx
-    assert coffee[0] == 967  # espresso
-    assert {657, 744} & set(rocket[:5])  # missile, projectile
-    assert motorcycle[0] in (665, 670)  # moped, motor scooter
-    assert 812 not in astronaut[:1]  # a portrait is not a space shuttle
 
 
 # --- float64 numpy reference --------------------------------------------------------------------------------
@@ -126,19 +131,31 @@ def forward64(state, variant, x):
     return maps
 
 
-@pytest.mark.parametrize(("variant", "size"), [("lite0", (64, 64)), ("lite0", (47, 66)), ("lite2", (64, 64))])
-def test_every_map_equals_the_float64_reference(variant, size):
-    variables = variables_of(variant)
+def slow(*variant):
+    return pytest.param(*variant, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("variant", ["lite0", slow("lite1"), slow("lite2")])
+def test_photos_are_recognised_and_every_map_equals_the_float64_reference(variant):
+    variables, x = variables_of(variant), crops(INPUT_SIZES[variant])
+    x = x[:, 1:, 5:]  # sides that are odd, or become so
+    model = EfficientNetLite(variant, include_classifier=True)
+    maps = quick_jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
+
+    cat, coffee, rocket, astronaut, motorcycle = np.argsort(-np.asarray(maps["logits"]), axis=1)
+    assert cat[0] in range(281, 286)  # tabby, tiger cat, Persian, Siamese, Egyptian cat
+    assert set(cat[:3]) <= set(range(281, 288))  # cats, cougar, lynx
+    assert coffee[0] == 967  # espresso
+    assert {657, 744} & set(rocket[:5])  # missile, projectile
+    assert motorcycle[0] in (665, 670)  # moped, motor scooter
+    assert 812 not in astronaut[:1]  # a portrait is not a space shuttle
+
     state = {k: v.astype(np.float64) for k, v in read_torch_state_dict(weights.weights_file(variant)).items()}
-    x = images(2, *size)
-    maps = jax.jit(lambda v, x: EfficientNetLite(variant, include_classifier=True).apply(v, x, train=False))(
-        variables, x
-    )
-    expected = forward64(state, variant, np.asarray(x, np.float64))
+    expected = forward64(state, variant, np.asarray(x[:1], np.float64))
     assert set(maps) == {*TAPS, "logits"} == set(expected)
     for name, want in expected.items():
         # float32 through up to 65 layers; measured about 1e-6.
-        assert np.abs(maps[name] - want).max() <= 1e-4 * np.abs(want).max(), name
+        assert np.abs(maps[name][:1] - want).max() <= 1e-4 * np.abs(want).max(), name
 
 
 # --- weights --------------------------------------------------------------------------------
@@ -220,7 +237,7 @@ def test_weights_load_without_importing_torch_or_the_package(tmp_path):
 
 @pytest.mark.parametrize(
     ("variant", "size"),
-    [("lite0", (224, 224)), ("lite0", (33, 32)), ("lite0", (45, 127)), ("lite1", (498, 371)), ("lite2", (260, 35))],
+    [("lite0", (45, 127)), ("lite2", (260, 35))],
 )
 def test_channels_and_strides_are_as_announced_for_any_size(variant, size):
     model = EfficientNetLite(variant)
@@ -233,25 +250,10 @@ def test_channels_and_strides_are_as_announced_for_any_size(variant, size):
     assert {k: v.shape for k, v in maps.items()} == {k: (2, *sides[k], c) for k, c in tap_channels(variant).items()}
 
 
-def double(x):
-    return 2 * x
-
-
-@pytest.fixture(scope="module")
-def scaled(lite0):
-    """Jitted (x, factors) -> maps, with every insertable map multiplied by its factor."""
-
-    def forward(x, factors):
-        insert = {name: lambda m, f=factors[name]: m * f for name in ("input", *TAPS)}
-        return EfficientNetLite("lite0").apply(lite0[0], x, train=False, insert=insert)
-
-    return jax.jit(forward)
-
-
 @pytest.mark.parametrize("name", ["input", *TAPS])
-def test_a_plain_function_is_inserted_before_the_network_goes_on(scaled, name):
-    x, ones = images(1, 40, 36), dict.fromkeys(("input", *TAPS), 1.0)
-    before, after = scaled(x, ones), scaled(x, {**ones, name: 2.0})
+def test_a_plain_function_is_inserted_before_the_network_goes_on(small, name):
+    (variables, forward), x = small, images(2, 40, 36)
+    before, after = forward(variables, x, ONES), forward(variables, x, {**ONES, name: 2.0})
     assert set(after) == set(TAPS)
     place = ("input", *TAPS).index(name)
     for tap in TAPS[: max(place - 1, 0)]:
@@ -259,59 +261,67 @@ def test_a_plain_function_is_inserted_before_the_network_goes_on(scaled, name):
     if name != "input":
         np.testing.assert_array_equal(after[name], 2 * before[name])
     for tap in TAPS[place:]:
-        assert np.abs(after[tap] - before[tap]).max() > 1e-2
+        assert np.abs(after[tap] - before[tap]).max() > 1e-4
 
 
-def test_inserting_at_the_input_equals_changing_the_input_and_the_identity_changes_nothing(lite0, scaled):
-    x, ones = images(1, 40, 36), dict.fromkeys(("input", *TAPS), 1.0)
-    for got, given in ((scaled(x, {**ones, "input": 0.5}), 0.5 * x), (scaled(x, ones), x)):
-        want = lite0[1](lite0[0], given)
+def test_inserting_at_the_input_equals_changing_the_input_and_the_identity_changes_nothing(small):
+    (variables, forward), x = small, images(2, 40, 36)
+    plain = quick_jit(lambda v, x: EfficientNetLite("small").apply(v, x, train=False))
+    for factor in (0.5, 1.0):
+        got, want = forward(variables, x, {**ONES, "input": factor}), plain(variables, factor * x)
         for tap in TAPS:
             np.testing.assert_allclose(got[tap], want[tap], atol=1e-5 * float(np.abs(want[tap]).max()))
+
+
+def test_an_image_gives_the_same_maps_in_any_company(small):
+    (variables, forward), x = small, images(2, 40, 36)
+    maps, swapped = forward(variables, x, ONES), forward(variables, x[::-1], ONES)
+    for name in TAPS:
+        np.testing.assert_allclose(swapped[name][::-1], maps[name], atol=1e-5 * float(jnp.abs(maps[name]).max()))
 
 
 class Parent(nn.Module):
     """A model that owns the backbone and a convolution inserted into it, as a robust block would be."""
 
     def setup(self):
-        self.backbone = EfficientNetLite("lite0")
-        self.block = nn.Conv(112, (3, 3), padding="VALID")
+        self.backbone = EfficientNetLite("small")
+        self.block = nn.Conv(WIDTHS[4], (3, 3), padding="VALID")
 
     def __call__(self, x, *, train):
-        return self.backbone(x, train=train, insert={"stage5": self.block})
+        return self.backbone(x, train=train, start="stage4", insert={"stage5": self.block})
 
 
-def test_a_submodule_of_a_parent_is_inserted_with_its_own_parameters_and_gradient(lite0):
-    x, rng = images(2, 64, 64), np.random.default_rng(0)
+def test_a_submodule_of_a_parent_is_inserted_with_its_own_parameters_and_gradient(small):
+    variables, rng = small[0], np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 4, 4, WIDTHS[3])), jnp.float32)
     shapes = jax.eval_shape(lambda k: Parent().init(k, x, train=False), jax.random.key(0))["params"]
     assert set(shapes) == {"backbone", "block"}
-    assert jax.tree.structure(shapes["backbone"]) == jax.tree.structure(lite0[0]["params"])
-    block = {name: jnp.asarray(rng.normal(0, 0.03, leaf.shape), jnp.float32) for name, leaf in shapes["block"].items()}
+    assert set(shapes["backbone"]) <= set(variables["params"])
+    block = {name: jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32) for name, leaf in shapes["block"].items()}
 
-    @jax.jit
     def loss(block):
-        params = {"backbone": lite0[0]["params"], "block": block}
-        variables = {"params": params, "batch_stats": {"backbone": lite0[0]["batch_stats"]}}
-        maps = Parent().apply(variables, x, train=False)
-        return jnp.mean(maps["stage7"] ** 2), maps
+        params = {"backbone": variables["params"], "block": block}
+        own = {"params": params, "batch_stats": {"backbone": variables["batch_stats"]}}
+        maps = Parent().apply(own, x, train=False)
+        before = EfficientNetLite("small").apply(variables, x, train=False, start="stage4")["stage5"]
+        return jnp.mean(maps["stage7"] ** 2), (maps, before)
 
-    step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (_, maps), grads = step(block)
-    before = lite0[1](lite0[0], x)
-    expected = nn.Conv(112, (3, 3), padding="VALID").apply({"params": block}, before["stage5"])
+    step = quick_jit(jax.value_and_grad(loss, has_aux=True))
+    (_, (maps, before)), grads = step(block)
+    expected = nn.Conv(WIDTHS[4], (3, 3), padding="VALID").apply({"params": block}, before)
     np.testing.assert_allclose(maps["stage5"], expected, atol=1e-5 * float(jnp.abs(expected).max()))
-    assert maps["stage5"].shape == (2, 2, 2, 112)  # the insertion may change the size
+    assert maps["stage5"].shape == (2, 2, 2, WIDTHS[4])  # the insertion may change the size
     assert maps["head"].shape == (2, 1, 1, 1280)
     # Along its gradient the loss changes as predicted; central difference, float32.
-    size = jnp.sqrt(sum(jnp.sum(g**2) for g in grads.values()))
-    ends = [step(jax.tree.map(lambda p, g, s=s: p + s * g / size, block, grads))[0][0] for s in (1e-2, -1e-2)]
+    size = np.sqrt(sum(np.sum(np.asarray(g) ** 2) for g in grads.values()))
+    ends = [step({k: p + s * grads[k] / size for k, p in block.items()})[0][0] for s in (1e-2, -1e-2)]
     np.testing.assert_allclose((ends[0] - ends[1]) / 2e-2, size, rtol=0.05)
 
 
 @pytest.mark.parametrize("name", ["stage8", "logits", "stem "])
-def test_an_unknown_insertion_is_refused_with_the_names_allowed(lite0, name):
-    with pytest.raises(ValueError, match=r"cannot insert at .*'input', 'stem', 'stage1'.*'head'"):
-        EfficientNetLite().apply(lite0[0], images(1, 32, 32), train=False, insert={name: double})
+def test_an_unknown_insertion_is_refused_with_the_names_allowed(name):
+    with pytest.raises(ValueError, match=r"cannot insert at .*; choose among input, stem, stage1, .*, head"):
+        EfficientNetLite().apply({}, images(1, 32, 32), train=False, insert={name: lambda m: m})
 
 
 def test_an_unknown_variant_is_refused_everywhere():
@@ -323,52 +333,50 @@ def test_an_unknown_variant_is_refused_everywhere():
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (1, 32, 32, 1)])
-def test_an_input_that_is_not_a_batch_of_rgb_is_refused(lite0, shape):
+def test_an_input_that_is_not_a_batch_of_rgb_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected images \(n, h, w, 3\)"):
-        EfficientNetLite().apply(lite0[0], jnp.zeros(shape), train=False)
+        EfficientNetLite().apply({}, jnp.zeros(shape), train=False)
 
 
-class Small(nn.Module):
-    """Only the parts of the network that training touches differently, to keep compilation short."""
+def test_training_updates_the_statistics_with_momentum_0_99(small):
+    variables, x = small[0], images(2, 32, 32)
 
-    axis_name: str | None = None
+    def train(variables, x):
+        return EfficientNetLite("small").apply(variables, x, train=True, mutable=["batch_stats"])[1]
 
-    @nn.compact
-    def __call__(self, x, train):
-        return InvertedResidual(8, 3, 1, 2, bn_axis_name=self.axis_name)(x, train)
-
-
-def test_training_updates_the_statistics_with_momentum_0_99(lite0):
-    variables, _ = lite0
-    x = images(2, 32, 32)
-    train = jax.jit(lambda v, x: EfficientNetLite().apply(v, x, train=True, mutable=["batch_stats"])[1])
-    state = train(variables, x)
-    old, new = variables["batch_stats"], state["batch_stats"]
+    old, new = variables["batch_stats"], quick_jit(train)(variables, x)["batch_stats"]
     assert jax.tree.structure(old) == jax.tree.structure(new)
-    assert all(np.abs(a - b).max() > 0 for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True))
-    kernel = jnp.asarray(variables["params"]["stem"]["conv"]["kernel"])
-    maps = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    expected = 0.99 * old["stem"]["bn"]["mean"] + 0.01 * maps.mean((0, 1, 2))
-    np.testing.assert_allclose(new["stem"]["bn"]["mean"], expected, atol=1e-6)
+    changes = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - b).max(), old, new)
+    assert min(jax.tree.leaves(changes)) > 0
+    padded = np.pad(np.asarray(x, np.float64), ((0, 0), (0, 1), (0, 1), (0, 0)))
+    kernel = np.asarray(variables["params"]["stem"]["conv"]["kernel"], np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
+    mean = np.einsum("nhwiab,abio->o", windows, kernel) / (2 * 16 * 16)
+    np.testing.assert_allclose(
+        new["stem"]["bn"]["mean"], 0.99 * np.asarray(old["stem"]["bn"]["mean"]) + 0.01 * mean, atol=1e-6
+    )
 
 
 def test_statistics_across_replicas_equal_those_of_the_whole_batch():
-    x = (
-        jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, 6, 8)), jnp.float32)
-        * jnp.arange(1.0, 5)[:, None, None, None]
-    )
-    variables = jax.jit(lambda k: Small().init(k, x, train=False))(jax.random.key(0))
-    whole, state = jax.jit(lambda x: Small().apply(variables, x, train=True, mutable=["batch_stats"]))(x)
-    replica = lambda x: Small("batch").apply(variables, x, train=True, mutable=["batch_stats"])  # noqa: E731
-    parts, states = jax.jit(jax.vmap(replica, axis_name="batch"))(x.reshape(2, 2, 6, 6, 8))
+    x = np.random.default_rng(0).normal(size=(4, 3, 3, 8)) * np.arange(1.0, 5)[:, None, None, None]
+    blocks = [InvertedResidual(8, 3, 1, 2, bn_axis_name=axis) for axis in (None, "batch")]
+    shapes = jax.eval_shape(lambda k: blocks[0].init(k, jnp.zeros((1, 3, 3, 8)), False), jax.random.key(0))
+    variables = jax.tree.map(lambda leaf: np.random.default_rng(1).uniform(0.5, 1.5, leaf.shape), shapes)
+
+    @quick_jit
+    def run(variables, x):
+        whole, part = (lambda x, b=block: b.apply(variables, x, True, mutable=["batch_stats"]) for block in blocks)
+        return whole(x), jax.vmap(part, axis_name="batch")(x.reshape(2, 2, 3, 3, 8))
+
+    with jax.enable_x64(True):
+        (whole, state), (parts, states) = run(variables, x)
     np.testing.assert_allclose(parts.reshape(whole.shape), whole, atol=1e-5)
     for one, each in zip(jax.tree.leaves(state), jax.tree.leaves(states), strict=True):
-        np.testing.assert_allclose(each, jnp.stack([one, one]), atol=1e-6)
+        np.testing.assert_allclose(each, np.stack([one, one]), atol=1e-6)
 
 
-def test_the_axis_name_reaches_every_batch_norm():
-    model, x = EfficientNetLite(bn_axis_name="devices"), jnp.zeros((2, 1, 32, 32, 3))
-    variables = jax.eval_shape(lambda k: EfficientNetLite().init(k, x[0], train=False), jax.random.key(0))
+def test_the_axis_name_reaches_every_batch_norm(small):
+    model, x, variables = EfficientNetLite("small", bn_axis_name="devices"), jnp.zeros((2, 1, 32, 32, 3)), small[0]
 
     def train(variables, x):
         return model.apply(variables, x, train=True, mutable=["batch_stats"])[1]
@@ -386,26 +394,17 @@ def test_the_axis_name_reaches_every_batch_norm():
         (jnp.float32, jnp.bfloat16, jnp.float32),
     ],
 )
-def test_the_compute_type_is_the_argument_or_the_input_and_parameters_stay_float32(dtype, given, expected):
-    model = EfficientNetLite(dtype=dtype, include_classifier=True)
+def test_the_compute_type_is_the_argument_or_the_input_and_parameters_stay_float32(small, dtype, given, expected):
+    model = EfficientNetLite("small", dtype=dtype, include_classifier=True)
     x = jax.ShapeDtypeStruct((1, 32, 32, 3), given)
     maps, variables = jax.eval_shape(lambda k, x: model.init_with_output(k, x, train=False), jax.random.key(0), x)
     assert {a.dtype for a in maps.values()} == {jnp.dtype(expected)}
     assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 
 
-def test_an_image_gives_the_same_maps_in_any_company(lite0):
-    variables, forward = lite0
-    x = images(2, 64, 64)
-    maps, swapped = forward(variables, x), forward(variables, x[::-1])
-    for name in TAPS:
-        np.testing.assert_allclose(swapped[name][::-1], maps[name], atol=1e-5 * float(jnp.abs(maps[name]).max()))
-
-
 def test_fresh_kernels_are_normal_with_variance_two_over_the_fan_out():
-    variables = jax.jit(lambda k: InvertedResidual(64, 5, 1, 6).init(k, jnp.zeros((1, 8, 8, 64)), False))(
-        jax.random.key(0)
-    )
+    block, x = InvertedResidual(64, 5, 1, 6), jnp.zeros((1, 8, 8, 64))
+    variables = quick_jit(lambda k: block.init(k, x, False))(jax.random.key(0))
     params = variables["params"]
     for name, fan_out in (("expand", 384), ("depthwise", 25), ("project", 64)):
         kernel = params[name]["conv"]["kernel"]
@@ -415,5 +414,5 @@ def test_fresh_kernels_are_normal_with_variance_two_over_the_fan_out():
 
 
 def test_the_three_variants_are_those_of_the_paper_with_published_sizes():
-    assert tuple(STAGES) == tuple(INPUT_SIZES) == VARIANTS
+    assert tuple(name for name in STAGES if name != "small") == tuple(INPUT_SIZES) == VARIANTS
     np.testing.assert_allclose((np.array([0.0, 255.0]) / 255 - MEAN[0]) / STD[0], [-127 / 128, 1.0])

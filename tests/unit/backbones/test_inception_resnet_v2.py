@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.backbones.inception_resnet_v2 import TAP_CHANNELS, TAPS, InceptionResNetV2
 from robust_iqa_jax.weights.backbone_names import CADENE_INCEPTION_RESNET_V2
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
 
 SHALLOW = (1, 1, 1)
-QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 def shapes(model, size=(75, 75)):
@@ -61,7 +61,7 @@ def test_starting_at_a_map_runs_and_returns_what_follows_with_the_same_variables
         "batch_stats": jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), expected["batch_stats"]),
     }
     x = jnp.asarray(rng.uniform(size=(2, 3, 4, 1088)), jnp.float32)
-    run = jax.jit(model.apply, static_argnames=("train", "start"))
+    run = quick_jit(model.apply, static_argnames=("train", "start"))
     maps = run(variables, x, train=False, start="repeat_1")
     assert set(maps) == {*TAPS[TAPS.index("repeat_1") :], "logits"}
     np.testing.assert_array_equal(maps["repeat_1"], x)
@@ -127,7 +127,7 @@ def test_every_map_of_the_whole_network_equals_an_independent_pytorch_network(tr
     variables, report = from_torch(before, shapes(model), CADENE_INCEPTION_RESNET_V2.name_of)
     require_fit(report, "InceptionResNetV2")
     with jax.enable_x64(True):
-        run = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]), compiler_options=QUICKLY)
+        run = quick_jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]))
         maps, updated = run(variables, jnp.asarray(x))
     for tap, value in maps.items():
         other = expected[tap].permute(0, 2, 3, 1) if tap in TAPS else expected[tap]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from quick_models import quick_jit, random_variables
 
-from robust_iqa_jax.backbones.resnet import TAPS, VARIANTS, ResNet, insertion_points, tap_channels
+from robust_iqa_jax.backbones.resnet import TAPS, VARIANTS, ResNet, Variant, insertion_points, tap_channels
 from robust_iqa_jax.weights.backbone_names import TORCHVISION_RESNET
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
@@ -38,45 +38,72 @@ def convert(tensors, name, include_classifier=True):
     return variables
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_counts_are_the_published_ones(name):
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes(name)["params"])) == PARAMETERS[name]
 
 
+SHALLOW = {"basic": Variant((2, 1, 1, 1), bottleneck=False), "bottleneck": Variant((1, 1, 1, 1), groups=2)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kind in SHALLOW.items():
+            patch.setitem(VARIANTS, name, kind)
+        yield
+
+
 @pytest.fixture(scope="module")
-def small():
-    model = ResNet("resnet18")
+def small(shallow):
+    """Model, variables, images, its maps, and its maps with one of those of POINTS blackened."""
+    model = ResNet("basic")
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 48, 40, 3)), jnp.float32)
     variables = random_variables(model, x.shape)
-    return model, variables, x, quick_jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
+
+    @quick_jit
+    def run(variables, x, factors):
+        insert = {at: lambda m, f=f: f * m for at, f in factors.items()}
+        return model.apply(variables, x, train=False, insert=insert)
+
+    ones = dict.fromkeys(POINTS, 1.0)
+    return model, variables, x, run(variables, x, ones), {at: run(variables, x, {**ones, at: 0.0}) for at in POINTS}
 
 
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))
+POINTS = ("stem", "layer1_1", "layer2", "layer4")
+
+
+def close(result, expected):
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
 def test_maps_have_the_named_channels_and_halve(small):
     maps = small[3]
     assert set(maps) == set(TAPS)
     sizes = [(12, 10), (12, 10), (6, 5), (3, 3), (2, 2)]
-    for (name, channels), size in zip(tap_channels("resnet18").items(), sizes, strict=True):
+    for (name, channels), size in zip(tap_channels("basic").items(), sizes, strict=True):
         assert maps[name].shape == (1, *size, channels)
 
 
-@pytest.mark.parametrize("start", TAPS)
+@pytest.mark.parametrize("start", ["layer3"])
 def test_starting_at_a_map_gives_what_the_whole_network_gives(small, start):
-    model, variables, _, maps = small
+    model, variables, _, maps, _ = small
     rest = quick_jit(lambda v, x: model.apply(v, x, train=False, start=start))(variables, maps[start])
     assert set(rest) == set(TAPS[TAPS.index(start) :])
     close(rest["layer4"], maps["layer4"])
 
 
-@pytest.mark.parametrize("at", ["stem", "layer1_1", "layer2", "layer4"])
+@pytest.mark.parametrize("start", TAPS)
+def test_what_follows_a_start_is_returned(small, start):
+    model, variables, _, maps, _ = small
+    rest = jax.eval_shape(lambda v, x: model.apply(v, x, train=False, start=start), variables, maps[start])
+    assert set(rest) == set(TAPS[TAPS.index(start) :])
+
+
+@pytest.mark.parametrize("at", POINTS)
 def test_insertion_replaces_the_map_that_the_network_goes_on_from(small, at):
-    model, variables, x, maps = small
-    insert = {at: lambda m: 0 * m}
-    changed = quick_jit(lambda v, x: model.apply(v, x, train=False, insert=insert))(variables, x)
-    stage = at.split("_")[0]
+    *_, maps, changes = small
+    changed, stage = changes[at], at.split("_")[0]
     for name in TAPS[: TAPS.index(stage)]:
         close(changed[name], maps[name])
     if "_" not in at:
@@ -85,7 +112,7 @@ def test_insertion_replaces_the_map_that_the_network_goes_on_from(small, at):
 
 
 def test_bad_names_are_named(small):
-    model, variables, x, _ = small
+    model, variables, x, *_ = small
     with pytest.raises(ValueError, match=r"cannot insert at \['layer9'\]; choose among input, stem, layer1_1, layer1"):
         model.apply(variables, x, train=False, insert={"layer9": lambda m: m})
     with pytest.raises(ValueError, match="cannot start at 'layer1_1'"):
@@ -113,12 +140,24 @@ def test_converter_refuses_what_does_not_fit():
         convert(wrong, "resnet18")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", pytest.param("resnext101_32x8d", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("train", [False, True])
-def test_every_map_equals_an_independent_pytorch_network(name, train):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
-    from parity.torch_resnet import TorchResNet
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
+
+@pytest.mark.parametrize(
+    ("name", "train"),
+    [
+        ("basic", True),
+        ("bottleneck", False),
+        *(slow(name, train) for name in ("resnet18", "resnet50", "resnext101_32x8d") for train in (False, True)),
+    ],
+)
+def test_every_map_equals_an_independent_pytorch_network(name, train, monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")
+    from parity.torch_resnet import LAYERS, TorchResNet
+
+    for shallow, kind in SHALLOW.items():
+        monkeypatch.setitem(LAYERS, shallow, (kind.blocks, kind.bottleneck, kind.width_per_group, kind.groups))
     torch.manual_seed(0)
     reference = TorchResNet(name).double().train(train)
     for module in reference.modules():  # running statistics that are not those of an untrained network
@@ -127,13 +166,13 @@ def test_every_map_equals_an_independent_pytorch_network(name, train):
             module.running_var.uniform_(0.5, 1.5)
             torch.nn.init.uniform_(module.weight, 0.2, 0.6)
     before = {key: value.numpy().copy() for key, value in reference.state_dict().items()}
-    x = np.random.default_rng(0).normal(size=(2, 65, 80, 3))
+    x = np.random.default_rng(0).normal(size=(2, 33, 48, 3))
     with torch.no_grad():
         expected = reference(torch.from_numpy(x).permute(0, 3, 1, 2))
     with jax.enable_x64(True):
         variables = convert(before, name)
         model = ResNet(name, include_classifier=True)
-        run = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]))
+        run = quick_jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]))
         maps, updated = run(variables, jnp.asarray(x))
     for tap, value in maps.items():
         other = expected[tap].permute(0, 2, 3, 1) if tap in TAPS else expected[tap]

@@ -1,7 +1,5 @@
 """Each alternative construction has the property that it is named for."""
 
-from functools import partial
-
 import explicit_cayley as reference
 import jax
 import jax.numpy as jnp
@@ -19,15 +17,14 @@ from robust_iqa_jax.functional.approximate_cayley import (
     bfloat16_cayley_conv,
     truncated_cayley_conv,
 )
-from robust_iqa_jax.functional.cayley import cayley_conv
 
-SHAPES = [(5, 6, 4, 9), (6, 6, 5, 5), (7, 5, 8, 3)]
+WIDE, SQUARE, NARROW = (5, 6, 4, 9), (6, 6, 5, 5), (7, 5, 8, 3)
 
 
-def drawn(shape, scale=1.0, seed=0):
+def drawn(shape, scale=1.0, seed=0, sides=(3, 3)):
     h, w, ci, co = shape
     rng = np.random.default_rng(seed)
-    x, kernel = rng.normal(size=(2, h, w, ci)), scale * rng.normal(size=(3, 3, ci, co)) / np.sqrt(9 * ci)
+    x, kernel = rng.normal(size=(2, h, w, ci)), scale * rng.normal(size=(*sides, ci, co)) / np.sqrt(9 * ci)
     return jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32), jnp.zeros(co)
 
 
@@ -35,69 +32,75 @@ def norms(x):
     return np.linalg.norm(np.asarray(x, np.float64).reshape(len(x), -1), axis=1)
 
 
-@pytest.mark.parametrize("norm", ["taps", "spectrum"])
-@pytest.mark.parametrize("shape", [*SHAPES, (2, 3, 3, 4)])
-def test_explicit_q_equals_the_float64_reference_and_has_the_factored_gradient(shape, norm):
-    x, kernel, bias = drawn(shape)
-    alpha = jnp.float32(2.5)
-    expected = reference.convolve(x, np.asarray(kernel, np.float64), 2.5, np.asarray(bias), norm)
+@pytest.mark.parametrize(("shape", "norm"), [(WIDE, "taps"), ((2, 3, 4, 3), "spectrum")])
+def test_explicit_q_equals_the_float64_reference_and_its_gradient_the_difference_quotient(shape, norm):
+    with jax.enable_x64(True):
+        x, kernel, bias = (np.asarray(a, np.float64) for a in drawn(shape, sides=(1, 3)))
+        direction = np.random.default_rng(1).normal(size=kernel.shape)
 
-    def loss(k, convolve):
-        y = convolve(x, k, alpha, bias, norm)
-        return jnp.sum(y**3), y
+        def run(kernel):
+            y = explicit_cayley_conv(jnp.asarray(x), kernel, jnp.float64(2.5), jnp.asarray(bias), norm)
+            return jnp.sum(y**3), y
 
-    explicit, factored = (
-        quick_jit(jax.value_and_grad(loss, has_aux=True), static_argnums=1)(kernel, convolve)
-        for convolve in (explicit_cayley_conv, cayley_conv)
-    )
-    np.testing.assert_allclose(explicit[0][1], expected, atol=2e-5)
-    gradients = explicit[1], factored[1]
-    np.testing.assert_allclose(*gradients, atol=2e-4 * float(jnp.abs(gradients[1]).max()))
+        gradient, y = quick_jit(jax.grad(run, has_aux=True))(jnp.asarray(kernel))
+    expected, *ends = (reference.convolve(x, kernel + s * 1e-5 * direction, 2.5, bias, norm) for s in (0, 1, -1))
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+    slope = (np.sum(ends[0] ** 3) - np.sum(ends[1] ** 3)) / 2e-5
+    assert float(np.sum(np.asarray(gradient) * direction)) == pytest.approx(slope, rel=1e-6)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [WIDE, NARROW])
 def test_exponential_of_a_skew_convolution_keeps_or_never_grows_the_norm(shape):
-    x, kernel, bias = drawn(shape, scale=0.5)
-    convolve = quick_jit(exponential_conv, static_argnames="terms")
-    y = convolve(x, kernel, bias)
+    x, kernel, bias = drawn(shape, scale=0.5, sides=(1, 3))
+    # two terms are too few: the property is the series', not the input's
+    y, of_two = quick_jit(lambda *a: [exponential_conv(*a, terms=terms) for terms in (12, 2)])(x, kernel, bias)
     if shape[3] >= shape[2]:
         np.testing.assert_allclose(norms(y), norms(x), rtol=1e-5)
     else:
         assert (norms(y) < norms(x)).all()
-    # two terms are too few: the property is the series', not the input's
-    assert not np.allclose(norms(convolve(x, kernel, bias, terms=2)), norms(y), rtol=1e-3)
+    assert not np.allclose(norms(of_two), norms(y), rtol=1e-3)
 
 
 def test_exponential_needs_a_centre_tap():
-    x, kernel, bias = drawn(SHAPES[0])
+    x, kernel, bias = drawn(WIDE)
     with pytest.raises(ValueError, match=r"needs odd kernel sides, got \(2, 3\)"):
         exponential_conv(x, kernel[:2], bias)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(9, 4), (4, 9), (5, 5)])
+jitted_orthogonalise = quick_jit(orthogonalise)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(9, 4), (4, 9)])
 def test_orthogonalisation_gives_the_polar_factor(rows, columns):
     rng = np.random.default_rng(0)
     m = rng.normal(size=(3, rows, columns)) + 1j * rng.normal(size=(3, rows, columns))
     u, _, v = np.linalg.svd(m, full_matrices=False)
-    found = quick_jit(partial(orthogonalise, steps=40))(jnp.asarray(m, jnp.complex64))
-    np.testing.assert_allclose(found, u @ v, atol=1e-4)
+    np.testing.assert_allclose(jitted_orthogonalise(jnp.asarray(m, jnp.complex64), 40), u @ v, atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [SHAPES[0], (6, 5, 3, 12)])
-def test_orthogonalised_spectrum_keeps_the_norm(shape):
-    x, kernel, bias = drawn(shape)
-    y = quick_jit(partial(bjorck_conv, steps=40))(x, kernel, bias)
-    np.testing.assert_allclose(norms(y), norms(x), rtol=1e-4)
+def test_orthogonalised_spectrum_keeps_the_norm():
+    x, kernel, bias = drawn(WIDE)
+    np.testing.assert_allclose(norms(quick_jit(bjorck_conv)(x, kernel, bias, 40)), norms(x), rtol=1e-4)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [WIDE, NARROW])
 def test_block_convolution_has_an_orthogonal_three_by_three_kernel(shape):
     x, _, bias = drawn(shape)
-    parameters = block_convolution.init(jax.random.key(0), *shape[2:])
-    kernel = quick_jit(block_convolution.explicit_kernel, static_argnums=1)(parameters, 40)
+    rng, side = np.random.default_rng(0), min(shape[2:])
+    sizes = (shape[:1:-1], (block_convolution.PROJECTORS, side, max(1, side // 2)))
+    parameters = block_convolution.BlockConvolution(*(jnp.asarray(rng.normal(size=s), jnp.float32) for s in sizes))
+    assert jax.eval_shape(lambda: block_convolution.init(jax.random.key(0), *shape[2:])) == jax.eval_shape(
+        lambda: parameters
+    )
+
+    @quick_jit
+    def run(x, parameters):
+        kernel = block_convolution.explicit_kernel(parameters, 40)
+        return kernel, block_convolution.block_convolution_conv(x, parameters, bias, 40)
+
+    kernel, y = run(x, parameters)
     assert kernel.shape == (3, 3, *shape[2:])
     assert (np.abs(np.asarray(kernel)).max((2, 3)) > 1e-3).all()  # all nine taps are used
-    y = quick_jit(block_convolution.block_convolution_conv, static_argnums=3)(x, parameters, bias, 40)
     if shape[3] >= shape[2]:
         np.testing.assert_allclose(norms(y), norms(x), rtol=1e-4)
     else:
@@ -105,26 +108,31 @@ def test_block_convolution_has_an_orthogonal_three_by_three_kernel(shape):
 
 
 def test_spectral_norm_is_that_of_the_spectrum_and_bounds_the_convolution():
-    x, kernel, bias = drawn(SHAPES[0])
+    x, kernel, bias = drawn(WIDE)
+
+    @quick_jit
+    def run(x, kernel, bias, steps):
+        return spectral_norm(kernel, (5, 6), steps), spectral_norm_conv(x, kernel, bias, steps)
+
     expected = np.linalg.norm(reference.spectrum(np.asarray(kernel, np.float64), (5, 6)), 2, axis=(-2, -1)).max()
-    assert float(spectral_norm(kernel, (5, 6), steps=200)) == pytest.approx(expected, rel=1e-4)
-    assert float(spectral_norm(kernel, (5, 6), steps=3)) < expected  # from below
-    assert (norms(spectral_norm_conv(x, kernel, bias, steps=200)) <= norms(x)).all()
+    norm, y = run(x, kernel, bias, 200)
+    assert float(norm) == pytest.approx(expected, rel=1e-4)
+    assert float(run(x, kernel, bias, 3)[0]) < expected  # from below
+    assert (norms(y) <= norms(x)).all()
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.7, 1.0])
-@pytest.mark.parametrize("shape", [SHAPES[0], (6, 6, 5, 5)])
+@pytest.mark.parametrize(("shape", "keep"), [(WIDE, 0.3), (SQUARE, 0.7), (WIDE, 1.0)])
 def test_band_limited_convolution_is_isometric_at_any_cut_off_and_exact_without_one(shape, keep):
-    x, kernel, bias = drawn(shape)
-    alpha = jnp.float32(2.5)
-    y = quick_jit(band_limited_cayley_conv, static_argnums=4)(x, kernel, alpha, bias, keep)
+    x, kernel, bias = drawn(shape, sides=(1, 2))
+    y = quick_jit(band_limited_cayley_conv, static_argnums=4)(x, kernel, jnp.float32(2.5), bias, keep)
     np.testing.assert_allclose(norms(y), norms(x), rtol=1e-5)
-    difference = float(jnp.abs(y - quick_jit(cayley_conv)(x, kernel, alpha, bias)).max())
+    expected = reference.convolve(x, np.asarray(kernel, np.float64), 2.5, 0, "taps")
+    difference = np.abs(y - expected).max()
     assert difference < 1e-5 if keep == 1 else difference > 1e-2
 
 
 def test_band_limited_convolution_refuses_what_it_cannot_do():
-    x, kernel, bias = drawn(SHAPES[2])
+    x, kernel, bias = drawn(NARROW)
     with pytest.raises(ValueError, match="needs out >= in, got 8 -> 3"):
         band_limited_cayley_conv(x, kernel, jnp.float32(1), bias, 0.5)
     with pytest.raises(ValueError, match=r"keep must lie in \(0, 1\], got 0"):
@@ -133,7 +141,7 @@ def test_band_limited_convolution_refuses_what_it_cannot_do():
 
 @pytest.mark.parametrize(("convolve", "reached"), [(truncated_cayley_conv, 1e-5), (bfloat16_cayley_conv, 5e-2)])
 def test_iterated_approximations_come_close_to_isometry_as_far_as_their_arithmetic_lets_them(convolve, reached):
-    x, kernel, bias = drawn(SHAPES[0])
-    run = quick_jit(convolve, static_argnums=4)
+    x, kernel, bias = drawn(WIDE, sides=(1, 2))
+    run = quick_jit(convolve)
     errors = [np.abs(norms(run(x, kernel, jnp.float32(2.5), bias, steps)) / norms(x) - 1).max() for steps in (1, 12)]
     assert errors[1] < reached < errors[0]

@@ -9,114 +9,90 @@ from quick_models import quick_jit
 
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.authors_cayley import authors_cayley_conv
+from robust_iqa_jax.kernels.cayley_solve.planes import Planes
 from robust_iqa_jax.layers.cayley_conv import OPERATORS, CayleyConv
 from robust_iqa_jax.layers.robust_block import RobustBlock
 
-pytestmark = pytest.mark.usefixtures("hardly_optimised")
-
-jitted = jax.jit(cayley.cayley_conv, static_argnames=("norm", "solver"))
-prepared = quick_jit(lambda x, *free: cayley.apply(cayley.prepare(*free, x.shape[1:3]), x))
+jitted = quick_jit(cayley.cayley_conv, static_argnames="norm")
 
 
-def drawn(ci, co, size=(5, 6), count=1, seed=0, dtype=np.float32):
+def drawn(ci, co, size=(5, 6), count=1, seed=0, dtype=np.float32, sides=(1, 2)):
     """x, kernel, alpha and bias, drawn."""
     rng = np.random.default_rng(seed)
-    x, kernel = rng.normal(size=(count, *size, ci)), rng.normal(size=(3, 3, ci, co))
+    x, kernel = rng.normal(size=(count, *size, ci)), rng.normal(size=(*sides, ci, co))
     return tuple(np.asarray(a, dtype) for a in (x, kernel, 2.0, rng.normal(size=co)))
+
+
+def explicit(x, kernel, alpha, bias, norm="taps"):
+    return explicit_cayley.convolve(x, np.asarray(kernel, np.float64), float(alpha), np.asarray(bias), norm)
 
 
 def length(x):
     return float(np.linalg.norm(np.asarray(x, np.float64)))
 
 
-@pytest.mark.parametrize(("ci", "co", "count", "norm"), [(4, 6, 1, "taps"), (6, 4, 3, "spectrum"), (3, 3, 3, "taps")])
+@pytest.mark.parametrize(("ci", "co", "count", "norm"), [(4, 6, 1, "taps"), (6, 4, 3, "spectrum")])
 def test_forward_mode_is_the_difference_quotient_and_reverse_mode_its_transpose(ci, co, count, norm):
+    at = drawn(ci, co, count=count, dtype=np.float64)
+    along = drawn(ci, co, count=count, seed=1, dtype=np.float64)
+    back = np.random.default_rng(2).normal(size=(count, 5, 6, co))
+
+    @quick_jit
+    def run(at, along, back):
+        f = lambda *arguments: cayley.cayley_conv(*arguments, norm=norm)  # noqa: E731
+        return jax.linearize(f, *at)[1](*along), jax.vjp(f, *at)[1](back)
+
     with jax.enable_x64(True):
-        at = tuple(map(jnp.asarray, drawn(ci, co, count=count, dtype=np.float64)))
-        along = tuple(map(jnp.asarray, drawn(ci, co, count=count, seed=1, dtype=np.float64)))
-
-        def f(*arguments):
-            return jitted(*arguments, norm=norm)
-
-        y, change = jax.jvp(f, at, along)
-        step = 1e-6
-        ends = [f(*(a + sign * step * d for a, d in zip(at, along, strict=True))) for sign in (1, -1)]
-        np.testing.assert_allclose(change, (ends[0] - ends[1]) / (2 * step), atol=1e-7)
-        back = jnp.asarray(np.random.default_rng(2).normal(size=y.shape))
-        gradient = jax.vjp(f, *at)[1](back)
-        there = sum(jnp.sum(g * d) for g, d in zip(gradient, along, strict=True))
-        np.testing.assert_allclose(there, jnp.sum(back * change), rtol=1e-11)
+        change, gradient = run(at, along, back)
+    step = 1e-6
+    ends = [explicit(*(a + sign * step * d for a, d in zip(at, along, strict=True)), norm) for sign in (1, -1)]
+    np.testing.assert_allclose(change, (ends[0] - ends[1]) / (2 * step), atol=1e-7)
+    there = sum(np.vdot(g, d) for g, d in zip(gradient, along, strict=True))
+    np.testing.assert_allclose(there, np.vdot(back, change), rtol=1e-11)
 
 
 def test_second_derivatives_are_those_of_the_explicit_construction_in_both_orders():
-    with jax.enable_x64(True):
-        x, kernel, alpha, bias = map(jnp.asarray, drawn(2, 3, size=(3, 4), dtype=np.float64))
-        direction = jnp.asarray(np.random.default_rng(3).normal(size=kernel.shape))
+    x, kernel, alpha, bias = drawn(2, 3, size=(3, 4), dtype=np.float64)
+    direction = np.random.default_rng(3).normal(size=kernel.shape)
 
-        def loss(kernel):
-            return jnp.sum(jnp.sin(jitted(x, kernel, alpha, bias)))
-
-        def explicit(kernel):
-            return np.sin(explicit_cayley.convolve(x, kernel, float(alpha), np.asarray(bias), "taps")).sum()
-
+    @quick_jit
+    def both(kernel):
+        loss = lambda kernel: jnp.sum(jnp.sin(cayley.cayley_conv(x, kernel, alpha, bias)))  # noqa: E731
         forward = jax.jvp(jax.grad(loss), (kernel,), (direction,))[1]
-        backward = jax.grad(lambda k: jnp.sum(jax.grad(loss)(k) * direction))(kernel)
-        np.testing.assert_allclose(forward, backward, atol=1e-12)
-        h = 1e-4
-        second = [explicit(np.asarray(kernel + i * h * direction)) for i in (-1, 0, 1)]
-        quotient = (second[0] - 2 * second[1] + second[2]) / h**2
-        np.testing.assert_allclose(jnp.sum(forward * direction), quotient, rtol=1e-5)
+        return forward, jax.grad(lambda k: jnp.sum(jax.grad(loss)(k) * direction))(kernel)
+
+    with jax.enable_x64(True):
+        forward, backward = both(kernel)
+    np.testing.assert_allclose(forward, backward, atol=1e-12)
+    h = 1e-4
+    second = [np.sin(explicit(x, kernel + i * h * direction, alpha, bias)).sum() for i in (-1, 0, 1)]
+    quotient = (second[0] - 2 * second[1] + second[2]) / h**2
+    np.testing.assert_allclose(np.vdot(forward, direction), quotient, rtol=1e-5)
 
 
-def test_a_block_is_linearised_and_has_a_jacobian():
-    block = RobustBlock(2)
-    x = jnp.asarray(drawn(3, 3)[0])
-    variables = quick_jit(block.init)(jax.random.key(0), x)
-    one = jax.jit(lambda pixel: block.apply(variables, x.at[0, 2, 2, 0].set(pixel)))
-    y, linear = jax.linearize(one, x[0, 2, 2, 0])
-    np.testing.assert_allclose(jax.jacfwd(one)(x[0, 2, 2, 0]), linear(jnp.float32(1)), atol=1e-6)
-    np.testing.assert_allclose(jax.jacrev(one)(x[0, 2, 2, 0]), linear(jnp.float32(1)), atol=1e-6)
-    assert y.shape == (1, 2, 2, 3)
+def value_and_gradients(x, kernel, alpha, bias, norm):
+    """Of sum(sin y), and y."""
+
+    def loss(*arguments):
+        y = cayley.cayley_conv(*arguments, norm=norm)
+        return jnp.sum(jnp.sin(y)), y
+
+    return jax.grad(loss, (0, 1, 2, 3), has_aux=True)(x, kernel, alpha, bias)
 
 
-@pytest.mark.parametrize(("ci", "co", "norm"), [(4, 6, "taps"), (6, 4, "spectrum"), (5, 5, "taps")])
-def test_an_all_zero_kernel_passes_the_map_on_and_has_finite_gradients(ci, co, norm):
+jitted_gradients = quick_jit(value_and_gradients, static_argnums=4)
+
+
+@pytest.mark.parametrize(("ci", "co", "norm"), [(4, 6, "taps"), (6, 4, "spectrum")])
+def test_an_all_zero_kernel_passes_the_map_on_and_gradients_are_finite_there_and_at_the_largest(ci, co, norm):
     x, kernel, alpha, bias = drawn(ci, co)
-    zero = np.zeros_like(kernel)
-    y = jitted(x, zero, alpha, bias, norm=norm)
-    passed = np.pad(x, ((0, 0),) * 3 + ((0, max(0, co - ci)),))[..., :co]
-    np.testing.assert_allclose(y, passed + bias, atol=1e-6)
-    both = np.asarray(quick_jit(lambda k: cayley.prepare(k, alpha, bias, (5, 6), norm))(zero).taps)
-    assert not both.any()
-    gradient = quick_jit(jax.grad(lambda *a: jnp.sum(cayley.cayley_conv(*a, norm=norm) ** 2), (0, 1, 2, 3)))
-    assert all(np.isfinite(g).all() for g in gradient(x, zero, alpha, bias))
-
-
-# (4, 7) and (16, 31) have a direction that nothing but the identity reaches; (33, 33) is eliminated in blocks
-SIZES = [(4, 4), (5, 5), (4, 6), (6, 4), (4, 7), (16, 31), (16, 16), (16, 24), (17, 17), (33, 33), (3, 3)]
-
-
-@pytest.mark.parametrize(("ci", "co"), SIZES)
-def test_kernels_up_to_the_largest_keep_lengths_and_stay_near_the_explicit_construction(ci, co):
-    edge = cayley.largest_kernel((3, 3, ci, co), np.float32)
-    for alpha in (alpha for alpha in (1e2, 1e3, 1e4, 1e5, 1e6) if alpha <= edge):
-        kept, near = (1e-3, 5e-3) if alpha <= 1e3 else (1e-2, 0.1)
-        for seed in range(3):
-            x, kernel, _, bias = drawn(ci, co, (8, 8), seed=seed)
-            exact = explicit_cayley.convolve(x, kernel, alpha, 0, "taps")
-            for convolve in (jitted, prepared):
-                found = convolve(x, kernel, np.float32(alpha), 0 * bias)
-                assert abs(length(found) / length(exact) - 1) < kept
-                # without a rectangular part no square of the kernel is held: an error of one rounding of |W~|
-                assert length(found - exact) / length(x) < (1e-6 + 2e-7 * alpha if ci == co else near)
-
-
-@pytest.mark.parametrize(("ci", "co"), [(16, 16), (33, 33), (6, 4)])
-def test_gradients_at_and_beyond_the_largest_kernel_are_finite(ci, co):
-    x, kernel, _, bias = drawn(ci, co, (8, 8))
-    gradient = quick_jit(jax.grad(lambda *a: jnp.sum(jnp.sin(cayley.cayley_conv(*a))), (0, 1, 2, 3)))
+    gradients, y = jitted_gradients(x, np.zeros_like(kernel), alpha, bias, norm)
+    through = np.pad(x, ((0, 0),) * 3 + ((0, max(0, co - ci)),))[..., :co]
+    np.testing.assert_allclose(y, through + bias, atol=1e-6)
+    assert not np.asarray(cayley.scaled_kernel(jnp.zeros_like(kernel), alpha, (5, 6), norm)).any()
+    assert all(np.isfinite(g).all() for g in gradients)
     for alpha in (1e6, 1e8):
-        assert all(np.isfinite(g).all() for g in gradient(x, kernel, np.float32(alpha), bias))
+        assert all(np.isfinite(g).all() for g in jitted_gradients(x, kernel, np.float32(alpha), bias, norm)[0])
 
 
 def test_beyond_the_largest_kernel_is_an_error_where_values_are_known_and_its_edge_where_not():
@@ -125,29 +101,60 @@ def test_beyond_the_largest_kernel_is_an_error_where_values_are_known_and_its_ed
         cayley.cayley_conv(x, kernel, np.float32(2e6), bias)
     with pytest.raises(ValueError, match="above 1000 the layer is not orthogonal in float32, lower alpha"):
         CayleyConv(7, alpha_init=2e3).init(jax.random.key(0), x)
-    at_edge, beyond = (jitted(x, kernel, np.float32(alpha), bias) for alpha in (1e6, 1e8))
+    (_, at_edge), (gradients, beyond) = (
+        jitted_gradients(x, kernel, np.float32(alpha), bias, "taps") for alpha in (1e6, 1e8)
+    )
     np.testing.assert_allclose(beyond, at_edge, atol=1e-4)
-    slope = quick_jit(jax.grad(lambda a: jnp.sum(cayley.cayley_conv(x, kernel, a, bias)[..., 0])))
-    assert float(slope(np.float32(1e8))) == 0
+    assert float(gradients[2]) == 0
     with jax.enable_x64(True):
-        wide = [jnp.asarray(a, jnp.float64) for a in (x, kernel, 1e6, bias)]
-        y = cayley.cayley_conv(*wide)
-        exact = explicit_cayley.convolve(x, kernel, 1e6, bias, "taps")
-    np.testing.assert_allclose(y, exact, atol=1e-4)
+        y = jitted(*(jnp.asarray(a, jnp.float64) for a in (x, kernel, 1e6, bias)))
+    np.testing.assert_allclose(y, explicit(x, kernel, 1e6, bias), atol=1e-4)
 
 
-def test_maps_without_an_image_give_none_and_maps_without_pixels_or_channels_are_refused():
+# of closed form, even, odd; (4, 7) has a direction that nothing but the identity reaches; (33, 33) is eliminated in
+# blocks
+SIZES = [(3, 3), (4, 6), (4, 7), (6, 4), (33, 33)]
+MORE = [(4, 4), (5, 5), (16, 31), (16, 16), (16, 24), (17, 17), (33, 60)]
+
+
+@pytest.mark.parametrize(("ci", "co"), [*SIZES, *(pytest.param(*size, marks=pytest.mark.slow) for size in MORE)])
+def test_kernels_up_to_the_largest_keep_lengths_and_stay_near_the_explicit_construction(ci, co):
+    edge = cayley.largest_kernel((1, 2, ci, co), np.float32)
+    both = quick_jit(lambda x, *free: (cayley.cayley_conv(x, *free), cayley.apply(cayley.prepare(*free, (4, 4)), x)))
+    for alpha in (alpha for alpha in (1e2, 1e3, 1e4, 1e5, 1e6) if alpha <= edge):
+        kept, near = (1e-3, 5e-3) if alpha <= 1e3 else (1e-2, 0.1)
+        for seed in range(3):
+            x, kernel, _, bias = drawn(ci, co, (4, 4), seed=seed)
+            exact = explicit(x, kernel, alpha, 0)
+            for y in both(x, kernel, np.float32(alpha), 0 * bias):
+                assert abs(length(y) / length(exact) - 1) < kept
+                # without a rectangular part no square of the kernel is held: an error of one rounding of |W~|
+                assert length(y - exact) / length(x) < (1e-6 + 2e-7 * alpha if ci == co else near)
+
+
+def test_maps_without_an_image_give_none():
     x, kernel, alpha, bias = drawn(4, 6)
-    assert cayley.cayley_conv(x[:0], kernel, alpha, bias).shape == (0, 5, 6, 6)
-    assert authors_cayley_conv(x[:0], kernel, alpha, bias).shape == (0, 5, 6, 6)
-    operator = cayley.prepare(kernel, alpha, bias, (5, 6))
-    assert cayley.apply(operator, x[:0]).shape == (0, 5, 6, 6)
+    operator = cayley.CayleyOperator(Planes(*jnp.zeros((2, 20, 4, 4))), kernel[..., 4:], bias, (5, 6), True)
+
+    @quick_jit
+    def run(x):
+        return (
+            cayley.cayley_conv(x, kernel, alpha, bias),
+            authors_cayley_conv(x, kernel, alpha, bias),
+            cayley.apply(operator, x),
+        )
+
+    assert [y.shape for y in run(x[:0])] == [(0, 5, 6, 6)] * 3
     for layer in (CayleyConv(6), RobustBlock(4, padding=1)):
-        variables = quick_jit(layer.init)(jax.random.key(0), x)
-        assert layer.apply(variables, x[:0]).shape[0] == 0
+        y = jax.eval_shape(lambda x, layer=layer: layer.init_with_output(jax.random.key(0), x)[0], x[:0])
+        assert y.shape[0] == 0
+
+
+def test_maps_without_pixels_or_channels_are_refused():
+    x, kernel, alpha, bias = drawn(4, 6)
     for shape in ((1, 5, 6, 0), (1, 0, 6, 4), (1, 5, 0, 4), (5, 6)):
         with pytest.raises(ValueError, match="CayleyConv: maps"):
-            CayleyConv(6).init(jax.random.key(0), jnp.zeros(shape))
+            CayleyConv(6).init(jax.random.key(0), np.zeros(shape, np.float32))
     for layer in (CayleyConv(0), CayleyConv(3, kernel_size=0), CayleyConv(3, kernel_size=(3, 3, 3))):
         with pytest.raises(ValueError, match="features and both sides of the kernel must be at least 1"):
             layer.init(jax.random.key(0), x)
@@ -155,46 +162,63 @@ def test_maps_without_an_image_give_none_and_maps_without_pixels_or_channels_are
         cayley.cayley_conv(x[..., :0], kernel[:, :, :0], alpha, bias)
 
 
+def parameters_of(kernel, alpha, bias):
+    return {"params": {"kernel": kernel, "alpha": alpha, "bias": bias}}
+
+
 def test_one_number_is_both_sides_of_the_kernel_and_maps_need_no_batch():
-    x = jnp.asarray(drawn(4, 6, count=4)[0])
-    layer = CayleyConv(6, kernel_size=3)
-    variables = quick_jit(layer.init)(jax.random.key(0), x)
-    y = layer.apply(variables, x)
-    np.testing.assert_array_equal(y, CayleyConv(6, kernel_size=(3, 3)).apply(variables, x))
-    np.testing.assert_allclose(layer.apply(variables, x[0]), y[0], atol=1e-6)
-    many = layer.apply(variables, x.reshape(2, 2, 5, 6, 4))
+    x, *free = drawn(4, 6, count=4)
+    layer, variables = CayleyConv(6, (1, 2)), parameters_of(*free)
+    y, first, many = quick_jit(
+        lambda x: [layer.apply(variables, maps) for maps in (x, x[0], x.reshape(2, 2, 5, 6, 4))]
+    )(x)
+    np.testing.assert_allclose(first, y[0], atol=1e-6)
     np.testing.assert_allclose(many.reshape(y.shape), y, atol=1e-6)
+    one, two = (jax.eval_shape(CayleyConv(6, sides).init, jax.random.key(0), x) for sides in (3, (3, 3)))
+    assert one == two
+    assert one["params"]["kernel"].shape == (3, 3, 4, 6)
 
 
 DTYPES = ["bfloat16", "float16", "float32", "float64", "uint8", "int32"]
 
 
+def all_ways(x, *free):
+    """By the function, by the layer, and by the layer with its operator prepared."""
+    layer, variables = CayleyConv(6, (1, 2)), parameters_of(*free)
+    y, operators = layer.apply(variables, x, mutable=[OPERATORS])
+    return cayley.cayley_conv(x, *free), layer.apply(variables, x), y, layer.apply(operators, x)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("parameters", ["bfloat16", "float32", "float64"])
 def test_maps_and_parameters_of_any_type_are_convolved_in_the_wider_one(dtype, parameters):
-    x, *free = drawn(4, 6)
     with jax.enable_x64("float64" in (dtype, parameters)):
-        given = jnp.asarray(np.round(10 * np.abs(x)) if "int" in dtype else x).astype(dtype)
-        free = [jnp.asarray(a).astype(parameters) for a in free]
-        exact = explicit_cayley.convolve(
-            *(np.asarray(a, np.float64) for a in (given, free[0])), float(free[1]), np.asarray(free[2], float), "taps"
+        x, *free = (
+            jax.ShapeDtypeStruct(a.shape, t) for a, t in zip(drawn(4, 6), [dtype, *[parameters] * 3], strict=True)
         )
-        y = cayley.cayley_conv(given, *free)
-        assert y.dtype == jnp.result_type(jnp.float32, *(a.dtype for a in (free[0], given) if a.dtype.kind != "i"))
-        np.testing.assert_allclose(y, exact, rtol=1e-4, atol=1e-4)
-        layer, variables = CayleyConv(6), {"params": dict(zip(("kernel", "alpha", "bias"), free, strict=True))}
-        made = layer.apply(variables, given, mutable=[OPERATORS])
-        result = jnp.dtype("float32") if "int" in dtype else jnp.dtype(dtype)
-        for found in (layer.apply(variables, given), made[0], layer.apply(made[1], given)):
-            assert found.dtype == result
-            rounding = float(jnp.finfo(result).eps)
-            np.testing.assert_allclose(np.asarray(found, np.float64), exact, rtol=rounding + 1e-4, atol=rounding + 1e-4)
+        wide, *results = jax.eval_shape(all_ways, x, *free)
+        assert wide.dtype == jnp.result_type(jnp.float32, *(a.dtype for a in (free[0], x) if a.dtype.kind not in "iu"))
+        assert {y.dtype for y in results} == {jnp.dtype("float32") if "int" in dtype else jnp.dtype(dtype)}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "parameters"), [("bfloat16", "bfloat16"), ("uint8", "float32"), ("float32", "float64")]
+)
+def test_nothing_is_computed_in_the_narrower_type(dtype, parameters):
+    x, *free = drawn(4, 6)
+    with jax.enable_x64(parameters == "float64"):
+        x = jnp.asarray(np.round(10 * np.abs(x)) if "int" in dtype else x).astype(dtype)
+        free = [jnp.asarray(a).astype(parameters) for a in free]
+        exact = explicit(*(np.asarray(a, np.float64) for a in (x, *free)))
+        for y in quick_jit(all_ways)(x, *free):
+            rounding = float(jnp.finfo(y.dtype).eps)
+            np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=rounding + 1e-4, atol=rounding + 1e-4)
 
 
 def test_parameters_win_over_an_operator_that_others_may_have_made():
-    x = jnp.asarray(drawn(4, 6)[0])
-    layer = CayleyConv(6)
-    variables = quick_jit(layer.init)(jax.random.key(0), x)
-    _, operators = layer.apply(variables, x, mutable=[OPERATORS])
-    changed = jax.tree.map(lambda leaf: 1.5 * leaf + 0.1, variables)
-    np.testing.assert_array_equal(layer.apply({**changed, **operators}, x), layer.apply(changed, x))
+    x, *free = drawn(4, 6)
+    layer, variables = CayleyConv(6, (1, 2)), parameters_of(*free)
+    operators = jax.eval_shape(lambda: layer.apply(variables, x, mutable=[OPERATORS])[1])
+    others = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.5, leaf.dtype), operators)
+    with_both, alone = quick_jit(lambda x: [layer.apply(v, x) for v in ({**variables, **others}, variables)])(x)
+    np.testing.assert_array_equal(with_both, alone)

@@ -12,8 +12,14 @@ from quick_models import quick_jit
 from robust_iqa_jax.layers.cayley_conv import OPERATORS, WARM_STARTS, CayleyConv
 
 # a module is static: equal ones share what is compiled
-initial = quick_jit(lambda layer, x: layer.init(jax.random.key(0), x), static_argnums=0)
 applied = quick_jit(lambda layer, variables, x: layer.apply(variables, x), static_argnums=0)
+
+
+def initial(layer, x):
+    """Variables of the layer, drawn in numpy; alpha is 2."""
+    rng, shapes = np.random.default_rng(1), jax.eval_shape(layer.init, jax.random.key(0), x)
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 3, leaf.dtype), shapes)
+    return {"params": {**drawn["params"], "alpha": jnp.float32(2)}}
 
 
 def drawn(size, channels, seed=0):
@@ -21,36 +27,37 @@ def drawn(size, channels, seed=0):
 
 
 def test_prepared_operator_gives_what_the_parameters_give():
-    layer, x = CayleyConv(9), drawn((5, 6), 4)
+    layer, x = CayleyConv(6, (1, 2)), drawn((5, 6), 4)
     variables = initial(layer, x)
     y, prepared = quick_jit(partial(layer.apply, mutable=[OPERATORS]))(variables, x)
-    again = applied(layer, prepared, x)
-    np.testing.assert_array_equal(again, y)
+    np.testing.assert_array_equal(applied(layer, prepared, x), y)
     np.testing.assert_allclose(y, applied(layer, variables, x), atol=1e-5)
     with pytest.raises(ValueError, match=r"prepared for maps of \(5, 6\), got \(6, 5\)"):
         layer.apply(prepared, x.swapaxes(1, 2))
 
 
 def test_alpha_starts_at_the_norm_so_that_the_kernel_is_used_as_it_is():
-    variables = initial(CayleyConv(9), drawn((5, 6), 4))["params"]
+    layer, x = CayleyConv(9), drawn((5, 6), 4)
+    variables = quick_jit(layer.init)(jax.random.key(0), x)["params"]
     assert float(variables["alpha"]) == pytest.approx(float(jnp.linalg.norm(variables["kernel"])), rel=1e-6)
     assert set(variables) == {"kernel", "alpha", "bias"}
     assert variables["kernel"].shape == (3, 3, 4, 9)
+    assert 0.9 < 6 * float(jnp.abs(variables["kernel"]).max()) <= 1  # uniform up to 1 / sqrt(fan-in)
 
 
 def test_warm_start_is_carried_from_step_to_step():
-    layer, x = CayleyConv(9, solver="newton_schulz"), drawn((5, 6), 4)
+    layer, x = CayleyConv(6, (1, 2), solver="newton_schulz"), drawn((5, 6), 4)
     variables = initial(layer, x)
     y, state = quick_jit(partial(layer.apply, mutable=[WARM_STARTS]))(variables, x)
-    plain = applied(CayleyConv(9), {"params": variables["params"]}, x)
+    plain = applied(CayleyConv(6, (1, 2)), variables, x)
     np.testing.assert_allclose(y, plain, atol=1e-5)
     stored = state[WARM_STARTS]["inverse"]
     assert stored.shape == (5 * 4, 4, 4)
-    warm = applied(layer, {"params": variables["params"], **state}, x)  # reads it, and need not be able to write it
+    warm = applied(layer, {**variables, **state}, x)  # reads it, and need not be able to write it
     np.testing.assert_allclose(warm, plain, atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "features"), [((6, 8), 16), ((4, 6), 20)])
+@pytest.mark.parametrize(("size", "features"), [((4, 6), 20)])
 def test_stride_two_halves_the_map_and_keeps_the_norm(size, features):
     layer, x = CayleyConv(features, stride=2), drawn(size, 4)
     variables = initial(layer, x)
@@ -60,14 +67,13 @@ def test_stride_two_halves_the_map_and_keeps_the_norm(size, features):
     np.testing.assert_allclose(*(np.linalg.norm(v.reshape(2, -1), axis=1) for v in (y, x)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(5, 7), (4, 6), (6, 5)])
-@pytest.mark.parametrize("features", [9, 3])
+@pytest.mark.parametrize(("size", "features"), [((5, 7), 6), ((5, 7), 3), ((5, 4), 6)])
 def test_authors_way_transforms_back_without_the_width(size, features):
-    layer = CayleyConv(features, norm="spectrum", alpha_init=1.0, compat="authors")
+    layer = CayleyConv(features, (1, 2), norm="spectrum", alpha_init=1.0, compat="authors")
     x = drawn(size, 4)
     variables = initial(layer, x)
     kernel, bias = (np.asarray(variables["params"][name], np.float64) for name in ("kernel", "bias"))
-    q = explicit_cayley.orthogonal_spectrum(kernel, 1.0, size, "spectrum")[:, : size[1] // 2 + 1]
+    q = explicit_cayley.orthogonal_spectrum(kernel, 2.0, size, "spectrum")[:, : size[1] // 2 + 1]
     spectrum = np.einsum("hkoi,nhki->nhko", q, np.fft.rfft2(np.asarray(x, np.float64), axes=(1, 2)))
     expected = np.fft.irfft2(spectrum, axes=(1, 2)) + bias  # numpy's default width, even
     y = applied(layer, variables, x)
@@ -77,11 +83,10 @@ def test_authors_way_transforms_back_without_the_width(size, features):
 
 def test_low_precision_input_keeps_its_type_and_the_isometry():
     x = drawn((5, 6), 4).astype(jnp.bfloat16)
-    layer = CayleyConv(9)
+    layer = CayleyConv(6, (1, 2))
     variables = initial(layer, x)
-    y = applied(layer, variables, x)
+    y, exact = applied(layer, variables, x), applied(layer, variables, x.astype(jnp.float32))
     assert y.dtype == jnp.bfloat16
-    exact = applied(layer, variables, x.astype(jnp.float32))
     # only the result is rounded, to 8 bits: the isometry is that of float32
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
 

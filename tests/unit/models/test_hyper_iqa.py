@@ -30,9 +30,10 @@ def test_parameter_count_is_the_published_one():
 @pytest.mark.parametrize(
     ("variant", "train", "dtype", "tolerance"),
     [
+        # XLA's convolutions of float64 take a CPU ten times as long
+        ("shallow", True, np.float32, 1e-4),
         pytest.param("shallow", False, np.float64, 1e-9, marks=pytest.mark.slow),
-        ("shallow", True, np.float64, 1e-9),
-        ("shallow", False, np.float32, 1e-4),
+        pytest.param("shallow", True, np.float64, 1e-9, marks=pytest.mark.slow),
         pytest.param("resnet50", False, np.float64, 1e-9, marks=pytest.mark.slow),
         pytest.param("resnet50", True, np.float64, 1e-9, marks=pytest.mark.slow),
     ],
@@ -78,7 +79,7 @@ def test_every_part_equals_an_independent_pytorch_network(monkeypatch, variant, 
         after = state(reference)
         for path, leaf in jax.tree_util.tree_flatten_with_path(updated)[0]:
             name = torch_name(tuple(part.key for part in path))
-            np.testing.assert_allclose(leaf, after[name], rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(leaf, after[name], rtol=tolerance, atol=tolerance)
 
 
 def test_names_of_iqa_pytorch_stand_for_those_of_the_release():

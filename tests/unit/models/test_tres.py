@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
-from robust_iqa_jax.functional.l2_pooling import l2_pool
-from robust_iqa_jax.functional.position_encoding import sine_position_encoding
+from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.models.tres import INPUT_SIZE, TReS, is_ignored, normalised, torch_name
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
@@ -19,9 +19,6 @@ pytestmark = pytest.mark.usefixtures("resnet10")
 
 # layers of the public code added up: ResNet-50 with its classifier, which no score depends on, and the rest
 PARAMETERS, CLASSIFIER = 152_452_265, 2_049_000
-
-QUICK = {"xla_backend_optimization_level": 0}
-"""For programs that run once: compiling takes all their time."""
 
 
 def convert(tensors, expected):
@@ -59,22 +56,22 @@ def test_evaluation_and_its_gradient_equal_an_independent_pytorch_model(torch):
     from parity.torch_random import randomise
     from parity.torch_tres import TorchTReS
 
-    reference = TorchTReS("resnet10").double().eval()
+    reference = TorchTReS("resnet10", layers=1).double().eval()
     tensors = randomise(reference)
-    x = np.random.default_rng(0).normal(size=(2, 64, 64, 3))
+    x = np.random.default_rng(0).normal(size=(2, 64, 32, 3))
     image = torch.from_numpy(x).permute(0, 3, 1, 2).requires_grad_()
     expected = reference(image)
     (slope,) = torch.autograd.grad(expected["score"].sum(), image)
-    model = TReS("resnet10")
+    model = TReS("resnet10", layers=1)
 
-    def run(x):
+    def run(x, variables):
         score = model.apply(variables, x, train=False)
         return score.sum(), score
 
     with jax.enable_x64(True):
-        variables = convert(tensors, shapes(model))
-        run = jax.jit(jax.grad(run, has_aux=True), compiler_options=QUICK)
-        gradient, score = run(jnp.asarray(x))
+        variables = convert(tensors, shapes(model, (64, 32)))
+        run = quick_jit(jax.grad(run, has_aux=True))
+        gradient, score = run(jnp.asarray(x), variables)
     close(score, expected["score"], 1e-9)
     assert np.abs(gradient).max() > 0
     close(gradient, slope, 1e-9)
@@ -97,7 +94,7 @@ def test_both_views_in_training_equal_an_independent_pytorch_model(torch):
         def run(v, x):
             return model.apply(v, x, train=True, mutable=["batch_stats"], method="both_views")
 
-        views, updated = jax.jit(run, compiler_options=QUICK)(variables, jnp.asarray(x))
+        views, updated = quick_jit(run)(variables, jnp.asarray(x))
     for view, other in zip(views, expected, strict=True):
         for name, value in view._asdict().items():
             close(value, other[name], 1e-9)
@@ -132,7 +129,7 @@ def test_float32_equals_pytorch(torch, variant, mid, size):
         pooled, _ = model.apply(variables, x, train=False, method="pooled_maps")
         return model.apply(variables, x, train=False), pooled
 
-    score, pooled = jax.jit(run, compiler_options=QUICK)(variables, jnp.asarray(x))
+    score, pooled = quick_jit(run)(variables, jnp.asarray(x))
     close(score, expected["score"], 1e-4)
     close(pooled, expected["pooled"], 1e-4)
 
@@ -197,10 +194,11 @@ def test_normalisation_and_l2_pooling_equal_loops_and_have_finite_gradients_on_e
     for r in range(4):
         for c in range(5):
             expected[:, r, c] = (padded[:, r : r + 3, c : c + 3] * window[:, :, None]).sum((1, 2))
-    np.testing.assert_allclose(l2_pool(jnp.asarray(x, jnp.float32)), np.sqrt(expected + 1e-12), rtol=1e-5)
-    lengths = np.linalg.norm(normalised(jnp.asarray(x, jnp.float32)), axis=-1)
+    pooled, unit = quick_jit(lambda x: (l2_pool(x), normalised(x)))(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(pooled, np.sqrt(expected + 1e-12), rtol=1e-5)
+    lengths = np.linalg.norm(unit, axis=-1)
     np.testing.assert_allclose(lengths, 1, rtol=1e-6)
-    gradient = jax.jit(jax.grad(lambda x: l2_pool(normalised(x)).sum()))(jnp.zeros((1, 3, 3, 2)))
+    gradient = quick_jit(jax.grad(lambda x: l2_pool(normalised(x)).sum()))(jnp.zeros((1, 3, 3, 2)))
     assert np.isfinite(gradient).all()
 
 

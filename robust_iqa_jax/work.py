@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.interpreters import partial_eval
+from jaxtyping import Array
 
-from robust_iqa_jax.functional.bilinear import PRODUCTS
+PRODUCTS: dict[str, Callable[..., Array]] = {}
+"""Name of each primitive of this library -> the function that it computes; functional.bilinear enters what it makes."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from robust_iqa_jax.functional.work import work_of
+from robust_iqa_jax.work import work_of
 
 A, B = jnp.ones((3, 4)), jnp.ones((4, 5))
 
