@@ -27,7 +27,7 @@ from robust_iqa_jax.data.images import read_pixels, resize_image, to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.cells import Cells, kept
+from robust_iqa_jax.evaluation.results import Cells, kept
 from robust_iqa_jax.files import write_text
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer

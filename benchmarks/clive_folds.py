@@ -25,15 +25,15 @@ from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.commands.prune import costs
 from robust_iqa_jax.commands.study import run_study
 from robust_iqa_jax.data.open import open_photos, split_photos
-from robust_iqa_jax.evaluation import report_tables
-from robust_iqa_jax.evaluation.comparison import against_baselines
 from robust_iqa_jax.evaluation.evaluate import Report
-from robust_iqa_jax.evaluation.plots import png, tradeoff
-from robust_iqa_jax.evaluation.report import read_report
-from robust_iqa_jax.evaluation.report_findings import attack_names, undefended
-from robust_iqa_jax.evaluation.table import Table, markdown, number
 from robust_iqa_jax.files import check_folder, write_text
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.report import tables
+from robust_iqa_jax.report.comparison import against_baselines
+from robust_iqa_jax.report.files import read_report
+from robust_iqa_jax.report.findings import attack_names, undefended
+from robust_iqa_jax.report.plots import png, tradeoff
+from robust_iqa_jax.report.table import Table, markdown, number
 from robust_iqa_jax.study import StudyConfig
 from robust_iqa_jax.training.metrics_log import median_step_seconds
 
@@ -71,12 +71,12 @@ def main(args: Args) -> None:
     mean = mean_report(reports)
     rows, models = mean.rows, mean.models
     photos, _ = split_photos(open_photos(args.data), args.folds[-1])
-    tables = [
+    made = [
         accuracy_by_fold(args.folds, reports),
-        report_tables.accuracy(models),
-        report_tables.gains(rows),
-        report_tables.compression(rows, models),
-        report_tables.paired(against_baselines(mean), models),
+        tables.accuracy(models),
+        tables.gains(rows),
+        tables.compression(rows, models),
+        tables.paired(against_baselines(mean), models),
         cost(study, args.out / args.folds[-1], len(photos), undefended(models)),
     ]
     name = Path(args.study).stem
@@ -84,7 +84,7 @@ def main(args: Args) -> None:
     lines += [f"{key}: {value}  " for key, value in machine().items()] + [""]
     attacked = sum(report.rows[0]["n"] for report in reports)
     lines += [f"{attacked} photos attacked in all, at {study.base.model.input_size}.", ""]
-    lines += [line for table in tables for line in markdown(table)]
+    lines += [line for table in made for line in markdown(table)]
     lines += ["Configuration:", "", "```json", json.dumps(dataclasses.asdict(study), default=str), "```", ""]
     out.print("\n".join(lines), markup=False)
     stem = f"{time.strftime('%Y-%m-%d')}_{name}_folds"
@@ -106,7 +106,7 @@ def _mean(facts: Sequence[Row]) -> Row:
 
 def accuracy_by_fold(folds: Sequence[str], reports: Sequence[Report]) -> Table:
     """SROCC of every model on every held-out fold."""
-    columns = (report_tables.MODEL, *(number(f"fold {fold}") for fold in folds))
+    columns = (tables.MODEL, *(number(f"fold {fold}") for fold in folds))
     rows = tuple((name, *(report.models[name]["srocc"] for report in reports)) for name in reports[0].models)
     return Table("folds", "SROCC on the held-out fold", columns, rows)
 
@@ -125,7 +125,7 @@ def cost(study: StudyConfig, folder: Path, photos: int, baselines: Mapping[str, 
     scorers = {name: checkpoint.load(folder / name) for name in baselines}
     testing = {name: facts["milliseconds"] for name, facts in costs(scorers).items()}
     columns = (
-        report_tables.MODEL, number("training, s an epoch", 1), number("of its baseline's", 2),
+        tables.MODEL, number("training, s an epoch", 1), number("of its baseline's", 2),
         number("testing, ms a photo", 2), number("of its baseline's", 2),
     )  # fmt: skip
     rows = tuple(

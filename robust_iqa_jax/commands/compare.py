@@ -11,10 +11,10 @@ import tyro
 
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.evaluation.comparison import Contender, duels, paragraph
-from robust_iqa_jax.evaluation.plots import comparison, png
-from robust_iqa_jax.evaluation.report import read_report
 from robust_iqa_jax.files import check_file
+from robust_iqa_jax.report.comparison import Contender, duels, paragraph
+from robust_iqa_jax.report.files import read_report
+from robust_iqa_jax.report.plots import comparison, png
 from robust_iqa_jax.wording import unknown
 
 

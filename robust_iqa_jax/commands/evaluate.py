@@ -70,7 +70,7 @@ def main(args: list[str]) -> int:
         err.print(f"riqa evaluate: {error}", markup=False)
         return 2
     if given.parquet:
-        from robust_iqa_jax.evaluation.parquet import require_pyarrow
+        from robust_iqa_jax.report.parquet import require_pyarrow
 
         require_pyarrow()
     for path in given.checkpoints:
@@ -94,9 +94,9 @@ def _check_settings(given: EvaluateArgs) -> None:
 def _checkpoints(given: EvaluateArgs) -> int:
     from robust_iqa_jax import attacks
     from robust_iqa_jax.commands.evaluation import evaluate_scorers, write_evaluation
-    from robust_iqa_jax.evaluation.cells import Cells
-    from robust_iqa_jax.evaluation.report import check_report_folder
+    from robust_iqa_jax.evaluation.results import Cells
     from robust_iqa_jax.models import checkpoint
+    from robust_iqa_jax.report.files import check_report_folder
 
     workdirs: dict[str, Path] = {}
     for path in given.checkpoints:
@@ -173,9 +173,9 @@ def _suite(given: EvaluateArgs) -> int:
     from robust_iqa_jax.commands.config_file import load_config
     from robust_iqa_jax.commands.evaluation import evaluate_suite
     from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
-    from robust_iqa_jax.evaluation.report import check_report_folder
     from robust_iqa_jax.evaluation.suite import SuiteConfig
     from robust_iqa_jax.models import checkpoint
+    from robust_iqa_jax.report.files import check_report_folder
 
     file, *others = given.checkpoints
     if others:

@@ -18,12 +18,12 @@ from robust_iqa_jax.commands.progress import bar, out
 from robust_iqa_jax.data.images import to_float
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import resized
-from robust_iqa_jax.evaluation.cells import Cells, digest, kept, versions
 from robust_iqa_jax.evaluation.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.evaluate import Report, evaluate, merge
-from robust_iqa_jax.evaluation.report import summary, write_report
+from robust_iqa_jax.evaluation.results import Cells, digest, kept, versions
 from robust_iqa_jax.evaluation.suite import SuiteConfig, SuiteData
 from robust_iqa_jax.models.scorer import AnyScorer, Scorer
+from robust_iqa_jax.report.files import summary, write_report
 from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.metrics_log import training_seconds
 

@@ -16,12 +16,12 @@ from robust_iqa_jax.data.archives.table import archives_in
 from robust_iqa_jax.data.images import ImageError, data_uri, read_pixels
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.evaluation.html_report import html_report
-from robust_iqa_jax.evaluation.latex import latex
-from robust_iqa_jax.evaluation.report import check_report_folder, read_report, write_report
-from robust_iqa_jax.evaluation.report_findings import worst_images
-from robust_iqa_jax.evaluation.report_tables import tables
 from robust_iqa_jax.files import check_folder, write_text
+from robust_iqa_jax.report.files import check_report_folder, read_report, write_report
+from robust_iqa_jax.report.findings import worst_images
+from robust_iqa_jax.report.latex import latex
+from robust_iqa_jax.report.page import html_report
+from robust_iqa_jax.report.tables import tables
 
 THUMBNAIL = (128, 96)
 """Largest width and height in pixels."""

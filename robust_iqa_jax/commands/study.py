@@ -77,7 +77,7 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     from robust_iqa_jax.commands.report import write_page
     from robust_iqa_jax.commands.train import check_before, run
     from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
-    from robust_iqa_jax.evaluation.report import check_report_folder
+    from robust_iqa_jax.report.files import check_report_folder
     from robust_iqa_jax.study import evaluation, variants
 
     check_report_folder(folder, page=True)

@@ -121,7 +121,7 @@ def run(
     process does; the others return no accuracy)."""
     import jax
 
-    from robust_iqa_jax.evaluation import accuracy
+    from robust_iqa_jax.metrics import accuracy
     from robust_iqa_jax.models import checkpoint
     from robust_iqa_jax.training.calibration import predict
     from robust_iqa_jax.training.loop import train

@@ -17,16 +17,16 @@ from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.registry import as_attacks
 from robust_iqa_jax.attacks.score_contract import check_scorer
 from robust_iqa_jax.checks import checked_images, checked_scores
-from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.cells import Cells, digest, kept
 from robust_iqa_jax.evaluation.devices import Count, local_devices
-from robust_iqa_jax.evaluation.on_scales import on_scales
-from robust_iqa_jax.evaluation.perturbation_pictures import Furthest
-from robust_iqa_jax.evaluation.ranks import robust_srocc
-from robust_iqa_jax.evaluation.robustness import AreaOverEps, Scale, auc_over_eps
-from robust_iqa_jax.evaluation.scores import Scores
+from robust_iqa_jax.evaluation.pictures import Furthest
+from robust_iqa_jax.evaluation.results import Cells, digest, kept
 from robust_iqa_jax.functional.pytree_function import as_program
+from robust_iqa_jax.metrics import accuracy
+from robust_iqa_jax.metrics.on_scales import on_scales
+from robust_iqa_jax.metrics.ranks import robust_srocc
+from robust_iqa_jax.metrics.robustness import AreaOverEps, Scale, auc_over_eps
+from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.models.scorer import Scorer
 
 Row = dict[str, Any]
@@ -61,7 +61,7 @@ class Report:
 
     def write(self, folder: Path | str, title: str = "Robustness report") -> None:
         """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
-        from robust_iqa_jax.evaluation.report import write_report
+        from robust_iqa_jax.report.files import write_report
 
         write_report(folder, self, title=title)
 

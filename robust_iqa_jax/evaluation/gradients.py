@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.functional.pytree_function import as_pytree
+from robust_iqa_jax.metrics.scores import Scores
 
 
 def gradient_l1(

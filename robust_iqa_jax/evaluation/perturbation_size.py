@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.functional.feature_distance import Distance
 from robust_iqa_jax.functional.pytree_function import as_pytree
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim
+from robust_iqa_jax.metrics.scores import Scores
 
 Pixels = Float[np.ndarray, "n h w c"] | Float[Array, "n h w c"]
 

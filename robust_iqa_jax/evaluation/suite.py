@@ -11,7 +11,7 @@ from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.uap import Universal
-from robust_iqa_jax.evaluation.cells import Cells, kept
+from robust_iqa_jax.evaluation.results import Cells, kept
 
 DEFAULT_EPS = (2 / 255, 4 / 255, 6 / 255, 8 / 255, 10 / 255)
 

@@ -14,7 +14,7 @@ from skimage import data
 
 import robust_iqa_jax as riqa
 from robust_iqa_jax.cli import main
-from robust_iqa_jax.evaluation.cells import Cells
+from robust_iqa_jax.evaluation.results import Cells
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import init_pretrained
 from robust_iqa_jax.models.scorer import Calibration, Scorer

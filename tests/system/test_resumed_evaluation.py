@@ -19,7 +19,7 @@ from places import SUPPORT
 from quick_models import random_variables
 
 import robust_iqa_jax as riqa
-from robust_iqa_jax.evaluation.cells import Cells
+from robust_iqa_jax.evaluation.results import Cells
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.models.scorer import Calibration, Scorer

@@ -11,10 +11,10 @@ import tiny_backbone
 from robust_iqa_jax.benchmarks import clive_folds
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.commands.config_file import load_config
-from robust_iqa_jax.evaluation.comparison import against_baselines
-from robust_iqa_jax.evaluation.report import read_report
-from robust_iqa_jax.evaluation.report_findings import compressions, undefended
 from robust_iqa_jax.models.registry import build
+from robust_iqa_jax.report.comparison import against_baselines
+from robust_iqa_jax.report.files import read_report
+from robust_iqa_jax.report.findings import compressions, undefended
 from robust_iqa_jax.study import StudyConfig, evaluation, variants
 from robust_iqa_jax.training.loop import check
 

@@ -21,7 +21,7 @@ from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.defenses.magnitude import l2_filter_masks
 from robust_iqa_jax.defenses.masks import apply_masks
-from robust_iqa_jax.evaluation.accuracy import srocc
+from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import robust_iqa_jax as riqa
-from robust_iqa_jax.evaluation import accuracy
 from robust_iqa_jax.evaluation.evaluate import merge
-from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
+from robust_iqa_jax.metrics import accuracy
+from robust_iqa_jax.metrics.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
 from robust_iqa_jax.wording import eps_text
 
 RNG = np.random.default_rng(0)
