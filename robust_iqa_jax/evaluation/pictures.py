@@ -30,7 +30,7 @@ class Furthest:
     def __init__(self, clean: Float[np.ndarray, " n"]) -> None:
         """Of images with these scores."""
         self._clean = clean
-        self._kept: dict[int, tuple[float, Float[np.ndarray, "h w c"]]] = {}
+        self._largest: dict[int, tuple[float, Float[np.ndarray, "h w c"]]] = {}
 
     def see(
         self,
@@ -43,13 +43,13 @@ class Furthest:
         moved = np.abs(scores - self._clean[index])
         for place in sorted(np.flatnonzero(np.isfinite(moved)), key=lambda place: -moved[place])[:COUNT]:
             after, before = (_middle(pixels[place]).astype(np.float64) for pixels in (adversarial, images))
-            self._kept[int(index[place])] = float(moved[place]), 255 * (after - before)
-        best = sorted(self._kept, key=lambda i: (-self._kept[i][0], i))[:COUNT]
-        self._kept = {i: self._kept[i] for i in best}
+            self._largest[int(index[place])] = float(moved[place]), 255 * (after - before)
+        best = sorted(self._largest, key=lambda i: (-self._largest[i][0], i))[:COUNT]
+        self._largest = {i: self._largest[i] for i in best}
 
     def pictures(self) -> dict[str, dict[str, Any]]:
         """Place of an image, as text -> "amplified" (see `difference_picture`) and "picture", a PNG as a data URI."""
-        made = {str(i): difference_picture(change) for i, (_, change) in self._kept.items()}
+        made = {str(i): difference_picture(change) for i, (_, change) in self._largest.items()}
         return {i: {"amplified": gain, "picture": data_uri(pixels, "PNG")} for i, (pixels, gain) in made.items()}
 
 

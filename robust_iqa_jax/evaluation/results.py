@@ -1,6 +1,6 @@
 """Finished parts of an evaluation on disk, such as the scores of one model under one attack on one set of images.
-A part is named by the content of all that it depends on, versions of this library and of JAX included, so a killed run
-goes on and nothing stale is ever read."""
+A part is named by the content of all that it depends on: weights, settings, images, the code of the attack and of the
+model (`source`), versions of this library and of JAX. So a killed run goes on, and an edited attack is run again."""
 
 import dataclasses
 import hashlib
@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from robust_iqa_jax.evaluation.source import code_digest
 from robust_iqa_jax.files import whole_file
 
 
-class Cells:
+class ResultFolder:
     """One JSON file a part, under `folder`; each appears whole or not at all."""
 
     def __init__(self, folder: Path | str) -> None:
@@ -51,19 +52,19 @@ class Cells:
         return self._folder / f"{digest(versions(), *depends_on)}.json"
 
 
-def kept(cells: Cells | None, label: str, compute: Callable[[], Any], *depends_on: Any) -> Any:
-    """A part: read where it is finished, else computed and stored; only computed without cells.
+def cached(folder: ResultFolder | None, label: str, compute: Callable[[], Any], *depends_on: Any) -> Any:
+    """A part: read where it is finished, else computed and stored; only computed without a folder.
 
     Args:
-      cells: where parts are kept.
-      label, depends_on: as in `Cells.write`.
+      folder: where parts lie.
+      label, depends_on: as in `ResultFolder.write`.
       compute: () -> value of JSON types.
     """
-    if cells is None:
+    if folder is None:
         return compute()
-    if not cells.has(*depends_on):
-        cells.write(label, compute(), *depends_on)
-    return cells.read(*depends_on)
+    if not folder.has(*depends_on):
+        folder.write(label, compute(), *depends_on)
+    return folder.read(*depends_on)
 
 
 def versions() -> dict[str, str]:
@@ -74,38 +75,39 @@ def versions() -> dict[str, str]:
 def digest(*values: Any) -> str:
     """Hexadecimal name of values: numbers, names, arrays, random keys, and dataclasses or pytrees of them.
 
-    Settings of an attack are values: another eps is another name. Functions have no name and are refused.
+    Settings of an attack are values: another eps is another name. So is the code of a dataclass, which an attack and a
+    scorer are. Functions have no name and are refused.
 
     Raises:
       ValueError: something whose content cannot be told, such as a function.
     """
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for value in values:
-        _add(found, value)
-    return found.hexdigest()[:24]
+        _add(result, value)
+    return result.hexdigest()[:24]
 
 
-def _add(found: Any, value: Any) -> None:
+def _add(result: Any, value: Any) -> None:
     if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         array = np.ascontiguousarray(value)
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(array.tobytes())
+        result.update(f"{array.dtype}{array.shape}".encode())
+        result.update(array.tobytes())
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        found.update(type(value).__name__.encode())
+        result.update(f"{type(value).__name__} {code_digest(type(value).__module__)}".encode())
         for field in dataclasses.fields(value):
-            found.update(field.name.encode())
-            _add(found, getattr(value, field.name))
+            result.update(field.name.encode())
+            _add(result, getattr(value, field.name))
     elif isinstance(value, dict):
         for name in sorted(value, key=str):
-            found.update(str(name).encode())
-            _add(found, value[name])
+            result.update(str(name).encode())
+            _add(result, value[name])
     elif isinstance(value, (list, tuple)):
-        found.update(f"{len(value)} parts".encode())
+        result.update(f"{len(value)} parts".encode())
         for part in value:
-            _add(found, part)
+            _add(result, part)
     elif value is None or isinstance(value, (str, int, float, bool)):
-        found.update(f"{type(value).__name__} {value!r};".encode())
+        result.update(f"{type(value).__name__} {value!r};".encode())
     else:
         raise ValueError(f"evaluate: cannot keep results of {value!r} on disk; give a Scorer, or no folder for them")

@@ -98,8 +98,8 @@ def _search(z: Scores, mos: Scores, kind: Kind) -> tuple[float, float]:
     refine = partial(
         least_squares, jac="3-point", ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE, max_nfev=_EVALUATIONS
     )
-    found = [refine(residuals, start, bounds=bounds) for start in starts[:_REFINED]]
-    best = min(found, key=lambda result: result.cost)
+    fits = [refine(residuals, start, bounds=bounds) for start in starts[:_REFINED]]
+    best = min(fits, key=lambda result: result.cost)
     if not best.success:
         raise ValueError(f"fit_mapping {kind}: the fit to {len(z)} images did not converge; use kind='linear'")
     return float(best.x[0]), float(np.exp(best.x[1]))

@@ -1,5 +1,4 @@
-"""Per-image scores as every metric takes them: float64, one dimension, finite, of one length.
-Ours."""
+"""Per-image scores as every metric takes them: float64, one dimension, finite, of one length."""
 
 import numpy as np
 from jaxtyping import Float

@@ -1,41 +1,27 @@
-"""Writes an evaluation as report.json, report.md, per_image.csv, perturbations.json and tradeoff.png, and reads such a
-folder again. Rows as evaluation.evaluate makes them; the findings in the files follow from the rows (report.tables).
-What a clock said is in timings.json alone, so that the same evaluation gives the other files again byte by byte."""
+"""A report written to a folder (report.json, report.md, per_image.csv, perturbations.json, tradeoff.png), and read.
+The findings in the files follow from the rows (report.tables). What a clock said is in timings.json alone, so that the
+same evaluation gives the other files again byte by byte."""
 
 import csv
 import dataclasses
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.files import check_outputs, recognise, write_text
 from robust_iqa_jax.report.comparison import worth
-from robust_iqa_jax.report.findings import (
-    WHICH,
-    attack_names,
-    label_notes,
-    pareto_front,
-    tradeoff_points,
-    worst_images,
-)
+from robust_iqa_jax.report.findings import WHICH, label_notes, pareto_front, tradeoff_points, worst_images
 from robust_iqa_jax.report.parquet import require_pyarrow, write_parquet
 from robust_iqa_jax.report.plots import png, tradeoff
 from robust_iqa_jax.report.table import Table, markdown
 from robust_iqa_jax.report.tables import accuracy, gains, tables
+from robust_iqa_jax.report.types import AttackKind, GainRow, ImageRow, ModelFacts, Picture, ReportData
 
-Row = dict[str, Any]
-
-NEEDED = {
-    "rows": ("model", "attack", "eps", "abs_gain", "abs_gain_baseline_range", "abs_gain_raw"),
-    "models": ("srocc", "clean_low", "clean_high", "clean_range_of_baseline"),
-    "per_image": ("image", "model", "attack", "eps", "clean", "attacked"),
-}
-"""What every report has; it may have more."""
-
+TITLE = "Robustness report"
 FILES = ("report.json", "report.md", "per_image.csv", "perturbations.json", "timings.json", "tradeoff.png")
 PAGES = ("report.html", "report.tex")
 """In a report folder."""
@@ -44,11 +30,20 @@ TIMED = ("test_seconds",)
 """Facts of a model that the evaluation measures with a clock."""
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(ReportData):
+    """Results of one or more models that can be written to a folder; see `types.ReportData` for what they are."""
+
+    def write(self, folder: Path | str, title: str = TITLE) -> None:
+        """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
+        write_report(folder, self, title=title)
+
+
 def write_report(
     folder: Path | str,
-    report: Report,
+    report: ReportData,
     *,
-    title: str = "Robustness report",
+    title: str = TITLE,
     notes: Sequence[str] = (),
     parquet: bool = False,
 ) -> None:
@@ -70,13 +65,18 @@ def write_report(
     folder = Path(folder)
     check_report_folder(folder, parquet=parquet)
     folder.mkdir(parents=True, exist_ok=True)
-    measured = report.models.items()
-    timings = {name: {fact: facts[fact] for fact in TIMED if fact in facts} for name, facts in measured}
-    models = {name: {fact: facts[fact] for fact in facts if fact not in TIMED} for name, facts in measured}
-    report = dataclasses.replace(report, models=models)
+    timings = {name: _facts(facts, timed=True) for name, facts in report.models.items()}
+    models = {name: _facts(facts, timed=False) for name, facts in report.models.items()}
+    report = dataclasses.replace(report, models=cast(dict[str, ModelFacts], models))
     made = tables(report)
-    stored = {"title": title, "run": report.run, "rows": report.rows, "models": models}
-    stored["findings"] = findings(report, made)
+    stored = {
+        "title": title,
+        "run": report.run,
+        "rows": report.rows,
+        "models": models,
+        "attacks": {name: dataclasses.asdict(kind) for name, kind in report.attacks.items()},
+        "findings": findings(report, made),
+    }
     write_text(folder / "report.json", json.dumps(_finite(stored), indent=2) + "\n")
     write_text(folder / "report.md", page(report, made, title, notes))
     if report.per_image:
@@ -88,12 +88,12 @@ def write_report(
         if parquet:
             write_parquet(folder / "per_image.parquet", report.per_image)
     if report.pictures:
-        worst = {tuple(row[key] for key in WHICH) for row in worst_images(report.per_image, models)}
-        kept = [row for row in report.pictures if tuple(row[key] for key in WHICH) in worst]
-        write_text(folder / "perturbations.json", json.dumps(kept, indent=1) + "\n")
+        worst = {_which(row) for row in worst_images(report.per_image, report.models)}
+        shown = [row for row in report.pictures if _which(row) in worst]
+        write_text(folder / "perturbations.json", json.dumps(shown, indent=1) + "\n")
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
-    png(tradeoff(report.rows, models, attack_names(report.rows)), folder / "tradeoff.png")
+    png(tradeoff(report.rows, report.models, report.one_way_attacks()), folder / "tradeoff.png")
 
 
 def check_report_folder(folder: Path, *, parquet: bool = False, page: bool = False) -> None:
@@ -126,24 +126,34 @@ def read_report(folder: Path | str) -> tuple[Report, str]:
         rows, models = stored["rows"], stored["models"]
         if not (isinstance(rows, list) and isinstance(models, dict) and models):
             raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
+        attacks = {name: AttackKind(**kind) for name, kind in stored.get("attacks", {}).items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a report of riqa evaluate or riqa quickstart") from error
     for number, row in enumerate(rows, 1):
-        _check(row, "rows", f"{path}: row {number}")
+        _check(row, GainRow, f"{path}: row {number}")
         if row["model"] not in models:
             raise ValueError(f"{path}: row {number} is of {row['model']!r}, of which the file has no facts")
     for name, facts in models.items():
-        _check(facts, "models", f"{path}: model {name!r}")
+        _check(facts, ModelFacts, f"{path}: model {name!r}")
         if facts.get("baseline", name) not in models:
             raise ValueError(
                 f"{path}: model {name!r} has the baseline {facts['baseline']!r}, of which there are no facts"
             )
     timings = _timings(path.with_name("timings.json"))
-    models = {name: {**facts, **timings.get(name, {})} for name, facts in models.items()}
+    models = {name: cast(ModelFacts, {**facts, **timings.get(name, {})}) for name, facts in models.items()}
     table = path.with_name("per_image.csv")
     per_image = _per_image(table) if table.is_file() else []
     pictures = _pictures(path.with_name("perturbations.json"))
-    return Report(rows, models, per_image, stored.get("run", {}), pictures), stored.get("title", "Robustness report")
+    return Report(rows, models, per_image, stored.get("run", {}), pictures, attacks), stored.get("title", TITLE)
+
+
+def _facts(facts: ModelFacts, timed: bool) -> dict[str, Any]:
+    """Those that a clock gave, or the others."""
+    return {fact: value for fact, value in facts.items() if (fact in TIMED) == timed}
+
+
+def _which(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[key] for key in WHICH)
 
 
 def _is_report(folder: Path) -> bool:
@@ -154,17 +164,17 @@ def _is_report(folder: Path) -> bool:
     return True
 
 
-def _pictures(path: Path) -> list[Row]:
+def _pictures(path: Path) -> list[Picture]:
     if not path.is_file():
         return []
     try:
         stored = json.loads(path.read_text())
-        return [{key: row[key] for key in (*WHICH, "amplified", "picture")} for row in stored]
+        return [cast(Picture, {key: row[key] for key in Picture.__annotations__}) for row in stored]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the pictures of a report; remove it") from error
 
 
-def _timings(path: Path) -> dict[str, Row]:
+def _timings(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
@@ -174,31 +184,33 @@ def _timings(path: Path) -> dict[str, Row]:
         raise ValueError(f"{path}: not the seconds of a report; remove it") from error
 
 
-def _per_image(path: Path) -> list[Row]:
-    result: list[Row] = []
+def _per_image(path: Path) -> list[ImageRow]:
+    result: list[ImageRow] = []
     with path.open(newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            _check(row, "per_image", f"{path}: line {number}")
+        for number, cells in enumerate(csv.DictReader(file), 2):
+            _check(cells, ImageRow, f"{path}: line {number}")
+            row: dict[str, Any] = dict(cells)
             try:
                 row |= {name: float(row[name]) for name in ("clean", "attacked")}
                 row |= {name: float(row[name]) if row[name] else None for name in ("eps", "mos") if name in row}
-                result.append(row)
+                result.append(cast(ImageRow, row))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}: line {number} is not a row of per-image scores ({error})") from error
     return result
 
 
-def _check(row: Any, kind: str, where: str) -> None:
-    missing = [name for name in NEEDED[kind] if not isinstance(row, dict) or name not in row]
+def _check(row: Any, kind: type, where: str) -> None:
+    """Raise ValueError where a row lacks what every report of its kind has; it may have more."""
+    required = [name for name in kind.__annotations__ if name in kind.__required_keys__]
+    missing = [name for name in required if not isinstance(row, dict) or name not in row]
     if missing:
         raise ValueError(f"{where} has no {missing[0]!r}; evaluate again with this version")
 
 
-def findings(report: Report, made: Sequence[Table]) -> Row:
+def findings(report: ReportData, made: Sequence[Table]) -> dict[str, Any]:
     """What follows from the rows, for programs: range compression, Pareto fronts, and the other tables by column."""
     fronts = {
-        attack: pareto_front(tradeoff_points(report.rows, report.models, attack))
-        for attack in attack_names(report.rows)
+        attack: pareto_front(tradeoff_points(report.rows, report.models, attack)) for attack in report.one_way_attacks()
     }
     return {"pareto_fronts": fronts} | {
         table.key: {"columns": [column.title for column in table.columns], "rows": table.rows}
@@ -207,14 +219,14 @@ def findings(report: Report, made: Sequence[Table]) -> Row:
     }
 
 
-def summary(report: Report) -> str:
+def summary(report: ReportData) -> str:
     """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
     lines = [*label_notes(report.models, report.run), "", *markdown(accuracy(report.models))]
-    lines += markdown(gains(report.rows))
+    lines += markdown(gains(report))
     return "\n".join([*lines, *(f"- {sentence}" for sentence in worth(report))]).lstrip("\n")
 
 
-def page(report: Report, made: Sequence[Table], title: str, notes: Sequence[str] = ()) -> str:
+def page(report: ReportData, made: Sequence[Table], title: str, notes: Sequence[str] = ()) -> str:
     """The report as a Markdown page."""
     notes = (*label_notes(report.models, report.run), *notes)
     lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]

@@ -3,16 +3,12 @@ Source: this project; the warning about narrowed score ranges stands in docs/sou
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from robust_iqa_jax.evaluation.pictures import COUNT
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.metrics.range_compression import RangeCompression, Verdict
-
-Row = dict[str, Any]
-
-BOTH_WAYS = ("-opposite", "-change", "-invert")
-"""Ends of the names of attacks that raise some scores and lower others: their mean gain cancels out."""
+from robust_iqa_jax.report.types import GainRow, ImageRow, ModelFacts, MovedImage, ReportData
 
 WHICH = ("image", "model", "attack", "eps")
 """What tells rows of single images apart."""
@@ -26,77 +22,80 @@ WHERE: dict[Verdict, str] = {
 """Where a defended model is more robust than the baseline."""
 
 
-def one_way(attack: str) -> bool:
-    """Whether an attack pushes all scores the same way, so that its mean gain says how far they move."""
-    return not attack.endswith(BOTH_WAYS)
-
-
-def effect(rows: Sequence[Row], model: str, attack: str, measure: str = "abs_gain_baseline_range") -> float | None:
+def effect(rows: Sequence[GainRow], model: str, attack: str, measure: str = "abs_gain_baseline_range") -> float | None:
     """Mean of |AbsGain| over the attack sizes, 0 for a perfect defence; None without a finite row.
 
     The absolute value is taken at every size: an attack may lower scores on purpose, and one that misses its aim at a
     large size must not cancel what it did at a small one.
     """
-    gains = [row.get(measure) for row in rows if (row["model"], row["attack"]) == (model, attack)]
+    gains = measured(rows, model, attack, measure)
     known = [abs(gain) for gain in gains if gain is not None and math.isfinite(gain)]
     return sum(known) / len(known) if known else None
 
 
-def attack_names(rows: Sequence[Row]) -> list[str]:
-    """Attacks that push scores one way, in the order of the rows."""
-    return [attack for attack in dict.fromkeys(row["attack"] for row in rows) if one_way(attack)]
+def measured(rows: Sequence[GainRow], model: str, attack: str | None, measure: str) -> list[float | None]:
+    """A measure of one model under one attack at every size; None where a row has none."""
+    of_both = (row for row in rows if (row["model"], row["attack"]) == (model, attack))
+    return [cast(Mapping[str, Any], row).get(measure) for row in of_both]
 
 
-def undefended(models: Mapping[str, Row]) -> dict[str, str]:
+def undefended(models: Mapping[str, ModelFacts]) -> dict[str, str]:
     """Model -> its undefended baseline: the one that its facts name, or else the first model."""
     first = next(iter(models))
     return {name: facts.get("baseline") or first for name, facts in models.items()}
 
 
-def compressions(rows: Sequence[Row], models: Mapping[str, Row]) -> dict[tuple[str, str], RangeCompression]:
+def compressions(report: ReportData) -> dict[tuple[str, str], RangeCompression]:
     """(Model, attack) -> its effects beside its baseline's.
 
     Of every model that is not its own undefended baseline, and every one-way attack that both have. The gains of the
     result are effects: means of |AbsGain| over sizes.
     """
-    found = {}
-    for name, baseline in undefended(models).items():
-        for attack in attack_names(rows) if name != baseline else ():
-            g = effect(rows, baseline, attack, "abs_gain")
-            o = effect(rows, name, attack, "abs_gain")
-            h = effect(rows, name, attack)
-            if g is not None and o is not None and h is not None:
-                found[name, attack] = RangeCompression(models[name]["clean_range_of_baseline"], g, o, h)
-    return found
+    rows, result = report.rows, {}
+    for model, baseline in undefended(report.models).items():
+        for attack in report.one_way_attacks() if model != baseline else ():
+            of_baseline = effect(rows, baseline, attack, "abs_gain")
+            own = effect(rows, model, attack, "abs_gain")
+            on_baseline_range = effect(rows, model, attack)
+            if of_baseline is not None and own is not None and on_baseline_range is not None:
+                ratio = report.models[model]["clean_range_of_baseline"]
+                result[model, attack] = RangeCompression(ratio, of_baseline, own, on_baseline_range)
+    return result
 
 
-def verdicts(
-    rows: Sequence[Row], models: Mapping[str, Row], chance: Mapping[tuple[str, str], str] | None = None
-) -> list[str]:
+def verdicts(report: ReportData, chance: Mapping[tuple[str, str], str] | None = None) -> list[str]:
     """What every defence is worth under every attack, a paragraph each.
 
     Args:
-      rows, models: of a report.
+      report: rows and models.
       chance: (model, attack) -> what to add about how sure this is (comparison.by_chance).
     """
-    sentences = []
-    baselines = undefended(models)
+    baselines = undefended(report.models)
     several = len(set(baselines.values())) > 1
-    for (model, attack), found in compressions(rows, models).items():
-        share = found.share_of_reduction
-        whose = f"{baselines[model]}'s" if several else "the baseline's"
-        text = f"{model} under {attack}: {whose} effect {found.baseline_gain:.3f} becomes {found.own_gain:.3f}"
-        text += f" on the model's own range and {found.baseline_range_gain:.3f} on the baseline's; its clean scores"
-        text += f" span {100 * found.range_ratio:.0f} % of the baseline's range. "
-        unsure = (chance or {}).get((model, attack))
-        text += f"{'Moved less' if unsure else 'More robust'} {WHERE[found.verdict]}"
-        if share is not None and share > 0:
-            text += f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range"
-        sentences.append(" ".join(filter(None, (f"{text}.", unsure))))
-    return sentences
+    return [
+        _verdict(model, attack, f"{baselines[model]}'s" if several else "the baseline's", effects, (chance or {}))
+        for (model, attack), effects in compressions(report).items()
+    ]
 
 
-def label_notes(models: Mapping[str, Row], run: Mapping[str, Any]) -> list[str]:
+def _verdict(
+    model: str, attack: str, whose: str, effects: RangeCompression, chance: Mapping[tuple[str, str], str]
+) -> str:
+    unsure, share = chance.get((model, attack), ""), effects.share_of_reduction
+    compression = ""
+    if share is not None and share > 0:
+        compression = f"; range compression gives {100 * share:.0f} % of the fall on the baseline's range"
+    sentences = (
+        f"{model} under {attack}: {whose} effect {effects.baseline_gain:.3f} becomes {effects.own_gain:.3f} on the "
+        f"model's own range and {effects.baseline_range_gain:.3f} on the baseline's; its clean scores span "
+        f"{100 * effects.range_ratio:.0f} % of the baseline's range.",
+        f"{'Moved less' if unsure else 'More robust'} {WHERE[effects.verdict]}{compression}.",
+        unsure,
+    )
+    return " ".join(filter(None, sentences))
+
+
+def label_notes(models: Mapping[str, ModelFacts], run: Mapping[str, Any]) -> list[str]:
     """What is to be known of the scores before any number: that no people gave the labels, where none did.
 
     Args:
@@ -120,22 +119,27 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return sorted((name for name, point in points.items() if not dominated(*point)), key=lambda name: points[name])
 
 
-def tradeoff_points(rows: Sequence[Row], models: Mapping[str, Row], attack: str) -> dict[str, tuple[float, float]]:
+def tradeoff_points(
+    rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attack: str
+) -> dict[str, tuple[float, float]]:
     """Model -> (SROCC, effect on the baseline's range), of the models that have both."""
     points = {}
     for name, facts in models.items():
         moved = effect(rows, name, attack)
-        if facts.get("srocc") is not None and moved is not None:
-            points[name] = facts["srocc"], moved
+        accuracy = facts.get("srocc")
+        if accuracy is not None and moved is not None:
+            points[name] = accuracy, moved
     return points
 
 
-def baseline_range(facts: Row) -> float:
+def baseline_range(facts: ModelFacts) -> float:
     """Width of the undefended baseline's range of clean scores, in score points."""
     return (facts["clean_high"] - facts["clean_low"]) / facts["clean_range_of_baseline"]
 
 
-def worst_images(per_image: Sequence[Row], models: Mapping[str, Row], count: int = COUNT) -> list[Row]:
+def worst_images(
+    per_image: Sequence[ImageRow], models: Mapping[str, ModelFacts], count: int = COUNT
+) -> list[MovedImage]:
     """The images of each model that an attack moved furthest, each once, with what moved it: `count` a model.
 
     Returns:
@@ -143,7 +147,7 @@ def worst_images(per_image: Sequence[Row], models: Mapping[str, Row], count: int
     """
     result = []
     for name, facts in models.items():
-        furthest: dict[str, Row] = {}
+        furthest: dict[str, MovedImage] = {}
         for row in per_image:
             if row["model"] != name or not math.isfinite(row["attacked"] - row["clean"]):
                 continue

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from robust_iqa_jax.evaluation.evaluate import Report
 from robust_iqa_jax.report.comparison import worth
-from robust_iqa_jax.report.findings import WHICH, attack_names, label_notes, undefended
+from robust_iqa_jax.report.findings import WHICH, label_notes, undefended
 from robust_iqa_jax.report.plots import score_distributions, tradeoff
 from robust_iqa_jax.report.svg import svg
 from robust_iqa_jax.report.table import Table
 from robust_iqa_jax.report.tables import tables
+from robust_iqa_jax.report.types import ReportData
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --grid: #8c959f; --line: #d0d7de;
@@ -74,7 +74,7 @@ for (const table of document.querySelectorAll("table")) {
 
 
 def html_report(
-    report: Report, title: str, notes: Sequence[str] = (), thumbnails: Mapping[str, str] | None = None
+    report: ReportData, title: str, notes: Sequence[str] = (), thumbnails: Mapping[str, str] | None = None
 ) -> str:
     """The page.
 
@@ -86,7 +86,7 @@ def html_report(
     """
     made = {table.key: table for table in tables(report)}
     sections = {"accuracy": ("Accuracy", _table(made.pop("accuracy")))} if "accuracy" in made else {}
-    attacks = attack_names(report.rows)
+    attacks = report.one_way_attacks()
     if attacks:
         sections["figures"] = ("Robustness against accuracy, gain against size", _figures(report, attacks))
     if report.per_image:
@@ -120,7 +120,7 @@ def _verdicts(sentences: Sequence[str]) -> str:
     return f"<details{fold}><summary>What the defences are worth</summary><ul>{items}</ul></details>"
 
 
-def _facts(report: Report) -> str:
+def _facts(report: ReportData) -> str:
     baselines = ", ".join(dict.fromkeys(undefended(report.models).values()))
     count = max((row.get("n") or 0 for row in report.rows), default=0)
     attacks = ", ".join(dict.fromkeys(row["attack"] for row in report.rows)) or "none"
@@ -131,7 +131,7 @@ def _facts(report: Report) -> str:
     return f"Models: {models}. Undefended: {baselines}. Attacks: {attacks}.{photos}{run}"
 
 
-def _figures(report: Report, attacks: Sequence[str]) -> str:
+def _figures(report: ReportData, attacks: Sequence[str]) -> str:
     made = []
     for i, attack in enumerate(attacks):
         figure = tradeoff(report.rows, report.models, [attack])
@@ -145,7 +145,7 @@ def _figures(report: Report, attacks: Sequence[str]) -> str:
     return f'<p class="note">{note}</p>' + "".join(made)
 
 
-def _distributions(report: Report) -> str:
+def _distributions(report: ReportData) -> str:
     made = []
     for i, attack in enumerate(dict.fromkeys(row["attack"] for row in report.per_image)):
         figure = score_distributions(report.per_image, list(report.models), attack)
@@ -156,17 +156,17 @@ def _distributions(report: Report) -> str:
     return f'<p class="note">{note}</p>' + "".join(made)
 
 
-def _images(report: Report, thumbnails: Mapping[str, str]) -> Callable[[tuple[Any, ...]], str]:
+def _images(report: ReportData, thumbnails: Mapping[str, str]) -> Callable[[tuple[Any, ...]], str]:
     """A row of the worst images -> its photo and what the attack added to it, as far as they are there."""
     added = {tuple(row[key] for key in WHICH): row for row in report.pictures}
 
     def images(row: tuple[Any, ...]) -> str:
         photo, change = thumbnails.get(row[0]), added.get(row[: len(WHICH)])
-        found = f'<img alt="" src="{escape(photo)}">' if photo else ""
+        pair = f'<img alt="" src="{escape(photo)}">' if photo else ""
         if change is not None:
             alt = f"change of its middle, {change['amplified']} times larger"
-            found += f'<img alt="{escape(alt)}" title="{escape(alt)}" src="{escape(change["picture"])}">'
-        return f'<span class="images">{found}</span>' if found else ""
+            pair += f'<img alt="{escape(alt)}" title="{escape(alt)}" src="{escape(change["picture"])}">'
+        return f'<span class="images">{pair}</span>' if pair else ""
 
     return images
 

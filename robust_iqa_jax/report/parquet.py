@@ -1,7 +1,7 @@
 """Per-image rows as an Apache Parquet file, for programs that read many of them; columns as in per_image.csv.
 Format: parquet.apache.org, written by PyArrow (extra "parquet"), which nothing else here needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ def require_pyarrow() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise ValueError("--parquet: PyArrow is not installed; pip install 'robust_iqa_jax[parquet]'") from error
+        raise ValueError("PyArrow is not installed; pip install 'robust_iqa_jax[parquet]'") from error
 
 
-def write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal columns, whole or not at all: text as strings, numbers as float64, None as null."""
     import pyarrow
     from pyarrow import parquet

@@ -1,13 +1,13 @@
-"""Per-image rows as arrays, and as a report: the way from anybody's per-image scores to every metric.
-Rows are evaluate.Report.per_image's: image, model, attack, eps, clean, attacked, and mos where known."""
+"""Per-image rows as arrays, in one order for two models, for paired comparisons.
+Rows as types.ImageRow has them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from robust_iqa_jax.evaluation.evaluate import Report, Row, merge, summarise
 from robust_iqa_jax.metrics.scores import Scores
+from robust_iqa_jax.report.types import ImageRow
 
 Case = tuple[str, str, float | None]
 """Model, attack, eps."""
@@ -29,13 +29,13 @@ class AttackedScores:
     mos: Scores | None
 
 
-def by_case(rows: Sequence[Row]) -> dict[Case, AttackedScores]:
+def by_case(rows: Sequence[ImageRow]) -> dict[Case, AttackedScores]:
     """The scores of every model, attack and eps, in the order of the rows.
 
     Raises:
       ValueError: an image twice in one case.
     """
-    cases: dict[Case, list[Row]] = {}
+    cases: dict[Case, list[ImageRow]] = {}
     for row in rows:
         cases.setdefault((row["model"], row["attack"], row["eps"]), []).append(row)
     return {case: _scores(case, of_case) for case, of_case in cases.items()}
@@ -56,37 +56,7 @@ def aligned(a: AttackedScores, b: AttackedScores) -> AttackedScores:
     return AttackedScores(a.images, b.clean[order], b.attacked[order], None if b.mos is None else b.mos[order])
 
 
-def report_of(rows: Sequence[Row], baseline: str | None = None) -> Report:
-    """The report of per-image rows.
-
-    Args:
-      rows: of one or more models, all attacks of a model on the same images with the same clean scores.
-      baseline: name of the model whose clean scores scale the headline; None: each model is its own.
-
-    Raises:
-      ValueError: no rows, no such model, attacks of one model with different images or clean scores.
-    """
-    cases = by_case(rows)
-    models = list(dict.fromkeys(model for model, _, _ in cases))
-    if not models:
-        raise ValueError("report_of: no rows")
-    if baseline is not None and baseline not in models:
-        raise ValueError(f"report_of: no rows of the baseline {baseline!r}; models: {', '.join(models)}")
-    reports, reference = [], None
-    for model in sorted(models, key=lambda name: name != baseline):
-        of_model = {(attack, eps): scores for (name, attack, eps), scores in cases.items() if name == model}
-        first = next(iter(of_model.values()))
-        in_order = {case: aligned(first, scores) for case, scores in of_model.items()}
-        for (attack, eps), scores in in_order.items():
-            if not np.array_equal(scores.clean, first.clean):
-                raise ValueError(f"report_of: {model} has other clean scores under {attack} at eps {eps}")
-        reference = first.clean if model == baseline else reference
-        attacked = {case: scores.attacked for case, scores in in_order.items()}
-        reports.append(summarise(model, first.clean, attacked, first.images, mos=first.mos, baseline=reference))
-    return merge(reports)
-
-
-def _scores(case: Case, rows: Sequence[Row]) -> AttackedScores:
+def _scores(case: Case, rows: Sequence[ImageRow]) -> AttackedScores:
     images = tuple(row["image"] for row in rows)
     if len(set(images)) < len(images):
         twice = next(name for i, name in enumerate(images) if name in images[:i])

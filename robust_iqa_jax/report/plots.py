@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robust_iqa_jax.files import own_file
+from robust_iqa_jax.report.comparison import Comparison
 from robust_iqa_jax.report.findings import pareto_front, tradeoff_points
-
-Row = dict[str, Any]
+from robust_iqa_jax.report.types import GainRow, ImageRow, ModelFacts
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK, GREY = "#000000", "#7F7F7F"
-"""Of text and axes, and of what stands behind the data; `report_svg` follows the reader's light or dark page."""
+"""Of text and axes, and of what stands behind the data; `svg` follows the reader's light or dark page."""
 
 
-def tradeoff(rows: Sequence[Row], models: Mapping[str, Row], attacks: Sequence[str]) -> Figure:
+def tradeoff(rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attacks: Sequence[str]) -> Figure:
     """One line of two panels for each attack, all models in each.
 
     Left: mean |AbsGain| over the attack sizes on the baseline's range (lower is better) against SROCC (right is
@@ -64,16 +64,16 @@ def _scatter(axes: Axes, points: Mapping[str, tuple[float, float]], names: Seque
     _background(axes)
 
 
-def _curves(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+def _curves(axes: Axes, rows: Sequence[GainRow], names: Sequence[str]) -> None:
     """Gain against size; side by side in the legend's order where there are no two sizes, whose marks would overlap."""
-    known = [row for row in rows if row["abs_gain_baseline_range"] is not None]
-    sizes = sorted({255 * row["eps"] for row in known if row["eps"] is not None})
+    known = [(row, gain) for row in rows if (gain := row["abs_gain_baseline_range"]) is not None]
+    sizes = sorted({255 * row["eps"] for row, _ in known if row["eps"] is not None})
     for m, name in enumerate(names):
-        mine = [row for row in known if row["model"] == name]
+        mine = [(row["eps"], gain) for row, gain in known if row["model"] == name]
         if len(sizes) > 1:
-            line = sorted((255 * row["eps"], row["abs_gain_baseline_range"]) for row in mine if row["eps"] is not None)
+            line = sorted((255 * eps, gain) for eps, gain in mine if eps is not None)
         else:
-            line = [(m, row["abs_gain_baseline_range"]) for row in mine]
+            line = [(float(m), gain) for _, gain in mine]
         axes.plot([x for x, _ in line], [gain for _, gain in line], **_style(m), linewidth=1.6)
     if len(sizes) > 1:
         axes.set_xlabel("attack size eps (grey levels of 255)")
@@ -86,7 +86,7 @@ def _curves(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
     _background(axes)
 
 
-def score_distributions(per_image: Sequence[Row], models: Sequence[str], attack: str) -> Figure:
+def score_distributions(per_image: Sequence[ImageRow], models: Sequence[str], attack: str) -> Figure:
     """Box plots of the scores of clean and attacked photos, a panel a model on one score axis.
 
     Boxes span the quartiles, whiskers 1.5 times that, points lie beyond.
@@ -129,26 +129,28 @@ def score_distributions(per_image: Sequence[Row], models: Sequence[str], attack:
     return figure
 
 
-def comparison(effects: Mapping[str, tuple[tuple[float, float], tuple[float, float]]], names: Sequence[str]) -> Figure:
+def comparison(comparisons: Sequence[Comparison], names: Sequence[str]) -> Figure:
     """Two models under every attack, on two ranges, each attack a line between two marks.
 
     Args:
-      effects: attack -> (effects of both models on their own ranges, the same on the baseline's range).
+      comparisons: of the two models, one an attack.
       names: of the two models.
     """
-    figure = Figure(figsize=(9.6, 1.9 + 0.42 * len(effects)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(9.6, 1.9 + 0.42 * len(comparisons)), dpi=110, layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, which, title in zip(panels, (0, 1), ("own range", "baseline's range"), strict=True):
-        for line, both in enumerate(effects.values()):
-            axes.plot(both[which], (line, line), color=GREY, linewidth=2, zorder=1)
-            for m, moved in enumerate(both[which]):
+    own, baseline = [each.own for each in comparisons], [each.baseline for each in comparisons]
+    for axes, effects, title in zip(panels, (own, baseline), ("own range", "baseline's range"), strict=True):
+        for line, of_attack in enumerate(effects):
+            pair = of_attack.first, of_attack.second
+            axes.plot(pair, (line, line), color=GREY, linewidth=2, zorder=1)
+            for m, moved in enumerate(pair):
                 axes.plot(moved, line, **{**_style(m), "linestyle": "none", "markersize": 9}, clip_on=False)
         axes.set_xlabel("mean |AbsGain| over sizes (left is better)")
         axes.set_title(title, fontsize=10)
         axes.grid(color=GREY, alpha=0.3)
     panels[0].set_xlim(left=0)
-    panels[0].set_yticks(range(len(effects)), [label(attack) for attack in effects])
-    panels[0].set_ylim(len(effects) - 0.5, -0.5)
+    panels[0].set_yticks(range(len(comparisons)), [label(each.attack) for each in comparisons])
+    panels[0].set_ylim(len(comparisons) - 0.5, -0.5)
     _legend(figure, names)
     return figure
 

@@ -1,4 +1,4 @@
-"""Readers of others' per-image results, giving the rows of evaluate.Report.per_image.
+"""Readers of others' per-image results, giving the rows of ReportData.per_image.
 Conventions of the authors' branches (A-Lin, A-Kon, A-TReS) and of MSU's robustness benchmark (docs/sources.md 7)."""
 
 import csv
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from robust_iqa_jax.evaluation.evaluate import Row
+from robust_iqa_jax.report.types import ImageRow
 
 MSU_UAP_BOUND = 0.1
 """linf bound of MSU's universal perturbations, which an amplitude multiplies (methods/*-uap/train.py)."""
@@ -15,7 +15,7 @@ _CLEAN = ("clear_val", "origin_preds")
 _ATTACKED = ("attacked_val_eps=", "preds_eps=")
 
 
-def read_authors(path: Path | str, *, model: str, attack: str) -> list[Row]:
+def read_authors(path: Path | str, *, model: str, attack: str) -> list[ImageRow]:
     """Rows of a table of the paper's authors: one row an image, one column an eps.
 
     A-Lin: image_name, clear_val, attacked_val_eps=K; A-Kon and A-TReS: origin_preds, preds_eps=K, no names: the row's
@@ -55,7 +55,7 @@ def read_msu(
     test_dataset: str | None = None,
     train_dataset: str | None = None,
     eps: float | None = None,
-) -> list[Row]:
+) -> list[ImageRow]:
     """Rows of a table of MSU's benchmark: image_name, test_dataset, clear, attacked, ..., for universal perturbations
     train_dataset and amplitude too.
 
@@ -73,16 +73,16 @@ def read_msu(
         raise ValueError(f"{path}: no columns {', '.join(missing)}; MSU's convention has them")
     if eps is not None and "amplitude" in columns:
         raise ValueError(f"{path}: eps is 0.1 times the column amplitude here, do not give it")
-    wanted = {"test_dataset": test_dataset}
+    choices = {"test_dataset": test_dataset}
     if "train_dataset" in columns or train_dataset is not None:
-        wanted["train_dataset"] = train_dataset
-    for column, choice in wanted.items():
-        found = sorted({cells[column] for cells in table}) if column in columns else []
-        if choice not in found and not (choice is None and len(found) == 1):
-            raise ValueError(f"{path}: choose {column} among {', '.join(found) or 'none'}, got {choice!r}")
+        choices["train_dataset"] = train_dataset
+    for column, choice in choices.items():
+        there = sorted({cells[column] for cells in table}) if column in columns else []
+        if choice not in there and not (choice is None and len(there) == 1):
+            raise ValueError(f"{path}: choose {column} among {', '.join(there) or 'none'}, got {choice!r}")
     rows = []
     for line, cells in enumerate(table, start=2):
-        if any(choice not in (None, cells[column]) for column, choice in wanted.items()):
+        if any(choice not in (None, cells[column]) for column, choice in choices.items()):
             continue
         size = MSU_UAP_BOUND * _number(path, line, "amplitude", cells["amplitude"]) if "amplitude" in columns else eps
         scores = {

@@ -10,15 +10,17 @@ class PublishedColumn:
 
     Attributes:
       title: what the poster calls it.
-      attack: the attack's name, or the start of it; "" for accuracy and cost.
-      measure: of a report that means the same: of a model's facts without an attack; "area" measures are areas over
-        eps; "" where a report has none.
+      measure: of a report that means the same; "" where a report has none. Of a model's facts, unless one of the two
+        that follow is given.
+      area_under: name of the attack over whose sizes it is an area.
+      kind: class of the attacks of whose first it is the mean over sizes.
       digits: as published.
     """
 
     title: str
-    attack: str
-    measure: str
+    measure: str = ""
+    area_under: str = ""
+    kind: str = ""
     digits: int = 3
 
 
@@ -47,16 +49,16 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
 
 
-_ACCURACY = (PublishedColumn("SROCC", "", "srocc"), PublishedColumn("PLCC", "", "plcc"))
+_ACCURACY = (PublishedColumn("SROCC", "srocc"), PublishedColumn("PLCC", "plcc"))
 _PGD = (
-    PublishedColumn("PGD-1 AbsGain area", "pgd-1", "area abs_gain_raw"),
-    PublishedColumn("PGD-1 R-Score area", "pgd-1", "area rscore_baseline_range"),
+    PublishedColumn("PGD-1 AbsGain area", "abs_gain_raw", area_under="pgd-1"),
+    PublishedColumn("PGD-1 R-Score area", "rscore_baseline_range", area_under="pgd-1"),
 )
 
 POSITIONS = PublishedTable(
     "positions",
     "Published table 1: position of the RobustBlock in LinearityIQA",
-    (*_ACCURACY, *_PGD, PublishedColumn("train s/epoch", "", "", 1), PublishedColumn("test s", "", "", 1)),
+    (*_ACCURACY, *_PGD, PublishedColumn("train s/epoch", digits=1), PublishedColumn("test s", digits=1)),
     (
         PublishedRow("base", ("base", "linearity-resnet101"), (0.926, 0.936, 0.409, 0.012, 100.7, 31.7)),
         PublishedRow("AT", ("at", "linearity-resnet101-at"), (0.855, 0.877, 0.209, 0.025, 183.7, 32.2)),
@@ -91,10 +93,10 @@ DEFENCES = PublishedTable(
     (
         *_ACCURACY,
         *_PGD,
-        PublishedColumn("UAP AbsGain", "uap", "abs_gain_baseline_range"),
-        PublishedColumn("UAP R-Score", "uap", "rscore_baseline_range"),
-        PublishedColumn("stAdv AbsGain", "stadv", "abs_gain_baseline_range"),
-        PublishedColumn("stAdv R-Score", "stadv", "rscore_baseline_range"),
+        PublishedColumn("UAP AbsGain", "abs_gain_baseline_range", kind="Universal"),
+        PublishedColumn("UAP R-Score", "rscore_baseline_range", kind="Universal"),
+        PublishedColumn("stAdv AbsGain", "abs_gain_baseline_range", kind="StAdv"),
+        PublishedColumn("stAdv R-Score", "rscore_baseline_range", kind="StAdv"),
     ),
     (
         PublishedRow(

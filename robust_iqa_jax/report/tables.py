@@ -1,25 +1,15 @@
 """The tables of a report: accuracy, gains, areas, range compression, cost, published tables with ours, worst photos.
 The headline is the gain on the undefended baseline's range; the other scalings stand beside it (docs/sources.md 5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from robust_iqa_jax.evaluation.evaluate import Report
-from robust_iqa_jax.report.comparison import Duel, against_baselines
-from robust_iqa_jax.report.findings import (
-    WHERE,
-    WHICH,
-    attack_names,
-    compressions,
-    one_way,
-    undefended,
-    worst_images,
-)
+from robust_iqa_jax.report.comparison import Comparison, against_baselines
+from robust_iqa_jax.report.findings import WHERE, WHICH, compressions, measured, undefended, worst_images
 from robust_iqa_jax.report.published_tables import DEFENCES, POSITIONS, PublishedColumn, PublishedTable
 from robust_iqa_jax.report.table import Column, Table, number
+from robust_iqa_jax.report.types import ImageRow, ModelFacts, ReportData
 from robust_iqa_jax.wording import eps_text
-
-Row = dict[str, Any]
 
 EPS = Column("eps", eps_text, right=True)
 MODEL, ATTACK = Column("model"), Column("attack")
@@ -27,30 +17,33 @@ COST = {"parameters": 0, "train_seconds": 1, "test_seconds": 1, "test_photos": 0
 """Facts about cost, where a model has them, and their digits."""
 
 
-def tables(report: Report) -> list[Table]:
+def tables(report: ReportData) -> list[Table]:
     """All tables that the data allow, in the order of a report.
 
     Args:
       report: its first model is the undefended baseline of those whose facts name none.
     """
-    rows, models, per_image = report.rows, report.models, report.per_image
-    made = [accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []
-    made.append(gains(rows))
-    fought = against_baselines(report)
-    optional = (areas(models), compression(rows, models), paired(fought, models), masking(models), cost(models))
-    made += [table for table in optional if table.rows]
-    made += [published(table, rows, models) for table in (POSITIONS, DEFENCES)]
-    return [*made, worst(per_image, models)] if per_image else made
+    models = report.models
+    optional = (
+        areas(models), compression(report), paired(against_baselines(report), models), masking(models), cost(models),
+    )  # fmt: skip
+    return [
+        *([accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []),
+        gains(report),
+        *(table for table in optional if table.rows),
+        *(published(table, report) for table in (POSITIONS, DEFENCES)),
+        *([worst(report.per_image, models)] if report.per_image else []),
+    ]
 
 
-def accuracy(models: Mapping[str, Row]) -> Table:
+def accuracy(models: Mapping[str, ModelFacts]) -> Table:
     """Correlation with opinion scores, and error."""
     measures = ("srocc", "plcc", "krocc", "rmse")
-    rows = tuple((name, *(facts.get(measure) for measure in measures)) for name, facts in models.items())
+    rows = tuple((name, *values(facts, measures)) for name, facts in models.items())
     return Table("accuracy", "Accuracy", (MODEL, *(number(measure.upper()) for measure in measures)), rows)
 
 
-def gains(rows: Sequence[Row]) -> Table:
+def gains(report: ReportData) -> Table:
     """One line a model, attack and size."""
     measures = {
         "abs_gain_baseline_range": "AbsGain, baseline range",
@@ -65,7 +58,8 @@ def gains(rows: Sequence[Row]) -> Table:
         "divides it by the undefended model's range of clean scores, own range by the model's own; points are score "
         "points. R-Score (MSU form) is higher for more robust models."
     )
-    both_ways = dict.fromkeys(row["attack"] for row in rows if not one_way(row["attack"]))
+    rows, one_way = report.rows, report.one_way_attacks()
+    both_ways = dict.fromkeys(row["attack"] for row in rows if row["attack"] not in one_way)
     if both_ways:
         note += f" {', '.join(both_ways)}: raises some scores and lowers others, so that the mean says nothing."
     return Table(
@@ -73,13 +67,13 @@ def gains(rows: Sequence[Row]) -> Table:
         "Gain under attack",
         (MODEL, ATTACK, EPS, *(number(title) for title in measures.values())),
         tuple(
-            (row["model"], row["attack"], row["eps"], *(row.get(measure) for measure in measures)) for row in rows
+            (row["model"], row["attack"], row["eps"], *values(row, measures)) for row in rows
         ),
         note,
     )  # fmt: skip
 
 
-def areas(models: Mapping[str, Row]) -> Table:
+def areas(models: Mapping[str, ModelFacts]) -> Table:
     """Areas over eps, of attacks with several sizes."""
     measures = {
         "abs_gain_baseline_range": "AbsGain, baseline range",
@@ -97,7 +91,7 @@ def areas(models: Mapping[str, Row]) -> Table:
     return Table("areas", "Area over eps", columns, rows, note)
 
 
-def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
+def compression(report: ReportData) -> Table:
     """How much of a defence is a narrower (or wider) score range; see `range_compression.RangeCompression`."""
     note = (
         "Effect: mean of |AbsGain| over the attack sizes. g is the baseline's effect, o the model's on its own range "
@@ -110,32 +104,31 @@ def compression(rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
         MODEL, Column("baseline"), ATTACK, number("c"), number("g"), number("o, own range"),
         number("h, baseline range"), number("share of compression", 3), Column("more robust"),
     )  # fmt: skip
-    baselines = undefended(models)
+    baselines = undefended(report.models)
     lines = tuple(
         (
-            model, baselines[model], attack, found.range_ratio, found.baseline_gain, found.own_gain,
-            found.baseline_range_gain, found.share_of_reduction, WHERE[found.verdict],
+            model, baselines[model], attack, effects.range_ratio, effects.baseline_gain, effects.own_gain,
+            effects.baseline_range_gain, effects.share_of_reduction, WHERE[effects.verdict],
         )
-        for (model, attack), found in compressions(rows, models).items()
+        for (model, attack), effects in compressions(report).items()
     )  # fmt: skip
     return Table("compression", "How much of the defence is score range", columns, lines, note)
 
 
-def paired(fought: Mapping[tuple[str, str], Duel], models: Mapping[str, Row]) -> Table:
+def paired(comparisons: Mapping[tuple[str, str], Comparison], models: Mapping[str, ModelFacts]) -> Table:
     """Whether the attacked photos show a difference to the undefended model; see `comparison.against_baselines`."""
-    ranges = ("own range", "baseline's range")
     columns = [MODEL, Column("baseline"), ATTACK, Column("photos", right=True)]
-    for which in ranges:
+    for which in ("own range", "baseline's range"):
         columns += [number(f"{which}: difference"), number("from"), number("to"), Column("shown to be")]
+    shown = {"first": "less robust", "second": "more robust", None: "neither"}
     baselines, lines = undefended(models), []
-    for (model, attack), duel in fought.items():
-        if duel.intervals is None:
-            continue
-        line: list[Any] = [model, baselines[model], attack, duel.photos]
-        for which, effects in enumerate((duel.own, duel.baseline)):
-            shown = {0: "less robust", 1: "more robust", None: "neither"}[duel.winner(which)]
-            line += [effects[1] - effects[0], *duel.intervals[which], shown]
-        lines.append(tuple(line))
+    for (model, attack), comparison in comparisons.items():
+        line: list[Any] = [model, baselines[model], attack, comparison.photos]
+        for effects in (comparison.own, comparison.baseline):
+            if effects.interval is not None:
+                line += [effects.difference, *effects.interval, shown[effects.more_robust]]
+        if comparison.photos:
+            lines.append(tuple(line))
     note = (
         "The model's effect minus its baseline's, below 0 where it is more robust, with 95 % intervals from bootstrap "
         "draws of the attacked photos, the same for both models. One test a line: of twenty lines without any real "
@@ -144,12 +137,12 @@ def paired(fought: Mapping[tuple[str, str], Duel], models: Mapping[str, Row]) ->
     return Table("paired", "Is the difference more than chance", tuple(columns), tuple(lines), note)
 
 
-def masking(models: Mapping[str, Row]) -> Table:
+def masking(models: Mapping[str, ModelFacts]) -> Table:
     """What the checks for masked gradients found, of the models that were checked (riqa evaluate --masking)."""
     rows = tuple(
-        (name, check, "yes" if found["suspicious"] else "no", found["value"], found["limit"], found["meaning"])
+        (name, check, "yes" if finding["suspicious"] else "no", finding["value"], finding["limit"], finding["meaning"])
         for name, facts in models.items()
-        for check, found in (facts.get("masking") or {}).items()
+        for check, finding in (facts.get("masking") or {}).items()
     )
     columns = (
         MODEL, Column("check"), Column("suspicious"), number("value"), number("limit"), Column("value against limit"),
@@ -158,11 +151,11 @@ def masking(models: Mapping[str, Row]) -> Table:
     return Table("masking", "Signs of masked gradients", columns, rows, note)
 
 
-def cost(models: Mapping[str, Row]) -> Table:
+def cost(models: Mapping[str, ModelFacts]) -> Table:
     """Parameters and seconds, of the models that have any."""
     known = [measure for measure in COST if any(facts.get(measure) is not None for facts in models.values())]
     columns = (MODEL, *(number(measure.replace("_", " "), COST[measure]) for measure in known))
-    rows = tuple((name, *(facts.get(measure) for measure in known)) for name, facts in models.items() if known)
+    rows = tuple((name, *values(facts, known)) for name, facts in models.items() if known)
     note = (
         "Training as the run recorded it; testing scores all photos, with decoding and compilation. Seconds of one "
         "machine, to be compared within this table only."
@@ -170,18 +163,18 @@ def cost(models: Mapping[str, Row]) -> Table:
     return Table("cost", "Cost", columns, rows, note)
 
 
-def published(table: PublishedTable, rows: Sequence[Row], models: Mapping[str, Row]) -> Table:
+def published(table: PublishedTable, report: ReportData) -> Table:
     """A published table with a report's numbers beside it, where a model has one of the names of a row."""
     columns, lines = [Column("published model"), Column("ours")], []
     for column in table.columns:
         columns.append(number(column.title, column.digits))
         columns += [number("ours", column.digits)] if column.measure else []
     for row in table.rows:
-        ours = next((name for name in models if _plain(name) in row.names), None)
+        ours = next((name for name in report.models if _plain(name) in row.names), None)
         line: list[Any] = [row.label, ours]
         for column, value in zip(table.columns, row.values, strict=True):
             line.append(value)
-            line += [_measured(column, ours, rows, models)] if column.measure else []
+            line += [_same_measure(column, ours, report)] if column.measure else []
         lines.append(tuple(line))
     names = "; ".join(f"{row.label}: {', '.join(row.names)}" for row in table.rows)
     note = (
@@ -194,14 +187,14 @@ def published(table: PublishedTable, rows: Sequence[Row], models: Mapping[str, R
     return Table(f"published-{table.key}", table.title, tuple(columns), tuple(lines), note)
 
 
-def worst(per_image: Sequence[Row], models: Mapping[str, Row]) -> Table:
+def worst(per_image: Sequence[ImageRow], models: Mapping[str, ModelFacts]) -> Table:
     """The images that were moved furthest."""
     columns = (
         Column("image"), MODEL, ATTACK, EPS, number("clean", 2), number("attacked", 2), number("gain, points", 2),
         number("gain, baseline range", 3), number("MOS", 2),
     )  # fmt: skip
     keys = (*WHICH, "clean", "attacked", "gain", "gain_baseline_range", "mos")
-    lines = tuple(tuple(row.get(key) for key in keys) for row in worst_images(per_image, models))
+    lines = tuple(values(row, keys) for row in worst_images(per_image, models))
     note = (
         "Of each model the images that any attack moved furthest, with the attack that did. On the web page the photo, "
         "where photos are given, and the middle of what the attack added, amplified around grey."
@@ -209,21 +202,25 @@ def worst(per_image: Sequence[Row], models: Mapping[str, Row]) -> Table:
     return Table("worst", "Images moved furthest", columns, lines, note)
 
 
+def values(row: Mapping[str, Any], names: Iterable[str]) -> tuple[Any, ...]:
+    """Values of a row or of a model's facts by name; None where it has none."""
+    return tuple(row.get(name) for name in names)
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("_", "-").replace(" ", "-")
 
 
-def _measured(
-    column: PublishedColumn, ours: str | None, rows: Sequence[Row], models: Mapping[str, Row]
-) -> float | None:
-    if ours is None:
+def _same_measure(column: PublishedColumn, model: str | None, report: ReportData) -> float | None:
+    """What a report has of a published measure; a mean over sizes where it is of a kind of attack."""
+    if model is None:
         return None
-    if not column.attack:
-        return models[ours].get(column.measure)
-    if column.measure.startswith("area "):
-        area = (models[ours].get("auc") or {}).get(column.attack, {})
-        return area.get(column.measure.removeprefix("area "))
-    attack = next((name for name in attack_names(rows) if name.split("-")[0] == column.attack), None)
-    values = [row.get(column.measure) for row in rows if (row["model"], row["attack"]) == (ours, attack)]
-    known = [value for value in values if value is not None]
+    facts = report.models[model]
+    if column.area_under:
+        return (facts.get("auc") or {}).get(column.area_under, {}).get(column.measure)
+    if not column.kind:
+        (value,) = values(facts, [column.measure])
+        return value
+    attack = next((name for name in report.one_way_attacks() if report.kind(name).kind == column.kind), None)
+    known = [value for value in measured(report.rows, model, attack, column.measure) if value is not None]
     return sum(known) / len(known) if known else None

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import robust_iqa_jax as riqa
-from robust_iqa_jax.evaluation.evaluate import merge
 from robust_iqa_jax.evaluation.pictures import COUNT, Furthest, difference_picture
 from robust_iqa_jax.report.files import read_report
 from robust_iqa_jax.report.findings import worst_images
 from robust_iqa_jax.report.page import html_report
+from robust_iqa_jax.report.summarise import merge
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(0, 1, (9, 110, 140, 3)).astype(np.float32)

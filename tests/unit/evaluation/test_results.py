@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from robust_iqa_jax import attacks
-from robust_iqa_jax.evaluation.results import Cells, digest, kept
+from robust_iqa_jax.evaluation.results import ResultFolder, cached, digest
 
 
 def test_a_part_is_found_by_all_that_it_depends_on_and_keeps_every_bit(tmp_path):
-    cells, scores = Cells(tmp_path), (np.random.default_rng(0).normal(size=9) * 1e3).tolist()
+    cells, scores = ResultFolder(tmp_path), (np.random.default_rng(0).normal(size=9) * 1e3).tolist()
     attack, images = attacks.pgd(4 / 255, 2), jnp.ones((1, 2, 2, 3))
     assert not cells.has(attack, images)
     cells.write("base, pgd-2", scores, attack, images)
     assert cells.read(attack, images) == scores
-    assert Cells(tmp_path).read(attacks.pgd(4 / 255, 2), np.ones((1, 2, 2, 3), "f4")) == scores
+    assert ResultFolder(tmp_path).read(attacks.pgd(4 / 255, 2), np.ones((1, 2, 2, 3), "f4")) == scores
     assert not cells.has(attack.replace(eps=5 / 255), images)
     assert not cells.has(attack.replace(direction="lower"), images)
     assert not cells.has(attack, images.at[0, 0, 0, 0].set(0.5))
@@ -23,7 +23,7 @@ def test_a_part_is_found_by_all_that_it_depends_on_and_keeps_every_bit(tmp_path)
 
 
 def test_another_version_has_parts_of_its_own(tmp_path, monkeypatch):
-    cells = Cells(tmp_path)
+    cells = ResultFolder(tmp_path)
     cells.write("base", [1.0], "photos")
     monkeypatch.setattr("robust_iqa_jax.evaluation.results.version", lambda name: "99")
     assert not cells.has("photos")
@@ -31,9 +31,9 @@ def test_another_version_has_parts_of_its_own(tmp_path, monkeypatch):
 
 def test_a_part_is_computed_once(tmp_path):
     values = iter(([0.5], {"a": 1}))
-    for folder in (Cells(tmp_path), Cells(tmp_path)):
-        assert kept(folder, "a part", lambda: next(values), "photos") == [0.5]
-    assert kept(None, "a part", lambda: next(values), "photos") == {"a": 1}
+    for folder in (ResultFolder(tmp_path), ResultFolder(tmp_path)):
+        assert cached(folder, "a part", lambda: next(values), "photos") == [0.5]
+    assert cached(None, "a part", lambda: next(values), "photos") == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,22 @@ from scipy import stats
 from small_report import HOSTILE, small_report
 
 from robust_iqa_jax.cli import main
-from robust_iqa_jax.evaluation.evaluate import Report
-from robust_iqa_jax.report.comparison import Contender, against_baselines, duels, paragraph, strongest, worth
-from robust_iqa_jax.report.files import write_report
+from robust_iqa_jax.report.comparison import (
+    EvaluatedModel,
+    against_baselines,
+    compare,
+    paragraph,
+    strongest,
+    worth,
+)
+from robust_iqa_jax.report.files import Report, write_report
 from robust_iqa_jax.report.tables import tables
 
 REPORT = small_report()
 
 
-def contender(model, report=REPORT):
-    return Contender(report, model, model)
+def evaluated(model, report=REPORT):
+    return EvaluatedModel(report, model, model)
 
 
 def scores(model, attack):
@@ -30,33 +36,38 @@ def scores(model, attack):
 
 @pytest.mark.parametrize("attack", ["pgd-1", "suite-20", "stadv-10"])
 def test_effects_and_intervals_equal_scipy_on_the_scores(attack):
-    duel = {d.attack: d for d in duels(contender("base"), contender(HOSTILE))}[attack]
+    comparison = {c.attack: c for c in compare(evaluated("base"), evaluated(HOSTILE))}[attack]
+    own, baseline = comparison.own, comparison.baseline
     gains, widths = [], []
     for model in ("base", HOSTILE):
         clean, attacked = scores(model, attack)
         gains.append((attacked - clean).mean(0))
         widths.append(np.ptp(clean[0]))
-    np.testing.assert_allclose(duel.own, [g.mean() / w for g, w in zip(gains, widths, strict=True)], rtol=1e-12)
-    np.testing.assert_allclose(duel.baseline, [g.mean() / widths[0] for g in gains], rtol=1e-12)
-    for interval, width in zip(duel.intervals, (widths[1], widths[0]), strict=True):
+    np.testing.assert_allclose(
+        (own.first, own.second), [g.mean() / w for g, w in zip(gains, widths, strict=True)], rtol=1e-12
+    )
+    np.testing.assert_allclose((baseline.first, baseline.second), [g.mean() / widths[0] for g in gains], rtol=1e-12)
+    for interval, width in ((own.interval, widths[1]), (baseline.interval, widths[0])):
         difference = gains[1] / width - gains[0] / widths[0]
         drawn = stats.bootstrap((difference,), np.mean, n_resamples=20000, method="percentile", rng=1)
         # two sets of draws: 2000 of them place an end of a 95 % interval to about a twentieth of its width
         np.testing.assert_allclose(interval, drawn.confidence_interval, atol=0.1 * np.ptp(drawn.confidence_interval))
-    assert duel.winner(0) == duel.winner(1) == 1
+    assert own.more_robust == baseline.more_robust == "second"
+    swapped = {c.attack: c for c in compare(evaluated(HOSTILE), evaluated("base"))}[attack]
+    assert swapped.own.more_robust == swapped.baseline.more_robust == "first"
 
 
 def test_attacks_that_push_both_ways_are_left_out():
-    assert [d.attack for d in duels(contender("base"), contender("robust"))] == ["pgd-1", "suite-20", "stadv-10"]
+    assert [c.attack for c in compare(evaluated("base"), evaluated("robust"))] == ["pgd-1", "suite-20", "stadv-10"]
 
 
 def test_the_suite_counts_and_a_mere_rescaling_wins_only_on_the_baselines_range():
-    a, b = contender("base"), contender("robust")
-    fought = duels(a, b)
-    duel = strongest(fought)
-    assert duel.attack == "suite-20"
-    assert (duel.winner(0), duel.winner(1)) == (None, 1)
-    text = paragraph(a, b, fought)
+    a, b = evaluated("base"), evaluated("robust")
+    comparisons = compare(a, b)
+    strong = strongest(comparisons)
+    assert strong.attack == "suite-20"
+    assert (strong.own.more_robust, strong.baseline.more_robust) == (None, "second")
+    text = paragraph(a, b, comparisons)
     assert "on their own score ranges neither model is shown to be more robust" in text
     assert "on one range, that of base, robust is" in text
     assert "The clean scores of robust span 50 % of the range of those of base." in text
@@ -67,9 +78,10 @@ def test_the_suite_counts_and_a_mere_rescaling_wins_only_on_the_baselines_range(
 def test_the_strongest_attack_counts_where_there_is_no_suite():
     rows = [row for row in REPORT.rows if row["attack"] != "suite-20"]
     report = Report(rows, REPORT.models, REPORT.per_image)
-    fought = duels(contender("base", report), contender(HOSTILE, report))
-    assert strongest(fought).attack == "pgd-1"
-    assert "an attack suite is not in both" in paragraph(contender("base", report), contender(HOSTILE, report), fought)
+    a, b = evaluated("base", report), evaluated(HOSTILE, report)
+    comparisons = compare(a, b)
+    assert strongest(comparisons).attack == "pgd-1"
+    assert "an attack suite is not in both" in paragraph(a, b, comparisons)
 
 
 def test_a_verdict_that_turns_round_on_the_baselines_range_is_called_so():
@@ -79,28 +91,29 @@ def test_a_verdict_that_turns_round_on_the_baselines_range_is_called_so():
     facts = {"clean_low": 0.0, "clean_high": 100.0, "clean_range_of_baseline": 1.0, "srocc": None}
     narrow = {**facts, "clean_high": 25.0, "clean_range_of_baseline": 0.25}
     report = Report(rows, {"base": facts, "narrow": narrow}, [])
-    a, b = contender("base", report), contender("narrow", report)
-    fought = duels(a, b)
-    assert fought[0].own == pytest.approx((0.4, 0.8))
-    assert fought[0].baseline == pytest.approx((0.4, 0.2))
-    text = paragraph(a, b, fought)
+    a, b = evaluated("base", report), evaluated("narrow", report)
+    (comparison,) = compare(a, b)
+    own, baseline = comparison.own, comparison.baseline
+    assert (own.first, own.second, own.difference) == pytest.approx((0.4, 0.8, 0.4))
+    assert (baseline.first, baseline.second, baseline.difference) == pytest.approx((0.4, 0.2, -0.2))
+    text = paragraph(a, b, [comparison])
     assert "base is more robust on the models' own score ranges" in text
     assert "this turns round (0.400 against 0.200)" in text
     assert "there is no interval" in text
 
 
 def test_a_report_tests_every_defence_against_its_own_baseline():
-    fought = against_baselines(REPORT)
-    assert {model for model, _ in fought} == {"robust", HOSTILE}
+    comparisons = against_baselines(REPORT)
+    assert {model for model, _ in comparisons} == {"robust", HOSTILE}
     (table,) = (table for table in tables(REPORT) if table.key == "paired")
     lines = {(line[0], line[2]): line for line in table.rows}
-    for (model, attack), duel in fought.items():
-        same = {d.attack: d for d in duels(contender("base"), contender(model))}[attack]
-        assert duel == same
-        own, baseline = same.own[1] - same.own[0], same.baseline[1] - same.baseline[0]
+    for (model, attack), comparison in comparisons.items():
+        same = {c.attack: c for c in compare(evaluated("base"), evaluated(model))}[attack]
+        assert comparison == same
+        own, baseline = same.own.second - same.own.first, same.baseline.second - same.baseline.first
         own_shown, shown = ("neither", "more robust") if model == "robust" else ("more robust", "more robust")
         assert lines[model, attack][3:] == (
-            12, own, *same.intervals[0], own_shown, baseline, *same.intervals[1], shown,
+            12, own, *same.own.interval, own_shown, baseline, *same.baseline.interval, shown,
         )  # fmt: skip
     text = {sentence.split(":")[0]: sentence for sentence in worth(REPORT)}
     open_ = "On its own range the difference may be chance: the 12 photos leave it open (95 %)."
@@ -116,8 +129,9 @@ def test_a_report_tests_every_defence_against_its_own_baseline():
 def test_a_score_that_is_not_finite_leaves_no_interval():
     last = max(i for i, row in enumerate(REPORT.per_image) if row["attack"] == "pgd-1" and row["model"] == "robust")
     rows = [{**row, "attacked": np.nan} if i == last else row for i, row in enumerate(REPORT.per_image)]
-    fought = against_baselines(dataclasses.replace(REPORT, per_image=rows))
-    without = {case for case, duel in fought.items() if duel.intervals is None}
+    comparisons = against_baselines(dataclasses.replace(REPORT, per_image=rows))
+    without = {case for case, comparison in comparisons.items() if comparison.own.interval is None}
+    assert without == {case for case, comparison in comparisons.items() if comparison.photos == 0}
     assert without == {("robust", "pgd-1")}
 
 
@@ -126,8 +140,8 @@ def test_masking_checks_are_told():
     models = {name: {**facts, "masking": checks} for name, facts in REPORT.models.items()}
     models["base"]["masking"] = {"dead gradients": {"suspicious": False}}
     report = dataclasses.replace(REPORT, models=models)
-    a, b = contender("base", report), contender("robust", report)
-    text = paragraph(a, b, duels(a, b))
+    a, b = evaluated("base", report), evaluated("robust", report)
+    text = paragraph(a, b, compare(a, b))
     assert "base: 1 checks for masked gradients found nothing." in text
     assert "robust: signs of masked gradients (one step beats many)" in text
 

@@ -5,8 +5,9 @@ import pytest
 
 from robust_iqa_jax.metrics.bootstrap import paired_bootstrap_test
 from robust_iqa_jax.metrics.robustness import RAW, gains
-from robust_iqa_jax.report.per_image import aligned, by_case, report_of
+from robust_iqa_jax.report.per_image import aligned, by_case
 from robust_iqa_jax.report.published import read_authors, read_msu
+from robust_iqa_jax.report.summarise import report_of
 
 A_LIN = ",image_name,clear_val,attacked_val_eps=2,attacked_val_eps=10\n0,a.png,50,60,70\n1,b.png,40,40,39.5\n"
 A_KON = "origin_preds,orig_preds_scaled,preds_eps=2.0,preds_scaled=2.0\n50,.5,60,.6\n40,.4,41,.41\n"

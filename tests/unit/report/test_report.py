@@ -24,6 +24,7 @@ from robust_iqa_jax.report.latex import escape, latex
 from robust_iqa_jax.report.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.report.table import markdown
 from robust_iqa_jax.report.tables import cost, masking, published, tables
+from robust_iqa_jax.report.types import ReportData
 from robust_iqa_jax.training.metrics_log import MetricsLog
 
 REPORT = small_report()
@@ -109,7 +110,7 @@ def test_the_effect_is_the_mean_size_of_the_gains():
 
 
 def test_a_copy_with_half_the_range_is_all_range_compression():
-    copies = {attack: r for (model, attack), r in compressions(REPORT.rows, REPORT.models).items() if model == "robust"}
+    copies = {attack: r for (model, attack), r in compressions(REPORT).items() if model == "robust"}
     assert list(copies) == ["pgd-1", "suite-20", "stadv-10"]
     for r in copies.values():
         assert r.own_gain == pytest.approx(r.baseline_gain, rel=1e-12)
@@ -127,7 +128,7 @@ def test_the_authors_nips_numbers_are_told_as_mostly_range_compression():
             ("our", "pgd-8", (0.825, 0.290)), ("our", "pgd-1", (0.251, 0.088)),
         )
     ]  # fmt: skip
-    many, one = verdicts(rows, {"base": {}, "our": {"clean_range_of_baseline": 0.35}})
+    many, one = verdicts(ReportData(rows, {"base": {}, "our": {"clean_range_of_baseline": 0.35}}, []))
     assert "More robust on both ranges; range compression gives 83 % of the fall" in many
     assert "More robust only on the baseline's range; range compression gives 119 % of the fall" in one
 
@@ -172,7 +173,7 @@ def test_published_numbers_agree_with_the_authors_own_files():
 
 
 def test_ours_stand_beside_the_published_rows_of_their_name_only():
-    table = published(DEFENCES, REPORT.rows, REPORT.models)
+    table = published(DEFENCES, REPORT)
     titles = [column.title for column in table.columns]
     rows = {row[0]: row for row in table.rows}
     assert [label for label, row in rows.items() if row[1] is not None] == ["Linearity"]
