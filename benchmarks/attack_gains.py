@@ -27,7 +27,7 @@ from robust_iqa_jax.data.images import at_size, read_pixels, to_float
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.cells import Cells, kept
+from robust_iqa_jax.evaluation.results import ResultFolder, cached
 from robust_iqa_jax.files import write_text
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer
@@ -104,7 +104,7 @@ def main(args: Args) -> None:
     images = np.stack([at_size(load(i), args.size) for i in evenly_spread(count, args.photos)])
     fitted_on = np.stack([to_float(_crop(read_pixels(path), args.size)) for path in sorted(args.fit_on.glob("*.png"))])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
-    finished = Cells(args.out)
+    finished = ResultFolder(args.out)
     for pair in args.models:
         model, _, folder = pair.partition("=")
         scorer = checkpoint.load(Path(folder))
@@ -112,7 +112,7 @@ def main(args: Args) -> None:
         for cell in args.cells:
             compute = partial(run, scorer, cell, images, fitted_on, args)
             depends_on = (CELLS[cell], scorer, images, fitted_on, args.eps, args.batch_size)
-            found = cells[model, cell] = kept(finished, f"{model}, {cell}", compute, *depends_on)
+            found = cells[model, cell] = cached(finished, f"{model}, {cell}", compute, *depends_on)
             err.print(f"{model}, {cell}: {np.mean(found['gain']):+.2f} points, {found['seconds']:.1f} s")
     table = markdown(args, cells, len(images))
     out.print(table, markup=False, highlight=False)

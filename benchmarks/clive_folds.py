@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,19 +25,17 @@ from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.commands.prune import costs
 from robust_iqa_jax.commands.study import run_study
 from robust_iqa_jax.data.open import open_photos, split_photos
-from robust_iqa_jax.evaluation import report_tables
-from robust_iqa_jax.evaluation.comparison import against_baselines
-from robust_iqa_jax.evaluation.evaluate import Report
-from robust_iqa_jax.evaluation.plots import png, tradeoff
-from robust_iqa_jax.evaluation.report import read_report
-from robust_iqa_jax.evaluation.report_findings import attack_names, undefended
-from robust_iqa_jax.evaluation.table import Table, markdown, number
 from robust_iqa_jax.files import check_folder, write_text
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.report import tables
+from robust_iqa_jax.report.comparison import against_baselines
+from robust_iqa_jax.report.files import Report, read_report
+from robust_iqa_jax.report.findings import undefended
+from robust_iqa_jax.report.plots import png, tradeoff
+from robust_iqa_jax.report.table import Table, markdown, number
+from robust_iqa_jax.report.types import GainRow, ModelFacts
 from robust_iqa_jax.study import StudyConfig
 from robust_iqa_jax.training.metrics_log import median_step_seconds
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,44 +67,45 @@ def main(args: Args) -> None:
         return
     reports = [read_report(args.out / fold)[0] for fold in args.folds]
     mean = mean_report(reports)
-    rows, models = mean.rows, mean.models
+    models = mean.models
     photos, _ = split_photos(open_photos(args.data), args.folds[-1])
-    tables = [
+    made = [
         accuracy_by_fold(args.folds, reports),
-        report_tables.accuracy(models),
-        report_tables.gains(rows),
-        report_tables.compression(rows, models),
-        report_tables.paired(against_baselines(mean), models),
+        tables.accuracy(models),
+        tables.gains(mean),
+        tables.compression(mean),
+        tables.paired(against_baselines(mean), models),
         cost(study, args.out / args.folds[-1], len(photos), undefended(models)),
     ]
     name = Path(args.study).stem
     lines = [f"# {name} on LIVE In the Wild: means over folds {', '.join(args.folds)}", ""]
     lines += [f"{key}: {value}  " for key, value in machine().items()] + [""]
-    attacked = sum(report.rows[0]["n"] for report in reports)
+    attacked = sum(report.rows[0].get("n", 0) for report in reports)
     lines += [f"{attacked} photos attacked in all, at {study.base.model.input_size}.", ""]
-    lines += [line for table in tables for line in markdown(table)]
+    lines += [line for table in made for line in markdown(table)]
     lines += ["Configuration:", "", "```json", json.dumps(dataclasses.asdict(study), default=str), "```", ""]
     out.print("\n".join(lines), markup=False)
     stem = f"{time.strftime('%Y-%m-%d')}_{name}_folds"
     write_text(args.results / f"{stem}.md", "\n".join(lines))
-    png(tradeoff(rows, models, attack_names(rows)), args.results / f"{stem}.png")
+    png(tradeoff(mean.rows, models, mean.one_way_attacks()), args.results / f"{stem}.png")
 
 
 def mean_report(reports: Sequence[Report]) -> Report:
     """Reports of the same models and attacks on different photos as one: numbers averaged, all photos together."""
-    rows = [_mean(same) for same in zip(*(report.rows for report in reports), strict=True)]
-    models = {name: _mean([report.models[name] for report in reports]) for name in reports[0].models}
-    return Report(rows, models, [row for report in reports for row in report.per_image])
+    rows = [cast(GainRow, _mean(same)) for same in zip(*(report.rows for report in reports), strict=True)]
+    models = {name: cast(ModelFacts, _mean([report.models[name] for report in reports])) for name in reports[0].models}
+    per_image = [row for report in reports for row in report.per_image]
+    return Report(rows, models, per_image, attacks=reports[0].attacks)
 
 
-def _mean(facts: Sequence[Row]) -> Row:
+def _mean(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     numbers = {key for key in facts[0] if key != "eps" and all(isinstance(row[key], float | int) for row in facts)}
     return {key: float(np.mean([row[key] for row in facts])) if key in numbers else facts[0][key] for key in facts[0]}
 
 
 def accuracy_by_fold(folds: Sequence[str], reports: Sequence[Report]) -> Table:
     """SROCC of every model on every held-out fold."""
-    columns = (report_tables.MODEL, *(number(f"fold {fold}") for fold in folds))
+    columns = (tables.MODEL, *(number(f"fold {fold}") for fold in folds))
     rows = tuple((name, *(report.models[name]["srocc"] for report in reports)) for name in reports[0].models)
     return Table("folds", "SROCC on the held-out fold", columns, rows)
 
@@ -125,7 +124,7 @@ def cost(study: StudyConfig, folder: Path, photos: int, baselines: Mapping[str, 
     scorers = {name: checkpoint.load(folder / name) for name in baselines}
     testing = {name: facts["milliseconds"] for name, facts in costs(scorers).items()}
     columns = (
-        report_tables.MODEL, number("training, s an epoch", 1), number("of its baseline's", 2),
+        tables.MODEL, number("training, s an epoch", 1), number("of its baseline's", 2),
         number("testing, ms a photo", 2), number("of its baseline's", 2),
     )  # fmt: skip
     rows = tuple(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robust_iqa_jax import attacks
     from robust_iqa_jax.data.images import read_image
-    from robust_iqa_jax.evaluation.evaluate import evaluate
     from robust_iqa_jax.models.checkpoint import load
     from robust_iqa_jax.models.scorer import Scorer
+    from robust_iqa_jax.report.evaluate import evaluate
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 if not os.path.isdir(os.path.join(_HERE, "kernels")):
@@ -22,7 +22,7 @@ __all__ = ["Scorer", "__version__", "attacks", "evaluate", "load", "read_image"]
 
 _PLACES = {
     "Scorer": "models.scorer",
-    "evaluate": "evaluation.evaluate",
+    "evaluate": "report.evaluate",
     "load": "models.checkpoint",
     "read_image": "data.images",
 }

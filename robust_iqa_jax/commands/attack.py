@@ -147,7 +147,7 @@ def _attack_each(
     """
     from robust_iqa_jax.attacks.arguments import example_keys
     from robust_iqa_jax.evaluation.attacked_photo import attack_photo
-    from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
+    from robust_iqa_jax.evaluation.pictures import difference_picture
 
     keys = example_keys(key, len(paths))
     rows = []
@@ -199,7 +199,7 @@ def _read(path: Path, size: Size, model_size: tuple[int, int]) -> Float[np.ndarr
 
 def _fit(attack: Any, scorer: "AnyScorer", key: Array, photos: list[np.ndarray], folder: Path) -> "Attack":
     """The fitted universal attack; its perturbation goes to universal.npy ([0,1] units) and universal.png."""
-    from robust_iqa_jax.evaluation.perturbation_pictures import difference_picture
+    from robust_iqa_jax.evaluation.pictures import difference_picture
 
     with bar() as progress:
         task = progress.add_task("fitting", total=attack.epochs, note=f"{len(photos)} images")

@@ -11,10 +11,10 @@ import tyro
 
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.evaluation.comparison import Contender, duels, paragraph
-from robust_iqa_jax.evaluation.plots import comparison, png
-from robust_iqa_jax.evaluation.report import read_report
 from robust_iqa_jax.files import check_file
+from robust_iqa_jax.report.comparison import EvaluatedModel, compare, paragraph
+from robust_iqa_jax.report.files import read_report
+from robust_iqa_jax.report.plots import comparison, png
 from robust_iqa_jax.wording import unknown
 
 
@@ -33,25 +33,25 @@ class CompareArgs:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
+    """Exit status: 2 where the arguments name no two models."""
     given = parsed(CompareArgs, args, "riqa compare", __doc__)
     check_file(given.out)
     try:
-        a, b = (_contender(text) for text in (given.a, given.b))
+        a, b = (_model(text) for text in (given.a, given.b))
         if a.name == b.name:
-            a, b = (dataclasses.replace(c, name=text) for c, text in ((a, given.a), (b, given.b)))
+            a, b = (dataclasses.replace(model, name=text) for model, text in ((a, given.a), (b, given.b)))
         if a.name == b.name:
             raise LookupError(f"{given.a} twice; give two models")
     except LookupError as error:
         err.print(f"riqa compare: {error.args[0]}", markup=False)
         return 2
-    fought = duels(a, b)
-    if not fought:
+    comparisons = compare(a, b)
+    if not comparisons:
         raise ValueError(f"{a.name} and {b.name} have no attack and size in common that pushes scores one way")
-    png(comparison({duel.attack: (duel.own, duel.baseline) for duel in fought}, (a.name, b.name)), given.out)
-    text = paragraph(a, b, fought)
+    png(comparison(comparisons, (a.name, b.name)), given.out)
+    text = paragraph(a, b, comparisons)
     if given.json:
-        rows = [dataclasses.asdict(duel) for duel in fought]
+        rows = [each.as_json() for each in comparisons]
         print(json.dumps({"models": [a.name, b.name], "attacks": rows, "paragraph": text}, indent=2))
     else:
         out.print(text, markup=False)
@@ -59,7 +59,7 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def _contender(text: str) -> Contender:
+def _model(text: str) -> EvaluatedModel:
     """The model that FOLDER or FOLDER:MODEL names.
 
     Raises:
@@ -75,4 +75,4 @@ def _contender(text: str) -> Contender:
         raise LookupError(f"{folder} has several models; give {folder}:MODEL with one of {', '.join(known)}")
     if model and model not in known:
         raise LookupError(f"{folder}: {unknown('model', model, known)}")
-    return Contender(report, model or known[0], model or known[0])
+    return EvaluatedModel(report, model or known[0], model or known[0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import TABLE, checked_eps, columns, parsed
+from robust_iqa_jax.commands.arguments import check_parquet, checked_eps, columns, parsed
 from robust_iqa_jax.commands.progress import err
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
@@ -59,7 +59,7 @@ class EvaluateArgs:
 
 
 def main(args: list[str]) -> int:
-    """Run the command; its exit status."""
+    """Exit status: 2 for arguments of which no evaluation can be made."""
     given = parsed(EvaluateArgs, args, "riqa evaluate", __doc__)
     if not given.checkpoints:
         err.print("riqa evaluate: give at least one checkpoint, or a suite", markup=False)
@@ -70,13 +70,11 @@ def main(args: list[str]) -> int:
         err.print(f"riqa evaluate: {error}", markup=False)
         return 2
     if given.parquet:
-        from robust_iqa_jax.evaluation.parquet import require_pyarrow
-
-        require_pyarrow()
+        check_parquet()
     for path in given.checkpoints:
         if not path.exists() and path.suffix != ".py":
             raise ValueError(f"{path}: no such checkpoint")
-    from robust_iqa_jax.evaluation.devices import local_devices
+    from robust_iqa_jax.devices import local_devices
 
     local_devices(given.devices)  # what is not there is refused before anything is read
     return _suite(given) if given.checkpoints[0].suffix == ".py" else _checkpoints(given)
@@ -93,10 +91,11 @@ def _check_settings(given: EvaluateArgs) -> None:
 
 def _checkpoints(given: EvaluateArgs) -> int:
     from robust_iqa_jax import attacks
-    from robust_iqa_jax.commands.evaluation import evaluate_scorers, write_evaluation
-    from robust_iqa_jax.evaluation.cells import Cells
-    from robust_iqa_jax.evaluation.report import check_report_folder
+    from robust_iqa_jax.commands.evaluation import on_bar, write_evaluation
+    from robust_iqa_jax.evaluation.results import ResultFolder
     from robust_iqa_jax.models import checkpoint
+    from robust_iqa_jax.report.files import check_report_folder
+    from robust_iqa_jax.report.photos import evaluate_photos
 
     workdirs: dict[str, Path] = {}
     for path in given.checkpoints:
@@ -116,66 +115,47 @@ def _checkpoints(given: EvaluateArgs) -> int:
     grid += [attacks.suite(eps=eps) for eps in given.eps] if given.suite else []
     check_folder(given.out)
     with locked(given.out):
-        report = evaluate_scorers(
-            scorers,
-            test,
-            lambda _: grid,
-            given.attack_photos,
-            given.seed,
-            masking=given.masking,
-            cells=Cells(given.out / "cells"),
-            devices=given.devices,
-        )
+        with on_bar() as on_progress:
+            report = evaluate_photos(
+                scorers,
+                test,
+                lambda _: grid,
+                given.attack_photos,
+                given.seed,
+                masking=given.masking,
+                results=ResultFolder(given.out / "cells"),
+                devices=given.devices,
+                on_progress=on_progress,
+            )
         write_evaluation(given.out, report, workdirs, "riqa evaluate", given.parquet)
     return 0
 
 
-def _test_photos(given: EvaluateArgs, trained: dict[str, dict[str, Any]]) -> "PhotoSet":
-    """The photos to evaluate on, and a line on standard error that says which they are and why.
-
-    Args:
-      given: the command line.
-      trained: model -> the configuration of its training, empty where the checkpoint has none.
-    """
+def _test_photos(given: EvaluateArgs, configurations: dict[str, dict[str, Any]]) -> "PhotoSet":
+    """The photos to evaluate on, and lines on standard error that say which they are and why."""
     from robust_iqa_jax.commands.photos import described
-    from robust_iqa_jax.data.open import EMBEDDED, check_test_photos, open_photos, split_photos
+    from robust_iqa_jax.data.open import check_test_photos
+    from robust_iqa_jax.evaluation.photo_choice import NotReadable, choose_photos
 
-    known = {name: config for name, config in trained.items() if config.get("data")}
-    first, config = next(iter(known.items()), ("", {}))
-    data = given.data or config.get("data") or EMBEDDED
-    same = config.get("data") == data
-    asked = {name: config[name] for name in TABLE if config.get(name)}
     try:
-        photos = open_photos(data, **({**asked, **columns(given)} if same else columns(given)))
-    except (ValueError, OSError) as error:
-        if given.data is None and known:
-            raise ValueError(f"{first} was trained on {data}, which cannot be read ({error}); give --data") from error
-        raise
-    group = given.test_group or (config.get("test_group") if same else None) or "test"
-    test = split_photos(photos, group)[1]
-    check_test_photos(test, f"--test-group {group}")
-    reason = "as given"
-    if given.data is None:
-        reason = f"what {first} was trained on" if known else "the checkpoints do not say what they were trained on"
-    if given.test_group is None and same:
-        reason += f", the group that {first} was not trained on"
-    err.print(f"evaluating on group {group} of {data} ({reason}): {described(test)}", markup=False)
-    for name, other in known.items():
-        if other["data"] == data and other.get("test_group") != group:
-            err.print(f"note: {name} was trained on these photos, all but group {other['test_group']}", markup=False)
-        elif other["data"] != data:
-            err.print(f"note: {name} was trained on {other['data']}", markup=False)
-    return test
+        test = choose_photos(configurations, given.data, given.test_group, columns(given))
+    except NotReadable as error:
+        raise ValueError(f"{error}; give --data") from error
+    check_test_photos(test.photos, f"--test-group {test.group}")
+    what = f"evaluating on group {test.group} of {test.data} ({test.reason}): {described(test.photos)}"
+    for line in (what, *(f"note: {note}" for note in test.notes)):
+        err.print(line, markup=False)
+    return test.photos
 
 
 def _suite(given: EvaluateArgs) -> int:
     """Run what is missing of a suite and write the report of each of its data."""
     from robust_iqa_jax.commands.config_file import load_config
-    from robust_iqa_jax.commands.evaluation import evaluate_suite
+    from robust_iqa_jax.commands.evaluation import run_suite
     from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
-    from robust_iqa_jax.evaluation.report import check_report_folder
     from robust_iqa_jax.evaluation.suite import SuiteConfig
     from robust_iqa_jax.models import checkpoint
+    from robust_iqa_jax.report.files import check_report_folder
 
     file, *others = given.checkpoints
     if others:
@@ -191,15 +171,7 @@ def _suite(given: EvaluateArgs) -> int:
         check_folder(given.out / name)
     scorers = {name: checkpoint.load(Path(folder)) for name, folder in suite.models.items()}
     for name, line in suite.data.items():
-        with locked(given.out / name):
-            evaluate_suite(
-                suite,
-                scorers,
-                line,
-                *photos[name],
-                given.out / name,
-                name,
-                devices=given.devices,
-                parquet=given.parquet,
-            )
+        folder = given.out / name
+        with locked(folder):
+            run_suite(suite, scorers, line, *photos[name], folder, name, given.devices, given.parquet)
     return 0

@@ -72,12 +72,12 @@ def run_study(study: "StudyConfig", folder: Path, name: str) -> None:
 
 def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     from robust_iqa_jax.commands.arguments import columns
-    from robust_iqa_jax.commands.evaluation import evaluate_suite
+    from robust_iqa_jax.commands.evaluation import run_suite
     from robust_iqa_jax.commands.photos import described
-    from robust_iqa_jax.commands.report import write_page
     from robust_iqa_jax.commands.train import check_before, run
     from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
-    from robust_iqa_jax.evaluation.report import check_report_folder
+    from robust_iqa_jax.report.files import check_report_folder
+    from robust_iqa_jax.report.page_files import write_page
     from robust_iqa_jax.study import evaluation, variants
 
     check_report_folder(folder, page=True)
@@ -96,5 +96,5 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     out.print(f"training on {described(training)}; {len(test)} test photos", markup=False)
     scorers = {name: run(config, training, test)[0] for name, config in runs.items()}
     (line,) = suite.data.values()
-    evaluate_suite(suite, scorers, line, training, test, folder, f"{name}, test group {line.test_group}")
+    run_suite(suite, scorers, line, training, test, folder, f"{name}, test group {line.test_group}")
     write_page(folder, photos=photos)

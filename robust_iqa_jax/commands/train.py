@@ -150,9 +150,9 @@ def run(
     process does; the others return no accuracy): on `test`, or on those of each data set in `tests`, and by subset."""
     import jax
 
-    from robust_iqa_jax.evaluation import accuracy
+    from robust_iqa_jax.evaluation.predictions import predict
+    from robust_iqa_jax.metrics import accuracy
     from robust_iqa_jax.models import checkpoint
-    from robust_iqa_jax.training.calibration import predict
     from robust_iqa_jax.training.loop import train
 
     workdir = workdir_of(config)

@@ -1,1 +1,1 @@
-"""Accuracy and robustness metrics, evaluation runs, reports and plots."""
+"""Running evaluations: scores, attacks, finished parts on disk, gradients, stretch, suites."""

@@ -1,5 +1,4 @@
-"""Images in batches of one size, so that a program over them compiles once.
-Ours."""
+"""Images in batches of one size, so that a program over them compiles once."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Int

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.scores import Scores
+from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.pytrees import as_pytree
 
 

@@ -48,8 +48,8 @@ def layer_stretch(features: Features, layers: Sequence[str], images: Images, cha
     """
     if jnp.shape(images) != jnp.shape(changed):
         raise ValueError(f"layer_stretch: images of one shape expected, got {images.shape} and {changed.shape}")
-    found = _lengths(as_pytree(features), tuple(layers), jnp.asarray(images), jnp.asarray(changed))
-    lengths = np.asarray(found, np.float64)
+    changes = _lengths(as_pytree(features), tuple(layers), jnp.asarray(images), jnp.asarray(changed))
+    lengths = np.asarray(changes, np.float64)
     if not lengths[0].all():
         raise ValueError(f"layer_stretch: image {int(np.argmin(lengths[0]))} did not change, its ratios are undefined")
     moved = np.where(lengths == 0, np.nan, lengths)
@@ -79,15 +79,15 @@ def empirical_lipschitz(
     images = checked_images(images)
     if not rms > 0 or draws < 1:
         raise ValueError(f"empirical_lipschitz: rms above 0 and one draw or more expected, got {rms} and {draws}")
-    found: list[dict[str, Stretch]] = []
+    stretches: list[dict[str, Stretch]] = []
     for one in jax.random.split(key, draws):
         direction = jax.random.normal(one, images.shape, images.dtype)
         size = jnp.sqrt((direction**2).mean((1, 2, 3), keepdims=True))
-        found.append(layer_stretch(features, layers, images, images + rms * direction / size))
+        stretches.append(layer_stretch(features, layers, images, images + rms * direction / size))
     return {
         name: (
-            float(max(draw[name].from_input.max() for draw in found)),
-            float(max(draw[name].from_previous.max() for draw in found)),
+            float(max(draw[name].from_input.max() for draw in stretches)),
+            float(max(draw[name].from_previous.max() for draw in stretches)),
         )
         for name in layers
     }

@@ -5,32 +5,15 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.scores import Scores
 from robust_iqa_jax.functional.feature_distance import Distance
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim
+from robust_iqa_jax.metrics.pixel_distance import Pixels, l2, linf, psnr
+from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.pytrees import as_pytree
-
-Pixels = Float[np.ndarray, "n h w c"] | Float[Array, "n h w c"]
-
-
-def linf(clean: Pixels, attacked: Pixels) -> Scores:
-    """(n,) largest change of a pixel, in [0,1] units."""
-    return np.abs(_difference(clean, attacked)).max((1, 2, 3))
-
-
-def l2(clean: Pixels, attacked: Pixels) -> Scores:
-    """(n,) root of the sum of squared changes over all pixels and channels, in [0,1] units."""
-    return np.sqrt((_difference(clean, attacked) ** 2).sum((1, 2, 3)))
-
-
-def psnr(clean: Pixels, attacked: Pixels) -> Scores:
-    """(n,) -10 log10 of the mean squared change, in dB for a range of 1; infinity for equal images."""
-    error = (_difference(clean, attacked) ** 2).mean((1, 2, 3))
-    return np.where(error > 0, -10 * np.log10(np.where(error > 0, error, 1)), np.inf)
 
 
 def perturbation_sizes(
@@ -71,10 +54,6 @@ def perturbation_sizes(
 
 _OF_PIXELS: dict[str, Callable[[Pixels, Pixels], Scores]] = {"linf": linf, "l2": l2, "psnr": psnr}
 _OF_BATCHES: dict[str, Distance] = {"ssim": ssim, "ms_ssim": ms_ssim}
-
-
-def _difference(clean: Pixels, attacked: Pixels) -> Float[np.ndarray, "n h w c"]:
-    return np.asarray(attacked, np.float64) - np.asarray(clean, np.float64)
 
 
 def _in_batches(measure: Distance, clean: Array, attacked: Array, batch_size: int) -> Scores:

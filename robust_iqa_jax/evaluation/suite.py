@@ -11,7 +11,7 @@ from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.uap import Universal
-from robust_iqa_jax.evaluation.cells import Cells, kept
+from robust_iqa_jax.evaluation.results import ResultFolder, cached
 
 DEFAULT_EPS = (2 / 255, 4 / 255, 6 / 255, 8 / 255, 10 / 255)
 
@@ -50,12 +50,14 @@ class SuiteAttack:
         """Whether it is fitted on photos first."""
         return registry.entry(self.name).fitted
 
-    def on(self, scorer: ScoreFunction, key: Any, photos: Images | None, cells: Cells | None = None) -> list[Attack]:
+    def on(
+        self, scorer: ScoreFunction, key: Any, photos: Images | None, results: ResultFolder | None = None
+    ) -> list[Attack]:
         """Attacks ready to run against a scorer; universal ones fitted on `photos`, which are not evaluated on.
 
         Args:
           scorer, key, photos: as an attack's `fit` takes them; only fitted attacks look at them.
-          cells: where fitted patterns are kept.
+          results: where fitted patterns are stored.
 
         Raises:
           ValueError: an attack to fit and no photos.
@@ -67,7 +69,7 @@ class SuiteAttack:
         fitted = []
         for attack in self.make():
             compute = lambda attack=attack: attack.fit(scorer, key, photos).pattern.tolist()  # noqa: E731
-            pattern = kept(cells, f"pattern of {attack.label}", compute, "pattern", attack, scorer, key, photos)
+            pattern = cached(results, f"pattern of {attack.label}", compute, "pattern", attack, scorer, key, photos)
             fitted.append(Universal(jnp.asarray(pattern, photos.dtype), attack.eps, attack.label))
         return fitted
 

@@ -1,28 +1,13 @@
-"""Predictions over a photo set, and the linear map from a model's outputs to the data set's scale.
+"""The linear map from a model's outputs to the data set's scale.
 Source: LinearityIQA fits score = k q + b by least squares on the training set, in evaluation mode (sources.md 2.1)."""
 
 import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
-from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.data.pipeline import evaluation_batches
-from robust_iqa_jax.devices import ONE, Devices
+from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.models.scorer import Calibration, Scorer
-
-Scores = Float[np.ndarray, " n"]
-
-
-def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16, placed: Devices = ONE) -> Scores:
-    """Scores (n,) float64 of all photos, in order; `batch_size` at a time on each of the devices."""
-    copies = placed.copies(scorer.prepare())
-    parts = [
-        np.asarray(copies(placed.parts(jnp.asarray(images))))[:count]
-        for images, count in evaluation_batches(photos, scorer.spec.input_size, batch_size * placed.count)
-    ]
-    return np.concatenate(parts).astype(np.float64)
 
 
 def calibrate(scorer: Scorer, outputs: Scores, targets: Scores) -> Scorer:

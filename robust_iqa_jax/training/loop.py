@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.pipeline import Batches, resized, training_batches
 from robust_iqa_jax.devices import Devices
+from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.files import check_space
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import Calibration, Scorer
-from robust_iqa_jax.training.calibration import calibrate, predict
+from robust_iqa_jax.training.calibration import calibrate
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.guards import compiled_once, is_finite, not_finite
 from robust_iqa_jax.training.linearity import cached_maps, fit_head, outputs_from, pooled_features

@@ -8,9 +8,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.evaluation.accuracy import srocc
+from robust_iqa_jax.evaluation.predictions import predict
+from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.models.scorer import Calibration, Scorer
-from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.resume import Evaluations, best_step
 

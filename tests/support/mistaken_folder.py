@@ -15,11 +15,11 @@ from small_report import small_report
 from torch_files import write_pickle, write_state_dict
 
 import robust_iqa_jax as riqa
-from robust_iqa_jax.evaluation.report import write_report
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.models.scorer import Calibration
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.report.files import write_report
 from robust_iqa_jax.training.config import TrainConfig
 
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Sign in to download</body></html>\n"

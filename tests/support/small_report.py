@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from robust_iqa_jax.evaluation.evaluate import Report, merge, summarise
+from robust_iqa_jax.report.files import Report
+from robust_iqa_jax.report.summarise import merge, summarise
 
 HOSTILE = "<b>_x$1|\\&%#{"
 SCRIPT = "</script><script>alert('1')</script>.png"

@@ -14,10 +14,11 @@ from robust_iqa_jax.models.spec import ModelSpec
 SPEC = ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(32, 32))
 
 
-def write_checkpoint(folder, label="mos", **config):
+def write_checkpoint(folder, label="mos", block=None, **config):
     """A model with drawn weights; `config` is what its training is said to have been configured with."""
-    variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
+    spec = dataclasses.replace(SPEC, block=block)
+    variables = quick_jit(init, static_argnums=0)(spec, jax.random.key(0))
     calibration = dataclasses.replace(Calibration.identity(), slope=jnp.float32(20), intercept=jnp.float32(50))
-    scorer = Scorer(variables, calibration, SPEC, label)
+    scorer = Scorer(variables, calibration, spec, label)
     checkpoint.save(folder, scorer, {"config": config} if config else {})
     return folder

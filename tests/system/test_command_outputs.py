@@ -13,8 +13,8 @@ from small_report import small_report
 from tiny_checkpoint import write_checkpoint
 
 from robust_iqa_jax.cli import main
-from robust_iqa_jax.evaluation.report import write_report
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.report.files import write_report
 
 pytestmark = [
     pytest.mark.usefixtures("hardly_optimised"),

@@ -18,9 +18,9 @@ from small_run import CONFIG, SPEC
 
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.data.open import split_photos
+from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.scorer import Calibration, Scorer
-from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.resume import RunCheckpoints

@@ -12,12 +12,12 @@ from robust_iqa_jax import configs
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.data.archives.table import ARCHIVES
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.evaluation.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.architectures import ARCHITECTURES
 from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.report.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.run import resolve
 from robust_iqa_jax.training.start import initial_variables

@@ -19,7 +19,7 @@ from places import SUPPORT
 from quick_models import random_variables
 
 import robust_iqa_jax as riqa
-from robust_iqa_jax.evaluation.cells import Cells
+from robust_iqa_jax.evaluation.results import ResultFolder
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -46,7 +46,7 @@ def test_a_run_stopped_after_any_batch_ends_as_an_uninterrupted_one(batches, tmp
 
     def run(folder, on_batch=lambda images: None):
         report = riqa.evaluate(
-            scorer, images, attacks=attacks, mos=mos, baseline=scorer, batch_size=3, cells=Cells(folder / "cells"),
+            scorer, images, attacks=attacks, mos=mos, baseline=scorer, batch_size=3, results=folder / "cells",
             on_batch=on_batch,
         )  # fmt: skip
         report.write(folder)
@@ -72,7 +72,7 @@ def test_a_run_stopped_after_any_batch_ends_as_an_uninterrupted_one(batches, tmp
 def test_nothing_is_scored_again_where_all_parts_are_finished(tmp_path):
     images = jnp.full((2, 4, 4, 3), 0.5).at[1].set(0.25)
     weights = jnp.ones((4, 4, 3))
-    run = partial(riqa.evaluate, images=images, attacks=[riqa.attacks.pgd(steps=1)], cells=Cells(tmp_path))
+    run = partial(riqa.evaluate, images=images, attacks=[riqa.attacks.pgd(steps=1)], results=ResultFolder(tmp_path))
     first = run(Wavy(weights))
 
     @partial(jax.tree_util.register_dataclass, data_fields=["weights"], meta_fields=[])

@@ -12,10 +12,10 @@ import tiny_backbone
 from robust_iqa_jax.benchmarks import clive_folds
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.commands.config_file import load_config
-from robust_iqa_jax.evaluation.comparison import against_baselines
-from robust_iqa_jax.evaluation.report import read_report
-from robust_iqa_jax.evaluation.report_findings import compressions, undefended
 from robust_iqa_jax.models.registry import build
+from robust_iqa_jax.report.comparison import against_baselines
+from robust_iqa_jax.report.files import read_report
+from robust_iqa_jax.report.findings import compressions, undefended
 from robust_iqa_jax.study import StudyConfig, evaluation, variants
 from robust_iqa_jax.training.run import resolve
 
@@ -131,7 +131,7 @@ def test_positions_and_other_models_are_measured_against_their_own_baselines(tmp
         "other",
         "other-with-block",
     ]
-    pairs = {model for model, _ in compressions(report["rows"], report["models"])}
+    pairs = {model for model, _ in compressions(read_report(tmp_path / "out")[0])}
     assert pairs == {"with-block", "with-block-pruned", "with-block-1", "other-with-block"}
     columns, rows = (report["findings"]["compression"][key] for key in ("columns", "rows"))
     for row in rows:
@@ -160,7 +160,7 @@ def test_folds_of_a_study_are_averaged(tmp_path):
         each = [report["models"][name]["plcc"] for report in reports]
         assert facts["plcc"] == pytest.approx(sum(each) / 2)
     photos = sum(report["rows"][0]["n"] for report in reports)
-    assert {duel.photos for duel in against_baselines(mean).values()} == {photos}
+    assert {comparison.photos for comparison in against_baselines(mean).values()} == {photos}
     for i, row in enumerate(mean.rows):
         assert (row["model"], row["attack"], row["eps"]) == tuple(reports[0]["rows"][i][key] for key in KEYS)
         each = [report["rows"][i]["abs_gain_raw"] for report in reports]

@@ -23,14 +23,14 @@ from robust_iqa_jax.data.images import resize_image
 from robust_iqa_jax.data.pipeline import resized
 from robust_iqa_jax.defenses.magnitude import l2_filter_masks
 from robust_iqa_jax.defenses.masks import apply_masks
-from robust_iqa_jax.evaluation.accuracy import srocc
+from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.layers.linearity_head import LinearityHead
+from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training import loop
 from robust_iqa_jax.training.batch_stats import reestimate_batch_stats
-from robust_iqa_jax.training.calibration import predict
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.linearity import fit_head, outputs_from
 from robust_iqa_jax.training.loop import train

@@ -26,10 +26,10 @@ import robust_iqa_jax as riqa
 from robust_iqa_jax.attacks import pgd
 from robust_iqa_jax.attacks import registry as attack_registry
 from robust_iqa_jax.attacks.core import Attack
-from robust_iqa_jax.attacks.masking import gradient_masking
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.open import open_photos
+from robust_iqa_jax.evaluation.masking import gradient_masking
 from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig
 from robust_iqa_jax.layers.cayley_conv import CayleyConv
 from robust_iqa_jax.models import registry as model_registry

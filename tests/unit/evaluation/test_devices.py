@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from places import SUPPORT
 
+from robust_iqa_jax.devices import local_devices
 from robust_iqa_jax.evaluation.batches import even_batches
-from robust_iqa_jax.evaluation.devices import local_devices
 
 SCRIPT = SUPPORT / "sharded_evaluation.py"
 

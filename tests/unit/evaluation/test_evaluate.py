@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 import robust_iqa_jax as riqa
-from robust_iqa_jax.evaluation import accuracy
-from robust_iqa_jax.evaluation.evaluate import merge
-from robust_iqa_jax.evaluation.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
+from robust_iqa_jax.attacks.objective import Opposite
+from robust_iqa_jax.attacks.uap import Universal
+from robust_iqa_jax.metrics import accuracy
+from robust_iqa_jax.metrics.robustness import RAW, Scale, abs_gain, auc_over_eps, r_score
+from robust_iqa_jax.report.comparison import against_baselines, worth
+from robust_iqa_jax.report.summarise import merge
+from robust_iqa_jax.report.types import AttackKind
 from robust_iqa_jax.wording import eps_text
 
 RNG = np.random.default_rng(0)
@@ -101,3 +105,67 @@ def test_sizes_read_as_grey_levels_where_they_are(eps, text):
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ValueError, match="2 names for 5 images"):
         riqa.evaluate(linear, IMAGES, attacks=[], names=["a", "b"])
+
+
+def test_several_models_by_name_are_one_report_on_one_models_range():
+    """What one call says of two models is what each alone says on the other's range, and how they compare."""
+    models = {"wide": linear, "narrow": squeezed}
+    report = riqa.evaluate(models, IMAGES, ATTACKS, mos=MOS, baseline="wide", key=KEY, batch_size=3)
+    alone = merge(
+        [
+            riqa.evaluate(scorer, IMAGES, ATTACKS, mos=MOS, baseline=linear, key=KEY, batch_size=3, model=name)
+            for name, scorer in models.items()
+        ]
+    )
+    assert report.rows == alone.rows
+    assert report.per_image == alone.per_image
+    assert [facts["baseline"] for facts in report.models.values()] == ["wide", "wide"]
+    assert report.run["batch_size"] == 3
+    compared = against_baselines(report)
+    assert {model for model, _ in compared} == {"narrow"}
+    assert all(each.photos == 5 for each in compared.values())
+    (sentence, _) = worth(report)
+    assert sentence.startswith("narrow under pgd-1: the baseline's effect")
+    assert "its clean scores span 10 % of the baseline's range." in sentence
+
+
+def test_the_first_of_several_models_is_the_baseline_unless_another_is_named():
+    models = {"wide": linear, "narrow": squeezed}
+    first = riqa.evaluate(models, IMAGES, ATTACKS[:1], key=KEY)
+    assert [facts["clean_range_of_baseline"] for facts in first.models.values()] == pytest.approx([1, 0.1], rel=1e-4)
+    other = riqa.evaluate(models, IMAGES, ATTACKS[:1], key=KEY, baseline={"wide": "narrow", "narrow": "narrow"})
+    assert [facts["clean_range_of_baseline"] for facts in other.models.values()] == pytest.approx([10, 1], rel=1e-4)
+    with pytest.raises(ValueError, match="baseline 'best' is none of the models wide, narrow"):
+        riqa.evaluate(models, IMAGES, ATTACKS[:1], baseline="best")
+
+
+def test_checks_for_masked_gradients_are_facts_of_the_model():
+    report = riqa.evaluate({"base": linear}, IMAGES, [], masking=True)
+    findings = report.models["base"]["masking"]
+    assert set(findings) >= {"dead gradients", "one step beats many"}
+    assert not findings["dead gradients"]["suspicious"]
+    assert findings["dead gradients"]["value"] == 0
+
+
+@pytest.mark.parametrize(
+    ("attack", "kind", "one_way"),
+    [
+        (riqa.attacks.pgd(), "PGD", True),
+        (riqa.attacks.pgd(direction="lower"), "PGD", True),
+        (riqa.attacks.pgd(direction="change"), "PGD", False),
+        (riqa.attacks.mifgsm(direction=Opposite(30.0)), "MIFGSM", False),
+        (riqa.attacks.suite(), "AttackSuite", True),
+        (Universal(np.zeros((2, 2, 3)), 0.1, "uap-invert"), "Universal", False),
+        (riqa.attacks.jpeg(), "JPEG", True),
+    ],
+)
+def test_a_report_knows_an_attack_by_its_settings(attack, kind, one_way):
+    assert AttackKind.of(attack) == AttackKind(kind, one_way)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "one_way"),
+    [("suite-20", "AttackSuite", True), ("uap", "Universal", True), ("pgd-8-change", "pgd", False)],
+)
+def test_a_report_without_the_attacks_knows_them_by_name(name, kind, one_way):
+    assert AttackKind.named(name) == AttackKind(kind, one_way)

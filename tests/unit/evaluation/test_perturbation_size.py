@@ -5,8 +5,9 @@ import pytest
 from quick_models import quick_jit
 
 from robust_iqa_jax.evaluation.backbone_distance import backbone_distance, backbone_features
-from robust_iqa_jax.evaluation.perturbation_size import linf, perturbation_sizes, psnr
+from robust_iqa_jax.evaluation.perturbation_size import perturbation_sizes
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim
+from robust_iqa_jax.metrics.pixel_distance import linf, psnr
 
 RNG = np.random.default_rng(0)
 CLEAN = RNG.uniform(0.2, 0.8, (3, 16, 12, 3)).astype(np.float32)

@@ -9,6 +9,7 @@ from quick_models import quick_jit
 
 from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.layers.robust_block import RobustBlock
+from robust_iqa_jax.layers.transformer_encoder import sine_position_encoding
 from robust_iqa_jax.models.tres import INPUT_SIZE, TReS, is_ignored, normalised, torch_name
 from robust_iqa_jax.weights.conversion import from_torch, require_fit
 from robust_iqa_jax.weights.read import read_tensors

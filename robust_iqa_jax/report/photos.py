@@ -1,0 +1,145 @@
+"""Trained models on labelled photos, each at its own input size: what `riqa evaluate`, suites and studies run.
+Accuracy is of all photos, gains are of some of them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.data.images import at_size
+from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
+from robust_iqa_jax.devices import Count, local_devices
+from robust_iqa_jax.evaluation.predictions import timed_predictions
+from robust_iqa_jax.evaluation.results import ResultFolder
+from robust_iqa_jax.evaluation.suite import SuiteConfig, SuiteData
+from robust_iqa_jax.models.scorer import AnyScorer, Scorer
+from robust_iqa_jax.report.evaluate import evaluate, parameters, run_facts
+from robust_iqa_jax.report.files import Report
+from robust_iqa_jax.report.summarise import merge
+from robust_iqa_jax.report.types import ModelFacts
+
+OnProgress = Callable[[str, int, int], None]
+"""Called after each attacked batch: model, images of the batch, images in all that are attacked."""
+
+
+def evaluate_photos(
+    scorers: Mapping[str, Scorer],
+    test: PhotoSet,
+    attacks_on: Callable[[AnyScorer], Sequence[Attack]],
+    attack_photos: int | None = None,
+    seed: int = 0,
+    *,
+    baselines: Mapping[str, str] | None = None,
+    masking: bool = False,
+    results: ResultFolder | None = None,
+    batch_size: int = 8,
+    devices: Count = 1,
+    on_progress: OnProgress = lambda model, images, total: None,
+) -> Report:
+    """Evaluate several models on the same photos under the same attacks.
+
+    Args:
+      scorers: by name.
+      test: labelled photos.
+      attacks_on: scorer -> attacks, as many for each.
+      attack_photos: how many photos are attacked, None for all.
+      seed: of the attacks' random starts.
+      baselines: name -> the undefended model whose range scales its headline; the first model where not given.
+      masking: whether the model facts get "masking", the findings of the checks for masked gradients by name.
+      results: where finished parts are stored.
+      batch_size: most images a call on a device.
+      devices: local ones that share each batch, or "all".
+      on_progress: see OnProgress.
+
+    Returns:
+      rows and per-image scores of all models; in the model facts also "baseline", "label", "parameters", and
+      "test_seconds" for the "test_photos" of the accuracy, decoding and compilation included.
+    """
+    attacked = test.subset(evenly_spread(len(test), attack_photos))
+    placed = local_devices(devices)
+    predictions = timed_predictions(dict(scorers), test, placed, results)
+    reports, first = [], next(iter(scorers))
+    for name, scorer in scorers.items():
+        attacks = attacks_on(scorer.prepare())
+        total = len(scorers) * len(attacks) * len(attacked)
+        on_progress(name, 0, total)
+        (scores, seconds), baseline = predictions[name], (baselines or {}).get(name, first)
+        report = evaluate(
+            scorer,
+            pixels(attacked, scorer.spec.input_size),
+            attacks,
+            mos=attacked.scores,
+            baseline=predictions[baseline][0],
+            key=seed,
+            batch_size=batch_size,
+            devices=devices,
+            names=list(attacked.names),
+            model=name,
+            accuracy_pair=(scores, test.scores),
+            masking=masking,
+            results=results,
+            on_batch=lambda images, name=name, total=total: on_progress(name, images, total),
+        )
+        facts = {
+            "baseline": baseline,
+            "label": scorer.label,
+            "parameters": parameters(scorer),
+            "test_seconds": seconds,
+            "test_photos": len(test),
+        }
+        report.models[name].update(cast(ModelFacts, facts))
+        reports.append(report)
+    run = run_facts(seed, batch_size, placed.count, labels=test.label)
+    return dataclasses.replace(merge(reports), run=run)
+
+
+def evaluate_suite(
+    suite: SuiteConfig,
+    scorers: Mapping[str, Scorer],
+    line: SuiteData,
+    rest: PhotoSet,
+    test: PhotoSet,
+    results: ResultFolder,
+    *,
+    devices: Count = 1,
+    on_progress: OnProgress = lambda model, images, total: None,
+) -> Report:
+    """Run what is missing of a suite on one of its data.
+
+    Args:
+      suite: attacks, seed, baselines.
+      scorers: the suite's models, by name.
+      line: of the suite's data.
+      rest, test: its photos; universal attacks are fitted on some of the first, the second are evaluated on.
+      results: where finished parts are stored.
+      devices, on_progress: as in `evaluate_photos`.
+    """
+    fit = rest.subset(evenly_spread(len(rest), line.fit_photos)) if line.fit_photos else None
+
+    def attacks_on(scorer: AnyScorer) -> list[Attack]:
+        photos = None if fit is None else jnp.asarray(pixels(fit, scorer.spec.input_size))
+        key = jax.random.fold_in(jax.random.key(suite.seed), 1)
+        return [attack for row in suite.attacks for attack in row.on(scorer, key, photos, results)]
+
+    return evaluate_photos(
+        scorers,
+        test,
+        attacks_on,
+        line.attack_photos,
+        suite.seed,
+        baselines=suite.baselines,
+        results=results,
+        batch_size=suite.batch_size,
+        devices=devices,
+        on_progress=on_progress,
+    )
+
+
+def pixels(photos: PhotoSet, size: tuple[int, int]) -> Float[np.ndarray, "n h w 3"]:
+    """All photos at one size, in [0,1]."""
+    return np.stack([at_size(photos.load(i), size) for i in range(len(photos))])
