@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-from robust_iqa_jax.attacks.core import Attack, Found, traced
+from robust_iqa_jax.attacks.core import Attack, Result, traced
 from helper_of_it import sign
 
 @traced("eps")
@@ -29,7 +29,7 @@ class Brighter(Attack):
         return "brighter"
 
     def perturb(self, scorer, keys, images):
-        return Found(jnp.clip(images + sign() * self.eps, 0, 1))
+        return Result(jnp.clip(images + sign() * self.eps, 0, 1))
 """
 IMAGES = np.random.default_rng(0).uniform(0.3, 0.7, (2, 4, 4, 3)).astype(np.float32)
 
