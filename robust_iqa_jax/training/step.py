@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Float16, Int, UInt8
+from jaxtyping import Array, Float, Float16, Float32, Int, UInt8
 
 from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
@@ -24,7 +24,7 @@ from robust_iqa_jax.training.run import Run, run_key
 
 Metrics = dict[str, Float[Array, ""]]
 Variables = dict[str, Any]
-Inputs = UInt8[Array, "b h w 3"] | Float16[Array, "b h w c"]
+Inputs = Float32[Array, "b h w 3"] | UInt8[Array, "b h w 3"] | Float16[Array, "b h w c"]
 
 
 @partial(
@@ -93,7 +93,7 @@ def train_step(run: Run, state: TrainState, inputs: Inputs, scores: Float[Array,
     Args:
       run: whose step.
       state: before it.
-      inputs: photos, or maps of the frozen part where the run has a `cached_map`.
+      inputs: photos in grey levels 0..255, or maps of the frozen part where the run has a `cached_map`.
       scores: (b,) float32 labels.
 
     Returns:

@@ -104,7 +104,8 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(tiny
         train(CONFIG, broken, tmp_path, lambda step, total, metrics: seen.append(step))
     failed = dict(np.load(tmp_path / "failed_batch_0.npz"))
     assert failed["step"] == len(seen) + 1
-    assert failed["inputs"].dtype == np.uint8
+    assert failed["inputs"].dtype == np.float32  # grey levels of photos that were resized
+    assert 1 < failed["inputs"].max() <= 255
     assert np.isnan(failed["scores"]).any()
     with pytest.raises(FloatingPointError, match=f"step {len(seen) + 1}: "):
         train(CONFIG, broken, tmp_path, lambda step, total, metrics: seen.append(step))
