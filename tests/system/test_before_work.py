@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import photo_tables
 import pytest
 import tiny_backbone
@@ -140,7 +141,7 @@ def test_space_for_checkpoints_is_looked_at_before_the_first_step(tmp_path, monk
 
 def test_a_model_without_any_accuracy_is_kept_and_said_to_have_none(tmp_path, monkeypatch, capsys):
     training, test = split_photos(open_photos(str(table(tmp_path / "photos", ["train", "test"] * 3))), "test")
-    monkeypatch.setattr("robust_iqa_jax.evaluation.predictions.predict", lambda *_, **__: [1.0, 1.0, 1.0])
+    monkeypatch.setattr("robust_iqa_jax.evaluation.predictions.predict", lambda *_, **__: np.ones(3))
     scorer = checkpoint.load(write_checkpoint(tmp_path / "model"))
     monkeypatch.setattr("robust_iqa_jax.training.loop.train", lambda *_: scorer)
     config = TrainConfig(name="flat", model=SPEC, steps=1, batch_size=2, workdir=tmp_path / "out")
