@@ -2,11 +2,13 @@
 
 import csv
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flat_mean import FlatMean
 
 import robust_iqa_jax as riqa
 from robust_iqa_jax.attacks.objective import Opposite
@@ -137,6 +139,16 @@ def test_the_first_of_several_models_is_the_baseline_unless_another_is_named():
     assert [facts["clean_range_of_baseline"] for facts in other.models.values()] == pytest.approx([10, 1], rel=1e-4)
     with pytest.raises(ValueError, match="baseline 'best' is none of the models wide, narrow"):
         riqa.evaluate(models, IMAGES, ATTACKS[:1], baseline="best")
+
+
+def test_stored_results_are_those_of_their_model_their_images_and_their_keys(tmp_path):
+    """One folder for several evaluations that differ in one thing each: every row is as without a folder."""
+    attack = riqa.attacks.pgd(eps=0.02, steps=1)
+    models = {"one": FlatMean(jnp.float32(1)), "two": FlatMean(jnp.float32(2))}
+    for images, key in ((IMAGES, 0), (IMAGES[::-1], 0), (IMAGES, 1)):
+        run = partial(riqa.evaluate, models, images, [attack], key=key)
+        assert run(results=tmp_path).per_image == run().per_image
+    assert len(list(tmp_path.iterdir())) == 2 * (2 + 3), "clean scores of two sets of images, attacks of three runs"
 
 
 def test_checks_for_masked_gradients_are_facts_of_the_model():

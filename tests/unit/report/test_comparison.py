@@ -135,6 +135,15 @@ def test_a_score_that_is_not_finite_leaves_no_interval():
     assert without == {("robust", "pgd-1")}
 
 
+def test_photos_are_paired_by_their_names_and_not_by_their_places():
+    mine = [row for row in REPORT.per_image if row["model"] == "base"]
+    others = [row for row in REPORT.per_image if row["model"] != "base"]
+    turned = dataclasses.replace(REPORT, per_image=[*mine, *reversed(others)])
+    assert compare(evaluated("base", turned), evaluated(HOSTILE, turned)) == compare(
+        evaluated("base"), evaluated(HOSTILE)
+    )
+
+
 def test_masking_checks_are_told():
     checks = {"dead gradients": {"suspicious": False}, "one step beats many": {"suspicious": True}}
     models = {name: {**facts, "masking": checks} for name, facts in REPORT.models.items()}

@@ -24,7 +24,7 @@ from robust_iqa_jax.report.latex import escape, latex
 from robust_iqa_jax.report.published_tables import DEFENCES, POSITIONS
 from robust_iqa_jax.report.table import markdown
 from robust_iqa_jax.report.tables import cost, masking, published, tables
-from robust_iqa_jax.report.types import ReportData
+from robust_iqa_jax.report.types import AttackKind, ReportData
 from robust_iqa_jax.training.metrics_log import MetricsLog
 
 REPORT = small_report()
@@ -42,6 +42,15 @@ def test_a_written_report_reads_as_it_was(folder):
     assert title == "A title"
     assert (report.rows, report.models, report.per_image) == (REPORT.rows, REPORT.models, REPORT.per_image)
     assert report.run == {"seed": 3}
+
+
+def test_what_a_report_knows_of_an_attack_is_read_again_and_its_name_is_not_asked(tmp_path):
+    kinds = {"pgd-1": AttackKind("PGD", False), "stadv-10": AttackKind("AttackSuite", True)}
+    write_report(tmp_path, dataclasses.replace(REPORT, attacks=kinds))
+    report, _ = read_report(tmp_path)
+    assert report.attacks == kinds
+    assert report.one_way_attacks() == ["suite-20", "stadv-10"]
+    assert {attack for _, attack in compressions(report)} == {"suite-20", "stadv-10"}
 
 
 def test_seconds_that_testing_took_lie_apart_and_are_read_with_the_rest(folder, tmp_path):
