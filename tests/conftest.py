@@ -136,12 +136,18 @@ def hardly_optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Programs that were compiled once are kept, for subprocesses and later runs too (`pytest --cache-clear` forgets
-    them): half of the time is compiling.
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+"""Flags of XLA for programs that run a few times: compiling takes most of the tests' time, and this half of it."""
 
-    Each worker has a folder of its own, because JAX writes into it without a lock.
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs are hardly optimised in the default run, and as users have them where slow tests are asked for.
+
+    What was compiled once is kept, for subprocesses and later runs too (`pytest --cache-clear` forgets it). Each worker
+    has a folder of its own, because JAX writes into it without a lock.
     """
+    if config.option.markexpr == "not slow":
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     folder = config.cache.mkdir("compiled-programs") / worker  # pyright: ignore[reportOptionalMemberAccess]
     settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.3}
