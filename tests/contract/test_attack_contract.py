@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from attack_table import SLOW, smallest
+from host_devices import host_devices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_score import images, score
@@ -196,7 +197,7 @@ def compare_device_counts():
 
 @pytest.mark.slow  # test_devices.py has the same for an evaluation under several attacks
 def test_results_do_not_depend_on_the_number_of_devices():
-    flags = {"XLA_FLAGS": f"{os.environ[\'XLA_FLAGS\']} --xla_force_host_platform_device_count=8", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    flags = host_devices(8) | {"JAX_ENABLE_X64": "1"}
     environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     command = [sys.executable, __file__]

@@ -13,6 +13,7 @@ import time
 import photo_tables
 import pytest
 from finished_runs import assert_same_model
+from host_devices import host_devices
 from killed_run import STEPS
 from places import SUPPORT
 
@@ -28,7 +29,7 @@ def table(tmp_path_factory):
 
 
 def start(table, workdir, mode, devices, *distributed):
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = host_devices(devices)
     environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     command = [sys.executable, str(SCRIPT), *map(str, (table, workdir, mode, *distributed))]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -8,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from host_devices import host_devices
 from places import SUPPORT
 
 from robust_iqa_jax.devices import local_devices
@@ -17,7 +18,7 @@ SCRIPT = SUPPORT / "sharded_evaluation.py"
 
 
 def test_eight_devices_give_the_scores_of_one_each_from_its_own_images(tmp_path):
-    flags = {"XLA_FLAGS": f"{os.environ[\'XLA_FLAGS\']} --xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    flags = host_devices(8)
     environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_ENABLE_X64": "1"}
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path / "out.json")], env=environment, capture_output=True, text=True,

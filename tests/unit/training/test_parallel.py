@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from host_devices import host_devices
 from places import SUPPORT
 
 from robust_iqa_jax.devices import run_devices
@@ -16,7 +17,7 @@ SCRIPT = SUPPORT / "parallel_runs.py"
 
 
 def start(out, devices, *args):
-    flags = {"XLA_FLAGS": f"{os.environ[\'XLA_FLAGS\']} --xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = host_devices(devices)
     environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_ENABLE_X64": "1"}
     command = [sys.executable, str(SCRIPT), str(out), *map(str, args)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
