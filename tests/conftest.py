@@ -1,6 +1,7 @@
 """Shared test settings: where real photos lie, if they do; small backbones; the order of the files."""
 
 import dataclasses
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +149,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.option.markexpr == "not slow":
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
+    gc.set_threshold(50_000, 20, 50)  # traced programs are millions of objects that stay
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     folder = config.cache.mkdir("compiled-programs") / worker  # pyright: ignore[reportOptionalMemberAccess]
     settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.3}

@@ -52,6 +52,7 @@ def test_torch_rows_give_the_same_map_and_gradient():
     assert all(row.rel_err is not None and row.rel_err <= 1e-5 for row in rows)
 
 
+@pytest.mark.slow
 def test_solver_rows_show_what_each_approximation_loses():
     rows = {row.impl: row for row in solvers.main(solvers.Args(("small",), repeats=1))}
     for name in ("block", "newton_schulz", "newton_schulz_warm", "lu"):
@@ -68,6 +69,7 @@ def test_fft_core_sweeps_and_plots(tmp_path):
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"dft2_sides.png", "dft2_channels.png"}
 
 
+@pytest.mark.slow
 def test_parts_of_a_training_step_are_those_of_the_run(tmp_path, capsys):
     table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
     (tmp_path / "run.py").write_text(

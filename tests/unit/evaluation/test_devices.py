@@ -17,6 +17,7 @@ from robust_iqa_jax.evaluation.batches import even_batches
 SCRIPT = SUPPORT / "sharded_evaluation.py"
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_scores_of_one_each_from_its_own_images(tmp_path):
     flags = host_devices(8)
     environment = {**os.environ, **flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_ENABLE_X64": "1"}
