@@ -180,7 +180,8 @@ def test_evaluation_takes_the_data_and_the_group_of_the_training(tmp_path, capsy
 def test_checkpoints_that_know_no_data_are_measured_on_embedded_photos_and_said_to_be(tmp_path, monkeypatch, capsys):
     opened = []
     photos = open_photos(str(table(tmp_path / "photos", ["test", "x"] * 2)))
-    monkeypatch.setattr("robust_iqa_jax.evaluation.photo_choice.open_photos", lambda data, **_: opened.append(data) or photos)
+    place = "robust_iqa_jax.evaluation.photo_choice.open_photos"
+    monkeypatch.setattr(place, lambda data, **_: opened.append(data) or photos)
     _test_photos(EvaluateArgs((tmp_path,)), {"model": {}})
     assert opened == ["distorted-photos"]
     assert "the checkpoints do not say what they were trained on" in " ".join(capsys.readouterr().err.split())
