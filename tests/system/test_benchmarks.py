@@ -62,6 +62,7 @@ def test_solver_rows_show_what_each_approximation_loses():
     assert rows["bfloat16-newton-schulz-10-conv"].isometry_err > 1e-5
 
 
+@pytest.mark.slow
 def test_fft_core_sweeps_and_plots(tmp_path):
     rows = fft_core.main(fft_core.Args(("small",), (1,), sides=(4,), channels=(3,), repeats=1, plots=tmp_path))
     assert {row.impl for row in rows} >= {"system", "inverse", "product", "circular conv", "rfft2:fft", "irfft2:matmul"}

@@ -74,6 +74,7 @@ def test_pristine_crops_score_100_and_stronger_levels_score_less_on_average(phot
         assert means[4] < 60, kind
 
 
+@pytest.mark.slow
 def test_a_build_is_reproducible_differs_by_seed_and_reports_its_progress(monkeypatch):
     monkeypatch.setattr(module, "PHOTOS", {name: PHOTOS[name] for name in ("chelsea", "china")})
     monkeypatch.setattr(module, "CROPS", 2)

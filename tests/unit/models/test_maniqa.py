@@ -196,6 +196,7 @@ def test_bad_names_sizes_and_blocks_are_named(small):
     assert insertion_points("vit_base_patch8_224", (6, 7, 8, 9))[-8:] == ("block9", *STAGES)
 
 
+@pytest.mark.slow
 def test_dropout_is_random_in_training_only_and_the_gradient_reaches_the_pixels(small):
     tensors, x, expected = small
     model = MANIQA(**SMALL)

@@ -59,7 +59,7 @@ def outputs(model, variables, x, train):
 @pytest.mark.parametrize(
     ("variant", "mid", "train", "levels", "kind"),
     [
-        ("resnet10", None, False, 2, "max+min"),
+        pytest.param("resnet10", None, False, 2, "max+min", marks=pytest.mark.slow),
         ("resnet10", 20, True, 1, "avg"),
         pytest.param("resnet18", 20, True, 1, "avg", marks=pytest.mark.slow),
         pytest.param("resnet18", None, True, 1, "avg", marks=pytest.mark.slow),
