@@ -1,5 +1,6 @@
 """Work folders that cannot be written to or read: one line that says so, and the last whole checkpoint goes on."""
 
+import gc
 import json
 import resource
 import shutil
@@ -19,6 +20,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def leftovers():
+    """What orbax left is collected here, where it is expected, and not during some other test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
