@@ -1,6 +1,9 @@
 """What scores are on the scale of: people's opinions, or a formula, which is to be said wherever a score is shown.
 Source: this project."""
 
+COLUMNS = ("image_column", "score_column", "group_column", "image_dir")
+"""What can be said of a label table: fields of configurations, options of commands, arguments of open_photos."""
+
 PSEUDO_MOS = "pseudo_mos"
 """Label of scores that a formula gives (data.distorted_photos), and of models that are trained on them."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import pytest
 from places import SHARED
+from quick_models import QUICKLY
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +138,7 @@ def hardly_optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK = " ".join(f"--{flag}={str(value).lower()}" for flag, value in QUICKLY.items())
 """Flags of XLA for programs that run a few times: compiling takes most of the tests' time, and this half of it."""
 
 

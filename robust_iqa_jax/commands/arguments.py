@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import tyro
 
 from robust_iqa_jax.commands.progress import err
+from robust_iqa_jax.labels import COLUMNS
 from robust_iqa_jax.wording import eps_text, parse_eps
 
 T = TypeVar("T")
@@ -114,13 +115,9 @@ def checked_eps(sizes: Iterable[float], option: str = "--eps") -> None:
             check_eps(int(size) if float(size).is_integer() else size, who=option)
 
 
-TABLE = ("image_column", "score_column", "group_column", "image_dir")
-"""Options of commands that read label tables; arguments of open_photos."""
-
-
 def columns(args: Any) -> dict[str, str]:
-    """The options of `TABLE` that were given, as open_photos takes them."""
-    return {name: value for name in TABLE if (value := getattr(args, name)) is not None}
+    """The options of `labels.COLUMNS` that were given, as open_photos takes them."""
+    return {name: value for name in COLUMNS if (value := getattr(args, name)) is not None}
 
 
 def existing(paths: Iterable[Path]) -> None:

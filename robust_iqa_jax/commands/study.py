@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import TABLE, parsed
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.config_file import load_config, shipped
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
+from robust_iqa_jax.labels import COLUMNS
 
 if TYPE_CHECKING:
     from robust_iqa_jax.study import StudyConfig
@@ -46,7 +47,7 @@ def main(args: list[str]) -> int:
     from robust_iqa_jax.study import StudyConfig
 
     study = load_config(given.config, StudyConfig)
-    options = ("data", "test_group", *TABLE)
+    options = ("data", "test_group", *COLUMNS)
     changes = {name: getattr(given, name) for name in options if getattr(given, name) is not None}
     run_study(dataclasses.replace(study, base=dataclasses.replace(study.base, **changes)), given.out, given.config)
     return 0
@@ -79,6 +80,7 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     from robust_iqa_jax.report.files import check_report_folder
     from robust_iqa_jax.report.page_files import write_page
     from robust_iqa_jax.study import evaluation, variants
+    from robust_iqa_jax.training.photos import RunPhotos
 
     check_report_folder(folder, page=True)
     cache_dir = study.base.cache_dir or folder / "frozen_maps"
@@ -94,7 +96,8 @@ def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
     for config in runs.values():
         check_before(config, training, folders)
     out.print(f"training on {described(training)}; {len(test)} test photos", markup=False)
-    scorers = {name: run(config, training, test)[0] for name, config in runs.items()}
+    run_photos = RunPhotos(training, {study.base.data: test}, validation=None)
+    scorers = {name: run(config, run_photos)[0] for name, config in runs.items()}
     (line,) = suite.data.values()
     run_suite(suite, scorers, line, training, test, folder, f"{name}, test group {line.test_group}")
     write_page(folder, photos=photos)

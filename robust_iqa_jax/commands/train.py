@@ -15,8 +15,6 @@ from robust_iqa_jax.commands.config_file import load_config, shipped
 from robust_iqa_jax.commands.progress import bar, err, out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
 
     from robust_iqa_jax.data.photo_set import PhotoSet
@@ -68,7 +66,7 @@ def main(args: list[str]) -> int:
     join_processes(os.environ)
     photos = _photos(config, given=[argument.split("=")[0] for argument in args])
     check_before(config, photos.training)
-    run(config, photos.training, photos.test, photos.validation, photos.tests)
+    run(config, photos)
     return 0
 
 
@@ -139,15 +137,9 @@ def workdir_of(config: "TrainConfig") -> Path:
     return config.workdir or Path("runs") / config.name
 
 
-def run(
-    config: "TrainConfig",
-    training: "PhotoSet",
-    test: "PhotoSet",
-    validation: "PhotoSet | None" = None,
-    tests: "Mapping[str, PhotoSet] | None" = None,
-) -> "tuple[Scorer, dict[str, float]]":
-    """Train one configuration with a progress bar, then print and store its accuracy on the test photos (the first
-    process does; the others return no accuracy): on `test`, or on those of each data set in `tests`, and by subset."""
+def run(config: "TrainConfig", photos: "RunPhotos") -> "tuple[Scorer, dict[str, float]]":
+    """Train one configuration with a progress bar, then print and store its accuracy on the test photos of each data
+    set, and by subset (the first process does; the others return no accuracy)."""
     import jax
 
     from robust_iqa_jax.evaluation.predictions import predict
@@ -166,17 +158,17 @@ def run(
         def on_photos(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, note="frozen maps")
 
-        scorer = train(config, training, workdir, on_step, on_photos, validation)
+        scorer = train(config, photos.training, workdir, on_step, on_photos, photos.validation)
     seconds = time.perf_counter() - began
     if jax.process_index() > 0:
         return scorer, {}
     facts: dict[str, dict[str, float]] = {}
-    for data, photos in (tests or {config.data: test}).items():
-        scores = predict(scorer, photos)
-        for name, part in subsets(data, photos).items():
+    for data, test in photos.tests.items():
+        scores = predict(scorer, test)
+        for name, part in subsets(data, test).items():
             where = "" if name == config.data else f" of {name}"
             try:
-                facts[name] = accuracy.summary(scores[part], photos.scores[part])
+                facts[name] = accuracy.summary(scores[part], test.scores[part])
             except ValueError as error:  # such as equal scores for all: the model is kept, for whoever looks into it
                 out.print(
                     f"{config.name}: no accuracy on the {len(part)} test photos{where} ({error}); {workdir}",
@@ -186,12 +178,12 @@ def run(
             values = "  ".join(f"{key.upper()} {facts[name][key]:.4f}" for key in ("srocc", "plcc", "krocc"))
             out.print(
                 f"{config.name}: {values}  RMSE {facts[name]['rmse']:.3f} on {len(part)} test photos{where} "
-                f"({photos.label}); {seconds:.0f} s; {workdir}",
+                f"({test.label}); {seconds:.0f} s; {workdir}",
                 markup=False,
             )
     test_facts = facts.get(config.data, {})
     resolved = dataclasses.replace(config, workdir=workdir).to_json()
-    stored = {"config": resolved, "test": test_facts, "tests": facts, "photos": len(training)}
+    stored = {"config": resolved, "test": test_facts, "tests": facts, "photos": len(photos.training)}
     checkpoint.save(workdir / "model", scorer, stored)
     return scorer, test_facts
 

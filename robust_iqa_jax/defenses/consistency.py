@@ -43,7 +43,7 @@ class ConsistencyConfig:
     """Largest change of a pixel, in [0,1] units."""
     attack: str = OWN
     """ "pgd-mixed": steps whose size is drawn photo by photo, from a start anywhere in the ball; or an attack of
-    attacks.registry with its own defaults, such as "apgd" or "mi-fgsm"."""
+    attacks.registry with eps and steps of these and else its defaults, such as "apgd" or "mi-fgsm"."""
     steps: int = 2
     """Iterations of the attack."""
     smallest_step: float = 0.25
@@ -96,14 +96,15 @@ def attacked_images(
       images: (n, h, w, c) in [0,1].
       eps: radius.
     """
-    draws = jax.vmap(partial(jax.random.uniform, shape=(3,), dtype=images.dtype))(_keys(keys, 0))
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    draws = jax.vmap(partial(jax.random.uniform, shape=(3,), dtype=images.dtype))(fold(keys, 0))
     signs = jnp.where(draws[:, 0] < config.lowered, -1.0, 1.0).astype(images.dtype)
     objective: Callable[[Any], Any] = lambda x: signs * score(x)  # noqa: E731
     if config.attack != OWN:
-        return _registered(config, eps).perturb(objective, _keys(keys, 1), images).images
+        return _registered(config, eps).perturb(objective, fold(keys, 1), images).images
     ball, eps = BALLS["linf"], eps.astype(images.dtype)
     scale, share = (draws[:, i, None, None, None] for i in (1, 2))
-    start = scale * ball.draw(_keys(keys, 1), images, eps)
+    start = scale * ball.draw(fold(keys, 1), images, eps)
     rule = along(ball.steepest, eps * (config.smallest_step + (1 - config.smallest_step) * share))
     ascent = ascend(objective, images, start, config.steps, rule, lambda perturbation: ball.project(perturbation, eps))
     return ball.finish(images, ascent.images, eps)
@@ -127,7 +128,3 @@ def _registered(config: ConsistencyConfig, eps: Array) -> Any:
     row = entry(config.attack)
     settings = {"eps": eps, "steps": config.steps}
     return row.make(**{name: value for name, value in settings.items() if name in row.settings})
-
-
-def _keys(keys: Array, stream: int) -> Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, stream))(keys)

@@ -6,9 +6,7 @@ from typing import Any
 
 from robust_iqa_jax.data.open import EMBEDDED, open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
-
-COLUMNS = ("image_column", "score_column", "group_column", "image_dir")
-"""What a training configuration may say of its label table."""
+from robust_iqa_jax.labels import COLUMNS
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,11 @@ def shaped(*size):
     return jax.ShapeDtypeStruct(size, jnp.float32)
 
 
+CAYLEY = (shaped(3, 3, 4, 6), shaped(), shaped(6))
+"""Kernel, alpha and bias of 4 channels to 6."""
+
 FUNCTIONS = {
-    "cayley": (cayley_conv, shaped(3, 3, 4, 6), shaped(), shaped(6)),
+    "cayley": (cayley_conv, *CAYLEY),
     "cayley, block factors over many frequencies": (
         lambda x, *free: cayley_conv(jnp.tile(x, (1, 4, 4, 16)), *free),
         shaped(3, 3, 64, 65),
@@ -62,30 +65,22 @@ FUNCTIONS = {
         shaped(65),
     ),
     "narrow cayley": (cayley_conv, shaped(3, 3, 4, 3), shaped(), shaped(3)),
-    "authors' cayley": (authors_cayley_conv, shaped(3, 3, 4, 6), shaped(), shaped(6)),
+    "authors' cayley": (authors_cayley_conv, *CAYLEY),
     "warm cayley": (
         lambda x, *free: warm_cayley_conv(x, *free, jnp.zeros((40, 4, 4), jnp.complex64))[0],
-        shaped(3, 3, 4, 6),
-        shaped(),
-        shaped(6),
+        *CAYLEY,
     ),
     "truncated cayley": (
         lambda x, *free: truncated_cayley_conv(x, *free, steps=2),
-        shaped(3, 3, 4, 6),
-        shaped(),
-        shaped(6),
+        *CAYLEY,
     ),
     "bfloat16 cayley": (
         lambda x, *free: bfloat16_cayley_conv(x, *free, steps=2),
-        shaped(3, 3, 4, 6),
-        shaped(),
-        shaped(6),
+        *CAYLEY,
     ),
     "band-limited cayley": (
         lambda x, *free: band_limited_cayley_conv(x, *free, keep=0.5),
-        shaped(3, 3, 4, 6),
-        shaped(),
-        shaped(6),
+        *CAYLEY,
     ),
     "conv2d": (conv2d, shaped(3, 3, 4, 6)),
     "depthwise": (depthwise_conv, shaped(3, 3, 4)),

@@ -20,6 +20,7 @@ from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.study import StudyConfig, variants
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
+from robust_iqa_jax.training.photos import RunPhotos
 
 pytestmark = [
     pytest.mark.usefixtures("hardly_optimised"),
@@ -145,7 +146,7 @@ def test_a_model_without_any_accuracy_is_kept_and_said_to_have_none(tmp_path, mo
     scorer = checkpoint.load(write_checkpoint(tmp_path / "model"))
     monkeypatch.setattr("robust_iqa_jax.training.loop.train", lambda *_: scorer)
     config = TrainConfig(name="flat", model=SPEC, steps=1, batch_size=2, workdir=tmp_path / "out")
-    run(config, training, test)
+    run(config, RunPhotos(training, {config.data: test}, validation=None))
     assert "flat: no accuracy on the 3 test photos" in capsys.readouterr().out
     assert checkpoint.facts(tmp_path / "out")["test"] == {}
 

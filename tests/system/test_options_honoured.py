@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from robust_iqa_jax import commands
+from robust_iqa_jax import commands, labels
 from robust_iqa_jax.benchmarks.rows import Output
 from robust_iqa_jax.cli import COMMANDS, main
 from robust_iqa_jax.commands import arguments
 from robust_iqa_jax.commands.bench import BENCHES
 
-COLUMNS = set(arguments.TABLE)
+COLUMNS = set(labels.COLUMNS)
 """Read by arguments.columns, by name."""
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_models import quick_jit
 
 from robust_iqa_jax.backbones.resnet import ResNet, insertion_points
 from robust_iqa_jax.layers.robust_block import RobustBlock
@@ -17,7 +18,6 @@ from robust_iqa_jax.weights.torch_pickle import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("resnet10", "hardly_optimised")
 
-QUICK = {"xla_backend_optimization_level": 0}
 """For programs that run once: compiling takes all their time."""
 
 
@@ -49,9 +49,7 @@ def outputs(model, variables, x, train):
         features = model.features(x, train=train)
         return model.head(features, train=train), features
 
-    run = jax.jit(
-        lambda variables, x: model.apply(variables, x, mutable=["batch_stats"], method=read), compiler_options=QUICK
-    )
+    run = quick_jit(lambda variables, x: model.apply(variables, x, mutable=["batch_stats"], method=read))
     (scores, features), updated = run(variables, x)
     return scores, features, updated
 
@@ -119,7 +117,7 @@ def test_files_load_pruned_or_wrapped_with_their_rescale_and_score_alike_in_floa
     variables, found = load(file, shapes(model))
     assert found == Rescale(9.5, 41.25)
     x = np.random.default_rng(0).normal(size=(1, 96, 128, 3)).astype(np.float32)
-    score = jax.jit(lambda x: model.apply(variables, x, train=False)[0, -1], compiler_options=QUICK)(x)
+    score = quick_jit(lambda x: model.apply(variables, x, train=False)[0, -1])(x)
     with torch.no_grad():
         expected = reference.double()(torch.from_numpy(x).double().permute(0, 3, 1, 2))[0][0, -1]
     assert float(score) == pytest.approx(float(expected), rel=1e-4)
