@@ -67,6 +67,10 @@ class TrainConfig:
     """Times each weight, added to its gradient before Adam, as torch.optim.Adam does and AdamW does not; TReS: 5e-4."""
     decay: Literal["steps", "cosine"] = "steps"
     """The rates fall tenfold at each third of the run (the papers), or to zero along half a cosine."""
+    warmup: int = 0
+    """Steps over which the rates rise to their values along a line: Adam's first steps are its wildest."""
+    clip: float | None = None
+    """Largest norm of the whole gradient, which is scaled down to it; None leaves it as it is."""
     ema: float | None = None
     """Decay of a running average of the weights, such as 0.999, which becomes the model; None: the last weights do."""
     loss: LossName | None = None

@@ -26,6 +26,9 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTrans
             schedule = optax.cosine_decay_schedule(rate, total_steps)
         else:
             schedule = optax.piecewise_constant_schedule(rate, {total_steps * i // 3: 0.1 for i in (1, 2)})
+        if config.warmup:
+            rise = optax.linear_schedule(1 / (config.warmup + 1), 1, config.warmup)
+            schedule = _product(schedule, rise)
         if not config.weight_decay:
             return optax.adam(schedule)
         return optax.chain(optax.add_decayed_weights(config.weight_decay), optax.adam(schedule))
@@ -36,7 +39,8 @@ def make_optimizer(config: TrainConfig, total_steps: int) -> optax.GradientTrans
         "frozen": optax.set_to_zero(),
     }
 
-    return optax.partition(parts, lambda params: part_labels(config, params))
+    optimizer = optax.partition(parts, lambda params: part_labels(config, params))
+    return optimizer if config.clip is None else optax.chain(optax.clip_by_global_norm(config.clip), optimizer)
 
 
 def part_labels(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
@@ -68,3 +72,7 @@ def stop_frozen(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
     """Parameters through which no gradient reaches the frozen ones, so that XLA drops their backward pass."""
     labels = part_labels(config, params)
     return jax.tree.map(lambda x, name: jax.lax.stop_gradient(x) if name == "frozen" else x, params, labels)
+
+
+def _product(first: optax.Schedule, second: optax.Schedule) -> optax.Schedule:
+    return lambda count: first(count) * second(count)

@@ -26,7 +26,17 @@ from robust_iqa_jax.training.micro_batches import apply_in_parts
 from robust_iqa_jax.training.objectives import objective, output_loss
 from robust_iqa_jax.training.optimizer import make_optimizer, part_labels
 
-POSITIVE = ("steps", "epochs", "batch_size", "learning_rate", "checkpoint_every", "validate_every", "patience", "crop")
+POSITIVE = (
+    "steps",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "checkpoint_every",
+    "validate_every",
+    "patience",
+    "crop",
+    "clip",
+)
 """Settings that are above zero where they are given."""
 
 OF_MAPS = ("head_epochs", "cache_frozen", "train_from", "compute_dtype")
@@ -130,6 +140,8 @@ def _check_settings(config: TrainConfig, reads_maps: bool) -> None:
             raise ValueError(f"--{field.replace('_', '-')} {value}: must be above 0")
     if config.ema is not None and not 0 < config.ema < 1:
         raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
+    if config.warmup < 0:
+        raise ValueError(f"--warmup {config.warmup}: must not be negative")
     if config.weight_decay < 0:
         raise ValueError(f"--weight-decay {config.weight_decay}: must not be negative")
 

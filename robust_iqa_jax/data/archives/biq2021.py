@@ -9,9 +9,12 @@ from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.photo_files import LabelTableError, Row, labelled_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 
+VALIDATION = 10
+"""Every tenth row of the table of training, from the first, is of the group "validation"; the split is ours."""
+FIRST_LINE = 2
 TABLES = {"train": "Train (Images and MOS).csv", "test": "Test (Images and MOS).csv"}
 IMAGES = "Images"
-SPLITS = {"train": 10_000, "test": 2_000}
+SPLITS = {"train": 9_000, "validation": 1_000, "test": 2_000}
 SUBSETS = ("ss01", "ss02", "ss03")
 """First letters of the names: the owner's gallery, photos taken for quality rating, photos of Unsplash. Their mean
 scores are 42, 49 and 74 of 100, so a correlation over all is partly one between subsets."""
@@ -20,7 +23,7 @@ SCALE = 100
 
 
 def read_biq2021(folder: Path) -> PhotoSet:
-    """The set with its official groups "train" and "test"; `subsets` has SUBSETS, scores are MOS times SCALE.
+    """The set with its official group "test", and the other 10,000 as "train" and "validation"; `subsets` has SUBSETS, scores are MOS times SCALE.
 
     Args:
       folder: with TABLES ("Image Name", "MOS"; the one of training has two empty columns more) and IMAGES. One name is
@@ -36,11 +39,12 @@ def read_biq2021(folder: Path) -> PhotoSet:
 def _rows(folder: Path) -> Iterator[Row]:
     for group, table in TABLES.items():
         part = read_label_table(folder / table, image_dir=folder / IMAGES, score_column="MOS")
-        for line, (name, score) in enumerate(zip(part.names, part.scores.tolist(), strict=True), start=2):
+        for line, (name, score) in enumerate(zip(part.names, part.scores.tolist(), strict=True), start=FIRST_LINE):
             if not 0 <= score <= 1:
                 raise LabelTableError(f"{folder / table}, line {line}: 'MOS' is {score:g}, not in 0..1")
             if not name.startswith(SUBSETS):
                 raise LabelTableError(
                     f"{folder / table}, line {line}: {name!r} starts with none of {', '.join(SUBSETS)}"
                 )
-            yield Row(line, name, SCALE * score, group)
+            validates = group == "train" and (line - FIRST_LINE) % VALIDATION == 0
+            yield Row(line, name, SCALE * score, "validation" if validates else group)
