@@ -25,7 +25,7 @@ KONIQ = {"training": 7_058, "validation": 1_000, "test": 2_015}
 PUBLISHED = {
     "koniq10k": (10_073, KONIQ),
     "koniq10k_folders": (10_073, KONIQ),
-    "biq2021": (12_000, {"train": 10_000, "test": 2_000}),
+    "biq2021": (12_000, {"train": 9_000, "validation": 1_000, "test": 2_000}),
     "clive": (1_162, {}),
     "tid2013": (3_000, {}),
     "kadid10k": (10_125, {}),
@@ -46,7 +46,7 @@ FEW = {
 READ = {
     "koniq10k": ("0.jpg", 5, 5.045, ["test", "training", "validation"]),
     "koniq10k_folders": ("train/1024x768/0.jpg", 5, 5.045, ["test", "training", "validation"]),
-    "biq2021": ("ss01 (0).jpg", 0, 99.98, ["test", "train"]),
+    "biq2021": ("ss01 (0).jpg", 0, 99.98, ["test", "train", "validation"]),
     "clive": ("246.bmp", 0, 90, FOLDS),
     "tid2013": ("I01_01_1.bmp", 0, 719 / 400, FOLDS),
     "kadid10k": ("I01_01_01.png", 1, 1 + 749 / 4_000, FOLDS),
@@ -58,7 +58,7 @@ READ = {
 def few_photos(monkeypatch):
     """The sets as if they had as many photos as FEW."""
     koniq = {group: SPLIT.count(group) for group in SPLIT}
-    splits = {"koniq10k": koniq, "koniq10k_folders": koniq, "biq2021": {"train": 5, "test": 3}}
+    splits = {"koniq10k": koniq, "koniq10k_folders": koniq, "biq2021": {"train": 4, "validation": 1, "test": 3}}
     counts = {"koniq10k": 10, "koniq10k_folders": 10, "biq2021": 8, "tid2013": 720, "kadid10k": 750}
     for name, row in ARCHIVES.items():
         few = dataclasses.replace(row, count=counts.get(name, 6), splits=splits.get(name, {}))
@@ -130,7 +130,7 @@ def test_biq2021_is_read_in_spite_of_its_names_and_columns(unpacked):
     assert not (folder / "Images" / BIQ_TRAIN[3]).exists(), "one suffix is written in capitals"
     photos = open_photos(folder)
     assert photos.names == (*BIQ_TRAIN, *BIQ_TEST)
-    assert photos.groups == ("train",) * 5 + ("test",) * 3
+    assert photos.groups == ("validation",) + ("train",) * 4 + ("test",) * 3
     assert photos.load.paths[3].name == BIQ_TRAIN[3].replace(".jpg", ".JPG")
     np.testing.assert_allclose(photos.scores, [0, 0.01, 0.02, 0.03, 0.04, 100, 99.99, 99.98], atol=1e-12)
     test = photos.select("test").subset([2, 0])
@@ -145,15 +145,18 @@ def test_the_real_biq2021_is_read_whole():
     photos = open_photos(folder)
     counts = Counter(zip(photos.groups, photos.subsets, strict=True))
     assert counts == {
-        ("train", "ss01"): 1_665,
-        ("train", "ss02"): 1_656,
-        ("train", "ss03"): 6_679,
+        ("train", "ss01"): 1_507,
+        ("train", "ss02"): 1_470,
+        ("train", "ss03"): 6_023,
+        ("validation", "ss01"): 158,
+        ("validation", "ss02"): 186,
+        ("validation", "ss03"): 656,
         ("test", "ss01"): 335,
         ("test", "ss02"): 344,
         ("test", "ss03"): 1_321,
     }
     # the means that its tables have, by a spreadsheet's AVERAGE
-    train, test = photos.select("train"), photos.select("test")
+    train, test = photos.select(["train", "validation"]), photos.select("test")
     np.testing.assert_allclose([train.scores.mean(), test.scores.mean()], [64.180883, 65.17053], atol=1e-6)
     capitals = photos.names.index("ss02 (1014).jpg")
     assert {photos.load(i).shape for i in (0, capitals, 11_999)} == {(512, 512, 3)}

@@ -102,7 +102,7 @@ def test_any_label_table_becomes_a_prepared_set(tmp_path):
 def test_subsets_are_prepared_too(tmp_path, monkeypatch):
     train, test = archive_folders.BIQ["train"][:5], archive_folders.BIQ["test"][:3]
     archive_folders.biq2021(tmp_path / "biq", train, test)
-    row = dataclasses.replace(ARCHIVES["biq2021"], count=8, splits={"train": 5, "test": 3})
+    row = dataclasses.replace(ARCHIVES["biq2021"], count=8, splits={"train": 4, "validation": 1, "test": 3})
     monkeypatch.setitem(ARCHIVES, "biq2021", row)
     prepare("biq2021", tmp_path / "biq", tmp_path / "tfds")
     photos, prepared = open_photos(tmp_path / "biq"), open_photos(tmp_path / "tfds/biq2021/1.0.0")
