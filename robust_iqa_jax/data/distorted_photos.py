@@ -65,7 +65,7 @@ def distorted_photos(
     if size not in SIZES:
         raise ValueError(f"distorted_photos: size is {SIZES[0]}..{SIZES[-1]} pixels, got {size}")
     plan = [(photo, crop) for photo in range(len(PHOTOS)) for crop in range(CROPS)]
-    originals = [_read_photo(package, file) for package, file, _ in PHOTOS.values()]
+    originals = [embedded_photo(name) for name in PHOTOS]
 
     def build(place: tuple[int, int]) -> tuple[list[str], UInt8[np.ndarray, "k h w 3"], Float64[np.ndarray, " k"]]:
         photo, crop = place
@@ -158,7 +158,16 @@ def _crop(
     return photo[top : top + size, left : left + size]
 
 
-def _read_photo(package: str, file: str) -> UInt8[np.ndarray, "h w 3"]:
+def embedded_photo(name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """One of PHOTOS as its wheel has it, undistorted.
+
+    Args:
+      name: such as "coffee".
+
+    Raises:
+      ImageError: its wheel lacks it.
+    """
+    package, file, _ = PHOTOS[name]
     # The package is located, not imported: importing scikit-learn takes seconds.
     spec = find_spec(package)
     folder = (spec.submodule_search_locations if spec else None) or [package]

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import Batches, resized, training_batches
 from robust_iqa_jax.devices import Devices
 from robust_iqa_jax.evaluation.predictions import predict
@@ -34,6 +34,8 @@ from robust_iqa_jax.training.termination import Terminated, preemption
 from robust_iqa_jax.training.validation import Validation
 from robust_iqa_jax.training.workdir import own_workdir
 
+CALIBRATED = 1_000
+"""Most photos that the line from outputs to scores is fitted on, evenly spread: two numbers need no more."""
 CHECKPOINTS = 4
 """States of a run on disk at once: the last two, the best one, and the one that is being written."""
 
@@ -167,14 +169,16 @@ def take_steps(job: Job, ready: Ready, on_step: OnStep) -> TrainState:
 
 
 def finish(job: Job, load: Load, state: TrainState) -> Scorer:
-    """The trained model, calibrated on the training photos and saved."""
+    """The trained model, calibrated on training photos and saved."""
     run, photos = job.run, job.photos
     scorer = Scorer(state.trained, Calibration.identity(), run.config.model, photos.label)
+    some = evenly_spread(len(photos), CALIBRATED)
     if run.reads_maps:
-        outputs = outputs_from(state.trained, pooled_features(run, state.trained, load, len(photos)))
+        features = pooled_features(run, state.trained, lambda i: load(some[i]), len(some))
+        outputs = outputs_from(state.trained, features)
     else:
-        outputs = predict(scorer, photos)
-    scorer = calibrate(scorer, outputs, photos.scores)
+        outputs = predict(scorer, photos.subset(some))
+    scorer = calibrate(scorer, outputs, photos.scores[some])
     if jax.process_index() == 0:
         facts = {"config": run.config.to_json(), "steps": int(state.step), "photos": len(photos)}
         checkpoint.save(job.workdir / "model", scorer, facts)

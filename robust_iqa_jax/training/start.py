@@ -14,7 +14,7 @@ from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import evaluation_batches
 from robust_iqa_jax.functional.cayley import isometry_kernel
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.registry import COLLECTIONS, init_pretrained, normalise, with_fresh_parts
+from robust_iqa_jax.models.registry import COLLECTIONS, init_pretrained, normalise, shapes, with_fresh_parts
 from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
@@ -37,7 +37,7 @@ def initial_variables(run: Run, photos: PhotoSet) -> dict[str, Any]:
         scorer = checkpoint.load(config.start_from)
         check_start(config, scorer)
         variables = {name: scorer.variables[name] for name in COLLECTIONS}
-        if scorer.spec == config.model:
+        if (scorer.spec.block is None) == (config.model.block is None):
             return variables
         variables = with_fresh_parts(config.model, key, variables)
     if config.model.block is None or config.block_start == "random":
@@ -48,11 +48,14 @@ def initial_variables(run: Run, photos: PhotoSet) -> dict[str, Any]:
 
 
 def check_start(config: TrainConfig, scorer: Scorer) -> None:
-    """Raise ValueError where a run cannot start from a checkpoint: it holds another model, block or no block aside."""
-    if scorer.spec not in (config.model, dataclasses.replace(config.model, block=None)):
+    """Raise ValueError where a run cannot start from a checkpoint: it holds another model, a block and sizes of photos
+    aside that do not change the weights' shapes."""
+    resized = dataclasses.replace(scorer.spec, input_size=config.model.input_size)
+    same = resized in (config.model, dataclasses.replace(config.model, block=None))
+    if not same or shapes(resized) != shapes(scorer.spec):
         raise ValueError(
             f"--start-from {config.start_from}: holds another model than the configuration's; choose a checkpoint of "
-            f"{config.model.architecture} over {config.model.backbone} with its input size and maps"
+            f"{config.model.architecture} over {config.model.backbone} with its maps"
         )
 
 

@@ -23,7 +23,9 @@ SCALE = 100
 
 
 def read_biq2021(folder: Path) -> PhotoSet:
-    """The set with its official group "test", and the other 10,000 as "train" and "validation"; `subsets` has SUBSETS, scores are MOS times SCALE.
+    """The set with its official group "test", and the other 10,000 as "train" and "validation".
+
+    `subsets` has SUBSETS, scores are MOS times SCALE.
 
     Args:
       folder: with TABLES ("Image Name", "MOS"; the one of training has two empty columns more) and IMAGES. One name is
