@@ -1,5 +1,5 @@
 """`riqa attack IMAGE...`: adversarial versions of photos against a trained model, as lossless PNG and a CSV of scores.
-Example: riqa attack photo.jpg --checkpoint runs/quickstart/base --attack pgd --eps 4/255 --steps 8 --out attacked"""
+Example: riqa attack photo.jpg --checkpoint accurate-lite0 --attack pgd --eps 4/255 --steps 8 --out attacked"""
 
 import csv
 import io
@@ -36,8 +36,8 @@ class AttackArgs:
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files."""
-    checkpoint: Path
-    """Checkpoint or work folder of a training run."""
+    checkpoint: Path | None = None
+    """Name of a model that ships, checkpoint, or work folder of a training run; robust-lite0 where not given."""
     attack: str = "pgd"
     """Name of an attack; those that there are, with their own options, stand above."""
     size: Size | None = None

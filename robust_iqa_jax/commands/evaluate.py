@@ -13,6 +13,7 @@ from robust_iqa_jax.commands.arguments import check_parquet, checked_eps, column
 from robust_iqa_jax.commands.progress import err
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
+from robust_iqa_jax.models.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from robust_iqa_jax.data.photo_set import PhotoSet
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 class EvaluateArgs:
     """Evaluate checkpoints; the first is the undefended baseline whose score range scales the headline."""
 
-    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Checkpoints or work folders; the last folder name is the model's name. Or one .py file with a suite, of which
-    only --out, --devices and --parquet are options."""
+    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional] = (Path("accurate-lite0"), Path("robust-lite0"))
+    """Checkpoints or work folders, of which the last folder name is the model's name, or names of models that ship. Or
+    one .py file with a suite, of which only --out, --devices and --parquet are options."""
     data: str | None = None
     """Label table (CSV or .mat), folder of an unpacked archive, or the embedded set "distorted-photos"; what the
     checkpoints were trained on where not given."""
@@ -61,9 +62,6 @@ class EvaluateArgs:
 def main(args: list[str]) -> int:
     """Exit status: 2 for arguments of which no evaluation can be made."""
     given = parsed(EvaluateArgs, args, "riqa evaluate", __doc__)
-    if not given.checkpoints:
-        err.print("riqa evaluate: give at least one checkpoint, or a suite", markup=False)
-        return 2
     try:
         _check_settings(given)
     except ValueError as error:
@@ -72,7 +70,7 @@ def main(args: list[str]) -> int:
     if given.parquet:
         check_parquet()
     for path in given.checkpoints:
-        if not path.exists() and path.suffix != ".py":
+        if not path.exists() and path.suffix != ".py" and str(path) not in SHIPPED:
             raise ValueError(f"{path}: no such checkpoint")
     from robust_iqa_jax.devices import local_devices
 

@@ -34,7 +34,7 @@ class PruneArgs:
     """Prune a checkpoint without training it; `riqa train --prune` fine-tunes as well."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint or work folder of a training run."""
+    """Name of a model that ships, checkpoint, or work folder of a training run."""
     out: Path
     """Folder for the pruned checkpoint."""
     method: PruneMethod = "l2"

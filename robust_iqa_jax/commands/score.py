@@ -1,5 +1,5 @@
 """`riqa score IMAGE...`: quality scores of photos by a trained model, higher is better. A folder stands for its photos.
-Example: riqa score photo.jpg folder --checkpoint runs/quickstart/with-block --json"""
+Example: riqa score photo.jpg folder --json"""
 
 import json
 import sys
@@ -19,6 +19,7 @@ from robust_iqa_jax.evaluation.photo_scores import Complain, PhotoScore, photo_s
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer
+from robust_iqa_jax.models.shipped import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class ScoreArgs:
 
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Image files (PNG, JPEG, WebP, BMP, TIFF, ...), or folders: the photos directly inside, by name."""
-    checkpoint: Path
-    """Checkpoint or work folder of a training run."""
+    checkpoint: Path | None = None
+    """Name of a model that ships, checkpoint, or work folder of a training run; robust-lite0 where not given."""
     json: bool = False
     """Print a list of {"image", "score", "model"} in input order; with "note" where a score means little."""
 
@@ -51,8 +52,9 @@ def main(args: list[str]) -> int:
             print("[]")
         return 1
     scorer = checkpoint.load(given.checkpoint).prepare()
+    model = str(given.checkpoint or DEFAULT)
     if note := label_note(scorer.label):
-        err.print(f"riqa: {given.checkpoint}: {note}", markup=False)
+        err.print(f"riqa: {model}: {note}", markup=False)
     stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error
     progress.disable = given.json and stdout.isatty()
     scores: list[PhotoScore] = []
@@ -67,11 +69,11 @@ def main(args: list[str]) -> int:
                 yield row
 
         if given.json:
-            _write_json(stdout, rows(), str(given.checkpoint))
+            _write_json(stdout, rows(), model)
         else:
             scores += rows()
     if not given.json:
-        _print_table(scorer, scores)
+        _print_table(scorer, scores, model)
     return 1 if refused else 0
 
 
@@ -138,9 +140,9 @@ def _write_json(file: TextIO, rows: Iterable[PhotoScore], model: str) -> None:
         file.write("\n]\n")
 
 
-def _print_table(scorer: AnyScorer, rows: Iterable[PhotoScore]) -> None:
+def _print_table(scorer: AnyScorer, rows: Iterable[PhotoScore], model: str) -> None:
     scale = f"{scorer.label}, {scorer.calibration.low:.1f} to {scorer.calibration.high:.1f}"
-    table = Table(Column("image", overflow="fold"), f"score ({scale})")
+    table = Table(Column("image", overflow="fold"), f"score ({scale})", caption=f"{model}, higher is better")
     for row in rows:
         table.add_row(escape(row.image), f"{row.score:.3f}")
     out.print(table)

@@ -5,18 +5,20 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from jaxtyping import Array
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from robust_iqa_jax.files import check_outputs, cure, own_file, recognise
 from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.models.shipped import shipped_folder
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.weights.tensor_checks import check_calibration, check_tensors
 from robust_iqa_jax.weights.torch_pickle import CheckpointError
@@ -27,19 +29,25 @@ FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".msgpack")
 """Ends of names of files that `riqa convert` may read."""
 
 
-def save(folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] | None = None) -> None:
+def save(
+    folder: str | os.PathLike[str], scorer: Scorer, facts: dict[str, Any] | None = None, half: bool = False
+) -> None:
     """Write a scorer to `folder`; a reader sees the old files or the new ones, never half of one.
 
     Args:
       folder: created where missing.
       scorer: what to write.
       facts: JSON-able provenance (configuration, accuracy) kept under "facts".
+      half: store parameters in half precision; `load` gives them in float32. Batch statistics stay as they are: small
+        variances would lose digits.
     """
     folder = Path(folder)
     check_save(folder)
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: scorer.variables[name] for name in COLLECTIONS}
+    if half:
+        weights["params"] = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), weights["params"])
     tensors = {name: np.asarray(leaf) for name, leaf in traverse_util.flatten_dict(weights, sep="/").items()}
     calibration = {name: float(value) for name, value in vars(scorer.calibration).items()}
     description = {
@@ -72,7 +80,7 @@ def check_save(folder: Path, inputs: Iterable[Path] = (), option: str = "--out")
     check_outputs(paths, inputs, option)
 
 
-def find(path: str | os.PathLike[str]) -> Path:
+def find(path: str | os.PathLike[str] | None) -> Path:
     """The folder with the files of a checkpoint; nothing in them is read.
 
     Args:
@@ -81,16 +89,22 @@ def find(path: str | os.PathLike[str]) -> Path:
     Raises:
       CheckpointError: no checkpoint there; one line that says what is, and what to do.
     """
-    folder = Path(path)
+    try:
+        shipped = shipped_folder(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if shipped is not None:
+        return shipped
+    folder = Path(cast(str, path))
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{path}: {_absent(Path(path), name)}")
+            raise CheckpointError(f"{path}: {_absent(Path(cast(str, path)), name)}")
     return folder
 
 
-def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+def facts(path: str | os.PathLike[str] | None) -> dict[str, Any]:
     """What `save` was told about where a checkpoint comes from, without reading its weights; empty where nothing is.
 
     Args:
@@ -108,11 +122,12 @@ def _is_description(path: Path) -> bool:
     return isinstance(found, dict) and {"format", "spec", "calibration"} <= found.keys()
 
 
-def load(path: str | os.PathLike[str]) -> Scorer:
+def load(path: str | os.PathLike[str] | None = None) -> Scorer:
     """Read a scorer: weights and calibration as they were saved. For many calls with these weights, `prepare` it.
 
     Args:
-      path: folder written by `save`, or the work folder of a training run (its `model` sub-folder is taken).
+      path: name of a model that ships (models.shipped.SHIPPED; "robust-lite0" where not given), folder written by
+        `save`, or the work folder of a training run (its `model` sub-folder is taken).
 
     Raises:
       CheckpointError: no checkpoint there, a damaged or incomplete one, or weights that do not fit its description;
@@ -135,9 +150,14 @@ def load(path: str | os.PathLike[str]) -> Scorer:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS}: damaged or truncated weights ({error})") from error
     _check(folder / WEIGHTS, tensors, spec)
-    read = jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(tensors, sep="/"))
+    read = jax.tree.map(_in_single, traverse_util.unflatten_dict(tensors, sep="/"))
     variables = {name: read.get(name, {}) for name in COLLECTIONS}
     return Scorer(variables, calibration, spec, label)
+
+
+def _in_single(tensor: np.ndarray) -> Array:
+    """As it was saved, but for half precision, which is a way to store weights and not to compute with them."""
+    return jnp.asarray(tensor, jnp.float32 if tensor.dtype == np.float16 else None)
 
 
 def _absent(path: Path, name: str) -> str:

@@ -1,0 +1,245 @@
+"""Puts trained runs into the package as the models that ship, and writes their cards from what was measured.
+
+    python -m robust_iqa_jax.benchmarks.model_cards pack --robust runs/robust_lite0 --accurate runs/accurate_lite0
+    riqa evaluate configs/shipped_models.py --out runs/shipped
+    python -m robust_iqa_jax.benchmarks.model_cards card --report runs/shipped/biq2021 --folds runs \\
+        --biq2021 biq2021 --clive clive/scores.csv
+
+In a checkout, whose robust_iqa_jax/pretrained/ it writes. `card` takes the runs robust_fold0 .. 4 and accurate_fold0 ..
+4 of --folds, each trained without its fold of CLIVE.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from robust_iqa_jax.benchmarks.machine import machine
+from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.progress import out
+from robust_iqa_jax.data.distorted_photos import embedded_photo
+from robust_iqa_jax.data.images import at_size
+from robust_iqa_jax.data.open import open_photos
+from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.evaluation.predictions import predict
+from robust_iqa_jax.files import write_text
+from robust_iqa_jax.metrics.accuracy import plcc, srocc
+from robust_iqa_jax.metrics.bootstrap import bootstrap_interval
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.shipped import DEFAULT, FOLDER, MEASURED, SHIPPED, UNDEFENDED
+from robust_iqa_jax.report.files import read_report
+from robust_iqa_jax.report.model_card import Accuracy, Probe, model_card
+from robust_iqa_jax.report.types import GainRow, ReportData
+
+RUNS = {DEFAULT: "robust_fold{}", UNDEFENDED: "accurate_fold{}"}
+EXAMPLE = "coffee"
+"""Embedded photo whose score the description keeps: what an installed copy must give."""
+HEADLINE = "apgd-20"
+LIMIT = 12_000_000
+"""Bytes of a file of weights."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Store the models of two runs in the package, in half precision."""
+
+    robust: Path
+    """Work folder of the run that becomes robust-lite0."""
+    accurate: Path
+    """Work folder of the run that becomes accurate-lite0."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Write the cards."""
+
+    report: Path
+    """Report folder of both models on BIQ2021's test photos."""
+    folds: Path
+    """Folder with the runs of the folds."""
+    biq2021: str
+    """Folder of BIQ2021."""
+    clive: str
+    """Label table of CLIVE."""
+
+
+def main(args: Pack | Card) -> None:
+    """Pack or write the cards."""
+    if isinstance(args, Pack):
+        for name, run in ((DEFAULT, args.robust), (UNDEFENDED, args.accurate)):
+            pack(name, run)
+    else:
+        report, _ = read_report(args.report)
+        test, clive = open_photos(args.biq2021).select("test"), len(open_photos(args.clive))
+        for name in SHIPPED:
+            write_card(name, report, test, of_folds(args.folds, RUNS[name], clive))
+
+
+def pack(name: str, run: Path) -> None:
+    """Store a run's model as a shipped one, without measurements."""
+    scorer, facts = checkpoint.load(run), checkpoint.facts(run)
+    kept = {"config": facts.get("config", {}), MEASURED: {}}
+    checkpoint.save(FOLDER / name, scorer, kept, half=True)
+    size = (FOLDER / name / checkpoint.WEIGHTS).stat().st_size
+    if size > LIMIT:
+        raise ValueError(f"{name}: {size:,} bytes, more than {LIMIT:,}")
+    out.print(f"{FOLDER / name}: {size:,} bytes", markup=False)
+
+
+def write_card(name: str, report: ReportData, test: PhotoSet, folds: Accuracy) -> None:
+    """The card of a model, and its measurements in its description."""
+    folder = FOLDER / name
+    scorer = checkpoint.load(name)
+    accuracies = [*of_test(scorer, test), folds]
+    seconds = {f"score, one at a time, {machine()['machine']}": seconds_a_photo(scorer)}
+    text = model_card(name, WHAT[name], accuracies, probes(scorer), report, seconds)
+    write_text(folder / "README.md", text)
+    measured = {
+        "srocc": {"CLIVE": accuracies[-1].srocc, "BIQ2021": accuracies[0].srocc},
+        "gain": headline(name, report),
+        "accuracies": [dataclasses.asdict(accuracy) for accuracy in accuracies],
+        "example": {"photo": EXAMPLE, "score": score_of(scorer, embedded_photo(EXAMPLE))},
+        "run": report.run,
+    }
+    path = folder / checkpoint.DESCRIPTION
+    description = json.loads(path.read_text())
+    description["facts"][MEASURED] = measured
+    write_text(path, json.dumps(description, indent=2) + "\n")
+    out.print(f"{folder / 'README.md'}", markup=False)
+
+
+def of_test(scorer: Scorer, test: PhotoSet) -> list[Accuracy]:
+    """On BIQ2021's test photos, all and by subset."""
+    scores, subsets = predict(scorer, test), np.asarray(test.subsets)
+    parts = {"BIQ2021, official test": np.ones(len(test), bool)}
+    parts |= {f"BIQ2021 test, subset {name}": subsets == name for name in sorted(set(test.subsets))}
+    accuracies = []
+    for data, part in parts.items():
+        mine, people = scores[part], test.scores[part]
+        interval = bootstrap_interval(srocc, mine, people)
+        accuracies.append(Accuracy(data, len(mine), interval.estimate, plcc(mine, people), interval.low, interval.high))
+    return accuracies
+
+
+def of_folds(folder: Path, runs: str, photos: int) -> Accuracy:
+    """Mean over those folds of CLIVE that have a run, each trained without its fold."""
+    tests = []
+    for fold in range(5):
+        if (folder / runs.format(fold)).is_dir():
+            found = checkpoint.facts(folder / runs.format(fold))["tests"]
+            tests += [facts for data, facts in found.items() if "clive" in data.lower()]
+    values = [facts["srocc"] for facts in tests]
+    count = "all five folds" if len(tests) == 5 else f"{len(tests)} of five folds"
+    return Accuracy(
+        f"CLIVE, {count}, each scored by a model trained without it",
+        round(photos * len(tests) / 5),
+        float(np.mean(values)),
+        float(np.mean([facts["plcc"] for facts in tests])),
+        min(values),
+        max(values),
+    )
+
+
+def headline(name: str, report: ReportData) -> dict[str, Any]:
+    """Mean gains of the strongest attack that ran both ways, on the model's own range and on its twin's."""
+    rows: dict[str, GainRow] = {}
+    for row in report.rows:
+        if row["model"] == name and row["attack"].startswith(HEADLINE):
+            rows["lowered" if row["attack"].endswith("-lower") else "raised"] = row
+    raised, lowered = rows["raised"], rows["lowered"]
+    return {
+        "attack": "APGD-20 at 4/255",
+        "photos": raised.get("n"),
+        "raised": raised["abs_gain"],
+        "lowered": lowered["abs_gain"],
+        "raised, twin's range": raised["abs_gain_baseline_range"],
+        "lowered, twin's range": lowered["abs_gain_baseline_range"],
+        "srocc under attack": raised.get("srocc_under_attack"),
+    }
+
+
+def probes(scorer: Scorer) -> list[Probe]:
+    """Scores of pictures that are no ordinary photos."""
+    photo = embedded_photo(EXAMPLE)
+    grey = np.broadcast_to(photo.mean(-1, keepdims=True).astype(np.uint8), photo.shape)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    pictures = {
+        f"the embedded photo {EXAMPLE!r}, {photo.shape[1]}x{photo.shape[0]}": photo,
+        "the same, grey": grey,
+        "the same, upside down": photo[::-1],
+        "the same, turned by 90 degrees": np.rot90(photo),
+        "the same, 16 pixels wide": photo[:: photo.shape[1] // 16, :: photo.shape[1] // 16],
+        "the same, each pixel 8 x 8": photo.repeat(8, 0).repeat(8, 1),
+        "black": np.zeros((256, 256, 3), np.uint8),
+        "white": np.full((256, 256, 3), 255, np.uint8),
+        "grey levels at random": noise,
+    }
+    return [Probe(what, score_of(scorer, np.ascontiguousarray(picture))) for what, picture in pictures.items()]
+
+
+def score_of(scorer: Scorer, picture: np.ndarray) -> float:
+    """Of one picture, as `riqa score` gives it."""
+    return float(scorer(jnp.asarray(at_size(picture, scorer.spec.input_size))[None])[0])
+
+
+def seconds_a_photo(scorer: Scorer, times: int = 9) -> float:
+    """Median seconds of one photo alone, at the model's size, after the first."""
+    photo = jnp.asarray(at_size(embedded_photo(EXAMPLE), scorer.spec.input_size))[None]
+    taken = []
+    for _ in range(times + 1):
+        began = time.perf_counter()
+        np.asarray(scorer(photo))
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken[1:]))
+
+
+TERMS = (
+    "Trained on BIQ2021 (Ahmed and Asif 2022, Journal of Electronic Imaging 31(5); its owners allow training and "
+    "evaluation and state no licence; 8,000 of the photos are Unsplash's) and on LIVE In the Wild Image Quality "
+    "Challenge Database (Ghadiyaram and Bovik, 2015; free use with this notice and acknowledgement), from ImageNet's "
+    "weights of EfficientNet-Lite0 (Apache 2.0). No photo of either is in this package."
+)
+MEANING = (
+    "A score is an estimate of how good people find a photo, on BIQ2021's scale times 100: 0 to 100, higher is better. "
+    "A photo of any size is resized to 256x256 first, so detail that only a large print shows is not seen."
+)
+FAILS = (
+    "Known to fail: within one kind of photo (BIQ2021's ss02) it ranks far worse than over all of them; pictures that "
+    "are no photos get scores that mean nothing (below); an attack may be larger or cleverer than those below."
+)
+WHAT = {
+    DEFAULT: (
+        "The default of this package: a quality model for photos that is hard to push. EfficientNet-Lite0 with the "
+        "head of LinearityIQA, trained so that scores of attacked photos stay where those of the clean ones are "
+        "(`robust_lite0_biq2021`, then `robust_lite0`).",
+        MEANING,
+        TERMS,
+        FAILS,
+    ),
+    UNDEFENDED: (
+        f"The undefended twin of {DEFAULT}: the same network, photos and steps without the defence "
+        "(`accurate_lite0_biq2021`, then `accurate_lite0`). More accurate, and easily pushed: not for scores that "
+        "anybody optimises. Gains of both models are measured in its range of scores.",
+        MEANING,
+        TERMS,
+        FAILS,
+    ),
+}
+
+
+if __name__ == "__main__":
+    arguments: Any = parsed(
+        Annotated[Pack | Card, tyro.conf.ConsolidateSubcommandArgs],  # pyright: ignore[reportArgumentType]
+        sys.argv[1:],
+        "model_cards",
+        __doc__,
+    )
+    main(arguments)

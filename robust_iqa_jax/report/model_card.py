@@ -1,0 +1,101 @@
+"""The card of a trained model as Markdown: what it was trained on, how good it is, how far it can be pushed.
+After Mitchell et al. 2019, Model Cards for Model Reporting (arXiv 1810.03993); all numbers are measured ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from robust_iqa_jax.report.findings import verdicts
+from robust_iqa_jax.report.table import Column, Table, markdown, number
+from robust_iqa_jax.report.tables import gains
+from robust_iqa_jax.report.types import ReportData
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Agreement with people's ratings on photos that were not trained on.
+
+    Attributes:
+      data: which photos.
+      photos: how many.
+      srocc, plcc: coefficients.
+      low, high: 95 % interval of the SROCC, by bootstrap over photos, or the least and largest of several folds.
+    """
+
+    data: str
+    photos: int
+    srocc: float
+    plcc: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The score of one picture that is no ordinary photo.
+
+    Attributes:
+      picture: in words.
+      score: of it.
+    """
+
+    picture: str
+    score: float
+
+
+def model_card(
+    name: str,
+    what: Sequence[str],
+    accuracies: Sequence[Accuracy],
+    probes: Sequence[Probe],
+    report: ReportData,
+    seconds: Mapping[str, float],
+) -> str:
+    """The card.
+
+    Args:
+      name: of the model, one of the report's.
+      what: paragraphs that say what it is for, what it was trained on, and what is known to fail.
+      accuracies: on which photos.
+      probes: behaviour on unusual pictures.
+      report: the model beside its undefended twin.
+      seconds: what a photo costs: name of a way to score -> seconds.
+    """
+    own = ReportData(
+        [row for row in report.rows if row["model"] == name],
+        report.models,
+        [],
+        report.run,
+        attacks=report.attacks,
+    )
+    parts = [
+        accuracy_table(accuracies),
+        gains(own),
+        Table("probes", "Unusual pictures", (Column("picture"), number("score", 1)), _rows(probes)),
+        Table("cost", "Cost of a photo", (Column("way"), number("seconds", 3)), tuple(seconds.items())),
+    ]
+    lines = [f"# {name}", "", *(line for paragraph in what for line in (paragraph, ""))]
+    for table in parts:
+        lines += [*markdown(table), ""]
+    if sentences := [sentence for sentence in verdicts(report) if sentence.startswith(f"{name} ")]:
+        lines += ["## In words", "", *(f"- {sentence}" for sentence in sentences), ""]
+    return "\n".join(lines)
+
+
+def accuracy_table(accuracies: Sequence[Accuracy]) -> Table:
+    """SROCC and PLCC by data set."""
+    columns = (
+        Column("photos that no training saw"),
+        Column("number", right=True),
+        number("SROCC", 3),
+        number("from", 3),
+        number("to", 3),
+        number("PLCC", 3),
+    )
+    rows: tuple[tuple[Any, ...], ...] = tuple((a.data, a.photos, a.srocc, a.low, a.high, a.plcc) for a in accuracies)
+    note = "From, to: 95 % interval over photos (bootstrap), or the least and the largest fold."
+    return Table("accuracy", "Agreement with people", columns, rows, note)
+
+
+def _rows(probes: Sequence[Probe]) -> tuple[tuple[Any, ...], ...]:
+    return tuple((probe.picture, probe.score) for probe in probes)
