@@ -20,11 +20,10 @@ from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, publish
-from robust_iqa_jax.layers.cayley_conv import OPERATORS
+from robust_iqa_jax.layers.orthogonal_conv import OPERATORS, with_operators
 from robust_iqa_jax.layers.robust_block import RobustBlock
 from robust_iqa_jax.losses.total import linearity_iqa_loss
 from robust_iqa_jax.models.linearity_iqa import LinearityIQA
-from robust_iqa_jax.models.scorer import with_operators
 
 
 @dataclass(frozen=True)
