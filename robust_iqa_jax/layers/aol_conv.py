@@ -4,6 +4,7 @@ Source: arXiv 2208.03160; mathematics in functional/almost_orthogonal.py."""
 import math
 from typing import Any
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.almost_orthogonal import almost_orthogonal_kernel
@@ -34,6 +35,12 @@ class AOLConv(OrthogonalConv):
     def prepare(self, free: Free, size: tuple[int, int], taps: tuple[int, int]) -> KernelOperator:
         """The rescaled kernel, for maps of every size."""
         return KernelOperator((almost_orthogonal_kernel(free["kernel"]),), free["bias"])
+
+    @classmethod
+    def isometry(cls, matrix: Float[Array, "o i"], free: Free) -> Free:
+        """The matrix itself on the centre tap."""
+        kh, kw = free["kernel"].shape[:2]
+        return {"kernel": jnp.zeros_like(free["kernel"]).at[(kh - 1) // 2, (kw - 1) // 2].set(matrix.T)}
 
     def apply_operator(self, operator: Any, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
         """One ordinary convolution."""

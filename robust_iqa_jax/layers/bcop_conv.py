@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.block_convolution import block_convolution_conv, ordinary_kernels, steps
+from robust_iqa_jax.functional.cayley import isometry_kernel
 from robust_iqa_jax.functional.conv2d import circular_conv
 from robust_iqa_jax.functional.elementwise import over
 from robust_iqa_jax.layers.orthogonal_conv import Free, OrthogonalConv
@@ -60,6 +62,15 @@ class BCOPConv(OrthogonalConv):
     def prepare(self, free: Free, size: tuple[int, int], taps: tuple[int, int]) -> KernelOperator:
         """The explicit kernel, for maps of every size."""
         return KernelOperator(ordinary_kernels(free["kernel"][0, 0], free["bases"], taps), free["bias"])
+
+    @classmethod
+    def isometry(cls, matrix: Float[Array, "o i"], free: Free) -> Free:
+        """The inverse Cayley transform of the matrix, and every two projectors that follow each other alike, which
+        undo one another; the kernel's sides have to be odd for that."""
+        bases = free["bases"]
+        if len(bases) % 2:
+            raise ValueError("BCOPConv: only kernels of odd sides can start as a given isometry")
+        return {"kernel": isometry_kernel(matrix, (1, 1)), "bases": jnp.repeat(bases[::2], 2, axis=0)}
 
     def apply_operator(self, operator: Any, x: Float[Array, "n h w i"]) -> Float[Array, "n h w o"]:
         """One or two ordinary convolutions."""

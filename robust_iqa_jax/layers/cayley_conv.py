@@ -76,6 +76,12 @@ class CayleyConv(OrthogonalConv):
         """See functional.cayley."""
         return cayley.apply(operator, x, self.transform)
 
+    @classmethod
+    def isometry(cls, matrix: Float[Array, "o i"], free: Free) -> Free:
+        """The inverse Cayley transform of the matrix on the centre tap."""
+        kernel = cayley.isometry_kernel(matrix, free["kernel"].shape[:2])
+        return {"kernel": kernel, "alpha": jnp.linalg.norm(kernel.ravel())}
+
     def _start(self, kernel: Float[Array, "g kh kw i o"], size: tuple[int, int]) -> Array:
         if self.alpha_init is None:
             alpha = jax.vmap(lambda one: cayley.kernel_norm(one, size, self.norm))(kernel)

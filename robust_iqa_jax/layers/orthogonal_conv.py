@@ -81,6 +81,19 @@ class OrthogonalConv(nn.Module):
         """The convolution of one group with its operator."""
         raise NotImplementedError
 
+    @classmethod
+    def isometry(cls, matrix: Float[Array, "o i"], free: Free) -> Free:
+        """Parameters, but the bias, with which the layer is the pixel-wise product with an isometry.
+
+        Args:
+          matrix: (features, in) with orthonormal columns, its first `in` rows symmetric positive semi-definite.
+          free: parameters of the layer without groups, for their shapes and for what the isometry leaves open.
+
+        Raises:
+          ValueError: the construction has no such parameters.
+        """
+        raise ValueError(f"{cls.__name__} cannot start as a given isometry; CayleyConv, BCOPConv and AOLConv can")
+
     def grouped(self, name: str, init: Initializer, shape: tuple[int, ...]) -> Float[Array, "g *shape"]:
         """A parameter of every group, side by side on the last axis as flax.linen.Conv has them."""
         groups = self.feature_group_count

@@ -260,6 +260,22 @@ def test_a_robust_block_has_any_of_them_under_its_name(name):
     assert set(jax.eval_shape(partial(prepared, block), variables, x)["params"]) == {"conv_in"}
 
 
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_some_can_be_a_given_isometry(name):
+    layer, x = CONVOLUTIONS[name](6, use_bias=False), drawn(1, 3, 4, 4)
+    left, _, right = np.linalg.svd(drawn(6, 4), full_matrices=False)
+    matrix = left @ right  # with its top square made symmetric positive semi-definite
+    left, _, right = np.linalg.svd(matrix[:4])
+    matrix = jnp.asarray(matrix @ (left @ right).T)
+    free = variables_of(layer, x)["params"]
+    if name in ("bro", "sll"):
+        with pytest.raises(ValueError, match=f"{name.upper()}Conv cannot start as a given isometry; CayleyConv"):
+            layer.isometry(matrix, free)
+    else:
+        y = applied(layer, {"params": layer.isometry(matrix, free)}, x)
+        np.testing.assert_allclose(y, x @ matrix.T, atol=1e-5)
+
+
 def test_a_robust_block_names_what_it_does_not_know():
     x = drawn(1, 5, 5, 4)
     with pytest.raises(ValueError, match="unknown convolution 'svd'; choose one of cayley, bcop, bro, aol, sll"):
