@@ -18,7 +18,7 @@ import tyro
 from jax import Array
 
 from robust_iqa_jax.benchmarks import torch_rows
-from robust_iqa_jax.benchmarks.cases import CASES, Case, Parameters, maps, parameters
+from robust_iqa_jax.benchmarks.cases import Case, Parameters, case_of, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
@@ -56,7 +56,8 @@ class Args:
     """Which shapes, implementations and batches."""
 
     case: tuple[str, ...] = ("position6",)
-    """Shapes: position1, position2, position4, position6, koncept, koncept-large, tres, lite0, small."""
+    """Shapes: position1, position2, position4, position6, koncept, koncept-large, tres, lite0, small, or any other as
+    side x in x out: 29x200x1024."""
     batch: tuple[int, ...] = (1, 8)
     impl: tuple[str, ...] = ("factored", "explicit-q", *LAYERS, "conv2d", *torch_rows.IMPLS)
     """Also: bjorck, exponential, spectral-norm. Those of PyTorch need torch and orthogonium (extra "bench")."""
@@ -75,22 +76,24 @@ def main(args: Args) -> list[Row]:
     """
     check(args)
     limits = ceilings()
-    rows = collect(row for name in args.case for batch in args.batch for row in _rows(CASES[name], batch, args))
+    rows = collect(row for name in args.case for batch in args.batch for row in case_rows(case_of(name), batch, args))
     publish("robust_block", "Orthogonal convolution of the RobustBlock", rows, limits, args.output)
     return rows
 
 
 def check(args: Args) -> None:
     """Raise ValueError for names that do not exist or cannot run here."""
-    for kind, given, known in (("case", args.case, tuple(CASES)), ("impl", args.impl, NAMES)):
-        if unknown := [name for name in given if name not in known]:
-            raise ValueError(f"--{kind} {unknown[0]}: unknown; choose among {', '.join(known)}")
+    for name in args.case:
+        case_of(name)
+    if unknown := [name for name in args.impl if name not in NAMES]:
+        raise ValueError(f"--impl {unknown[0]}: unknown; choose among {', '.join(NAMES)}")
     for name in args.impl:
         if name in torch_rows.IMPLS and not torch_rows.available(name):
             raise ValueError(f"--impl {name}: needs the extra 'bench' (pip install 'robust_iqa_jax[bench]')")
 
 
-def _rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
+def case_rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
+    """All rows of one shape and batch."""
     drawn, x, weights = parameters(case), maps(case, batch), torch_rows.cotangent(case.name, batch)
     exact: Expected = reference(case, drawn, x, weights) if set(args.impl) & set(CAYLEY) else (None, None)
     for impl in args.impl:
