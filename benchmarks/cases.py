@@ -1,6 +1,7 @@
 """Shapes at which the Cayley convolution is measured: what reaches it after pooling and conv_in in the seeds' models.
 Source: arXiv 2506.04951 and its code; table of docs/sources.md 1.5."""
 
+import re
 from dataclasses import dataclass
 
 import jax
@@ -33,6 +34,20 @@ CASES = {
         Case("small", 9, 12, 20, "for tests"),
     )
 }
+
+
+def case_of(name: str) -> Case:
+    """A case of CASES, or one that is described as SIDExINxOUT.
+
+    Raises:
+      ValueError: neither.
+    """
+    if name in CASES:
+        return CASES[name]
+    if re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2}", name):
+        side, channels_in, channels_out = map(int, name.split("x"))
+        return Case(name, side, channels_in, channels_out, "as described")
+    raise ValueError(f"--case {name}: unknown; choose among {', '.join(CASES)}, or describe it, as in 29x200x1024")
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ def main(args: Args) -> list[Row]:
     for name in args.case:
         for batch in args.batch:
             rows += _parts(CASES[name], batch, args.repeats)
-    by_side = {n: _transforms(n, args.channels[0], args.batch[-1], args.repeats) for n in args.sides}
-    by_channels = {c: _transforms(29, c, args.batch[-1], args.repeats) for c in args.channels}
+    by_side = {n: transform_rows(n, args.channels[0], args.batch[-1], args.repeats) for n in args.sides}
+    by_channels = {c: transform_rows(29, c, args.batch[-1], args.repeats) for c in args.channels}
     for swept in (*by_side.values(), *by_channels.values()):
         rows += swept
     publish("fft_core", "Parts of the Cayley convolution", rows, limits, args.output)
@@ -89,10 +89,11 @@ def _parts(case: Case, batch: int, repeats: int) -> list[Row]:
         "circular conv": measure(circular_conv, narrow, rectangular, repeats=repeats),
     }
     rows = [timed_row(case.name, part, batch, "forward", timing) for part, timing in parts.items()]
-    return rows + _transforms(case.side, side, batch, repeats, case.name)
+    return rows + transform_rows(case.side, side, batch, repeats, case.name)
 
 
-def _transforms(n: int, channels: int, batch: int, repeats: int, name: str = "") -> list[Row]:
+def transform_rows(n: int, channels: int, batch: int, repeats: int, name: str = "") -> list[Row]:
+    """Both directions by every transform, on n x n maps, held to numpy's in float64."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(batch, n, n, channels)), jnp.float32)
     exact = np.fft.rfft2(np.asarray(x, np.float64), axes=(1, 2))
     spectrum, rows = jnp.asarray(exact, jnp.complex64), []

@@ -1,7 +1,7 @@
 """Times one jitted function: compile time, median and spread of its runs, memory as XLA plans it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,16 +63,37 @@ class Timing:
 
 def measure(function: Callable[..., Any], *arguments: Any, repeats: int = 5) -> Timing:
     """Compile, warm up with one call, then time `repeats` calls, each to the end of its computation."""
-    began = time.perf_counter()
-    compiled = jax.jit(function).lower(*arguments).compile()
-    compile_s = time.perf_counter() - began
-    memory, work = compiled.memory_analysis(), work_of(function, *arguments)
-    peak = None
-    if memory is not None:
-        peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    result, seconds = stopwatch(lambda: jax.block_until_ready(compiled(*arguments)), repeats)
-    median, spread = median_and_spread(seconds)
-    return Timing(result, median, spread, compile_s, peak, work.flops, work.bytes)
+    return measure_in_turns({"": (function, arguments)}, repeats)[""]
+
+
+def measure_in_turns(
+    calls: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]], repeats: int = 5
+) -> dict[str, Timing]:
+    """`measure` of several functions whose times are to be compared: they take turns, so that what else a machine does
+    meets all of them.
+
+    Args:
+      calls: name -> function and arguments.
+      repeats: timed calls of each.
+    """
+    compiled, facts, results = {}, {}, {}
+    for name, (function, arguments) in calls.items():
+        began = time.perf_counter()
+        compiled[name] = jax.jit(function).lower(*arguments).compile()
+        compile_s = time.perf_counter() - began
+        memory, work = compiled[name].memory_analysis(), work_of(function, *arguments)
+        peak = None
+        if memory is not None:
+            peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        facts[name] = (compile_s, peak, work.flops, work.bytes)
+        results[name] = jax.block_until_ready(compiled[name](*arguments))
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, (_, arguments) in calls.items():
+            began = time.perf_counter()
+            jax.block_until_ready(compiled[name](*arguments))
+            seconds[name].append(time.perf_counter() - began)
+    return {name: Timing(results[name], *median_and_spread(seconds[name]), *facts[name]) for name in calls}
 
 
 def stopwatch(call: Callable[[], Any], repeats: int) -> tuple[Any, list[float]]:

@@ -9,7 +9,7 @@ is timed is <weights, y>; gradients flow to kernel, alpha, bias and input, as in
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +18,17 @@ import tyro
 from jax import Array
 
 from robust_iqa_jax.benchmarks import torch_rows
-from robust_iqa_jax.benchmarks.cases import CASES, Case, Parameters, maps, parameters
+from robust_iqa_jax.benchmarks.cases import Case, Parameters, case_of, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.functional import cayley
-from robust_iqa_jax.functional.alternatives import block_convolution
 from robust_iqa_jax.functional.alternatives.bjorck import bjorck_conv
 from robust_iqa_jax.functional.alternatives.explicit_cayley import explicit_cayley_conv
 from robust_iqa_jax.functional.alternatives.exponential import exponential_conv
 from robust_iqa_jax.functional.alternatives.spectral_norm import spectral_norm_conv
 from robust_iqa_jax.functional.conv2d import circular_conv
+from robust_iqa_jax.layers import CONVOLUTIONS, prepared
 
 CAYLEY = ("factored", "explicit-q", "torch-explicit-q")
 """Implementations of the very same map."""
@@ -44,10 +44,11 @@ IMPLS: dict[str, Convolve] = {
     "spectral-norm": lambda x, kernel, alpha, bias: spectral_norm_conv(x, kernel, bias),
     "conv2d": lambda x, kernel, alpha, bias: circular_conv(x, kernel) + bias,
 }
-BLOCK_CONVOLUTION = "block-convolution"
+LAYERS = {name: layer for name, layer in CONVOLUTIONS.items() if name != "cayley"}
+"""Those of robust_iqa_jax.layers that compute another map than "factored", each held to its own float64 result."""
 Expected = tuple[np.ndarray | None, np.ndarray | None]
 """Output and kernel gradient to compare with, where there are any."""
-NAMES = (*IMPLS, BLOCK_CONVOLUTION, *torch_rows.IMPLS)
+NAMES = (*IMPLS, *LAYERS, *torch_rows.IMPLS)
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Args:
     """Which shapes, implementations and batches."""
 
     case: tuple[str, ...] = ("position6",)
-    """Shapes: position1, position2, position4, position6, koncept, koncept-large, tres, lite0, small."""
+    """Shapes: position1, position2, position4, position6, koncept, koncept-large, tres, lite0, small, or any other as
+    side x in x out: 29x200x1024."""
     batch: tuple[int, ...] = (1, 8)
-    impl: tuple[str, ...] = ("factored", "explicit-q", BLOCK_CONVOLUTION, "conv2d", *torch_rows.IMPLS)
+    impl: tuple[str, ...] = ("factored", "explicit-q", *LAYERS, "conv2d", *torch_rows.IMPLS)
     """Also: bjorck, exponential, spectral-norm. Those of PyTorch need torch and orthogonium (extra "bench")."""
     repeats: int = 5
     """Timed calls of each row."""
@@ -74,22 +76,24 @@ def main(args: Args) -> list[Row]:
     """
     check(args)
     limits = ceilings()
-    rows = collect(row for name in args.case for batch in args.batch for row in _rows(CASES[name], batch, args))
+    rows = collect(row for name in args.case for batch in args.batch for row in case_rows(case_of(name), batch, args))
     publish("robust_block", "Orthogonal convolution of the RobustBlock", rows, limits, args.output)
     return rows
 
 
 def check(args: Args) -> None:
     """Raise ValueError for names that do not exist or cannot run here."""
-    for kind, given, known in (("case", args.case, tuple(CASES)), ("impl", args.impl, NAMES)):
-        if unknown := [name for name in given if name not in known]:
-            raise ValueError(f"--{kind} {unknown[0]}: unknown; choose among {', '.join(known)}")
+    for name in args.case:
+        case_of(name)
+    if unknown := [name for name in args.impl if name not in NAMES]:
+        raise ValueError(f"--impl {unknown[0]}: unknown; choose among {', '.join(NAMES)}")
     for name in args.impl:
         if name in torch_rows.IMPLS and not torch_rows.available(name):
             raise ValueError(f"--impl {name}: needs the extra 'bench' (pip install 'robust_iqa_jax[bench]')")
 
 
-def _rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
+def case_rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
+    """All rows of one shape and batch."""
     drawn, x, weights = parameters(case), maps(case, batch), torch_rows.cotangent(case.name, batch)
     exact: Expected = reference(case, drawn, x, weights) if set(args.impl) & set(CAYLEY) else (None, None)
     for impl in args.impl:
@@ -97,11 +101,8 @@ def _rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
         if impl in torch_rows.IMPLS:
             passes = zip(("forward", "forward+backward"), expected, strict=True)
             yield from (torch_rows.row(case.name, impl, batch, p, args.torch_repeats, e) for p, e in passes)
-        elif impl == BLOCK_CONVOLUTION:
-            bias = jnp.asarray(drawn.bias, jnp.float32)
-            blocks = (block_convolution.init(jax.random.key(0), case.channels_in, case.channels_out),)
-            convolve = partial(_block_convolution, bias=bias)
-            yield from _two_passes(case, impl, batch, convolve, blocks, x, weights, bias, expected, args.repeats)
+        elif impl in LAYERS:
+            yield from _layer_rows(case, impl, batch, x, weights, args.repeats)
         else:
             free = tuple(jnp.asarray(v, jnp.float32) for v in (drawn.kernel, drawn.alpha, drawn.bias))
             yield from _two_passes(case, impl, batch, IMPLS[impl], free, x, weights, free[2], expected, args.repeats)
@@ -111,8 +112,28 @@ def _rows(case: Case, batch: int, args: Args) -> Iterator[Row]:
                 yield _row(case, impl, batch, "cached", timing, expected[0], x, free[2])
 
 
-def _block_convolution(x: Array, free: block_convolution.BlockConvolution, bias: Array) -> Array:
-    return block_convolution.block_convolution_conv(x, free, bias)
+def _layer_rows(case: Case, impl: str, batch: int, x: Array, weights: np.ndarray, repeats: int) -> Iterator[Row]:
+    layer = LAYERS[impl](case.channels_out)
+    variables = jax.jit(layer.init)(jax.random.key(0), x[:1])
+
+    def convolve(x: Array, variables: Any) -> Array:
+        return cast(Array, layer.apply(variables, x))
+
+    bias = variables["params"]["bias"]
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), (variables, x, weights))
+
+        @jax.jit
+        def exact(variables: Any, x: Array, weights: Array) -> tuple[Array, Any]:
+            y, pull = jax.vjp(partial(convolve, x), variables)
+            return y, pull(weights)[0]["params"]["kernel"]
+
+        y, gradient = exact(*wide)
+        expected = (np.asarray(y), np.asarray(gradient))
+    yield from _two_passes(case, impl, batch, convolve, (variables,), x, weights, bias, expected, repeats)
+    fixed = jax.jit(partial(prepared, layer))(variables, x)
+    timing = measure(lambda fixed, x: convolve(x, fixed), fixed, x, repeats=repeats)
+    yield _row(case, impl, batch, "cached", timing, expected[0], x, bias)
 
 
 def _two_passes(
@@ -148,7 +169,8 @@ def _row(
 ) -> Row:
     isometry = None
     if x is None:
-        found = timing.result[0][0]  # the gradient of the kernel
+        found = timing.result[0][0]  # the gradient of the first free parameter
+        found = found["params"]["kernel"] if isinstance(found, dict) else found
     else:
         found = timing.result
         lengths = [np.linalg.norm(np.asarray(v, np.float64).reshape(batch, -1), axis=1) for v in (found - bias, x)]

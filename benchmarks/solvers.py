@@ -67,14 +67,15 @@ def main(args: Args) -> list[Row]:
     limits, rows = ceilings(), []
     for name in args.case:
         for alpha in args.alpha:
-            rows += _inverses(CASES[name], alpha, args.repeats)
+            rows += inverse_rows(CASES[name], alpha, args.repeats)
             for batch in args.batch:
                 rows += _approximations(CASES[name], alpha, batch, args.repeats)
     publish("solvers", "Inverses of the Cayley system, exact and approximate", rows, limits, args.output)
     return rows
 
 
-def _inverses(case: Case, alpha: float, repeats: int) -> list[Row]:
+def inverse_rows(case: Case, alpha: float, repeats: int) -> list[Row]:
+    """Every solver on the systems of a case, held to LAPACK's in float64."""
     drawn = parameters(case)
     square, rectangular, _ = cayley.split(jnp.asarray(alpha * drawn.kernel, jnp.float32))
     angles = frequencies((case.side, case.side))

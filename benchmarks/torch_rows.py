@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_iqa_jax.benchmarks.cases import CASES, maps, parameters
+from robust_iqa_jax.benchmarks.cases import case_of, maps, parameters
 from robust_iqa_jax.benchmarks.measure import Row, median_and_spread
 
 IMPLS = {"torch-explicit-q": "torch", "orthogonium-aoc": "orthogonium"}
@@ -44,7 +44,7 @@ def main(case_name: str, impl: str, batch: int, pass_: str, repeats: int) -> Non
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    case = CASES[case_name]
+    case = case_of(case_name)
     x = torch.from_numpy(np.array(maps(case, batch))).permute(0, 3, 1, 2).contiguous()
     weights = torch.from_numpy(np.array(cotangent(case_name, batch))).permute(0, 3, 1, 2).contiguous()
     layer = (_explicit_q if impl == "torch-explicit-q" else _orthogonium)(case_name)
@@ -80,7 +80,7 @@ def main(case_name: str, impl: str, batch: int, pass_: str, repeats: int) -> Non
 
 def cotangent(case_name: str, batch: int) -> np.ndarray:
     """Fixed weights of the output in the scalar whose gradient is timed, (batch, n, n, out) float32."""
-    case = CASES[case_name]
+    case = case_of(case_name)
     shape = (batch, case.side, case.side, case.channels_out)
     return np.random.default_rng(2).normal(size=shape).astype(np.float32)
 
@@ -90,7 +90,8 @@ def _explicit_q(case_name: str) -> Callable[[Any], Any]:
     As published but for the width given to irfft2, without which an odd map loses a column."""
     import torch
 
-    case, drawn = CASES[case_name], parameters(CASES[case_name])
+    case = case_of(case_name)
+    drawn = parameters(case)
     n, ci = case.side, min(case.channels_in, case.channels_out)
     kernel = torch.from_numpy(drawn.kernel).float().permute(3, 2, 0, 1).contiguous().requires_grad_()
     alpha, bias = torch.tensor(drawn.alpha), torch.from_numpy(drawn.bias).float()
@@ -124,7 +125,7 @@ def _orthogonium(case_name: str) -> Callable[[Any], Any]:
     import torch
     from orthogonium.layers.conv.AOC import AdaptiveOrthoConv2d  # pyright: ignore[reportMissingImports]
 
-    case = CASES[case_name]
+    case = case_of(case_name)
     torch.manual_seed(0)
     module = AdaptiveOrthoConv2d(case.channels_in, case.channels_out, 3, padding="same", padding_mode="circular")
     # the free kernel has another shape than the convolution's: report the gradient of the largest free parameter

@@ -14,6 +14,8 @@ BENCHES = {
     "robust_block": "the orthogonal convolution against other constructions and PyTorch",
     "fft_core": "parts of the convolution; transforms by size and channels",
     "block_cost": "what the RobustBlock adds to a whole network",
+    "accelerator": "everything worth knowing of a GPU or TPU, within 20 minutes",
+    "growth": "cost of every construction against map side, channels and batch",
     "solvers": "inverses of the Cayley system, exact and approximate",
     "models": "quality models against the same models in PyTorch",
     "attack_speed": "PGD against the usual loop in PyTorch",

@@ -144,7 +144,7 @@ def prepare(
       the operator for `apply`.
     """
     _check(kernel, size)
-    kernel, alpha, bias = _wide(kernel, alpha, bias)
+    kernel, alpha = _wide(kernel, alpha)
     square, rectangular, wide = split(scaled_kernel(kernel, alpha, size, norm))
     lags = lag_matrices(square, rectangular)
     m_inverse = inverse_systems(lags, frequencies(size), lambda m: inverse(m, solver))

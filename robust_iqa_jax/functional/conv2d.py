@@ -62,6 +62,15 @@ def circular_conv(x: Float[Array, "n h w i"], taps: Float[Array, "kh kw i o"]) -
     return conv2d(jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="wrap"), taps)
 
 
+def circular_conv_adjoint(y: Float[Array, "n h w o"], taps: Float[Array, "kh kw i o"]) -> Float[Array, "n h w i"]:
+    """The adjoint of `circular_conv` with these taps: taps turned around, their centre too; (n, h, w, in)."""
+    if taps.shape[-1] == 0 or taps.shape[-2] == 0:
+        return jnp.zeros((*y.shape[:3], taps.shape[-2]), y.dtype)
+    pads = [(k - 1 - (k - 1) // 2, (k - 1) // 2) for k in taps.shape[:2]]
+    padded = jnp.pad(y, ((0, 0), *pads, (0, 0)), mode="wrap")
+    return conv2d(padded, taps[::-1, ::-1].swapaxes(2, 3))
+
+
 def _of_maps(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
     return lax.platform_dependent(
         x, kernel, cpu=partial(_on_cpu, stride=stride, padding=padding), default=partial(_native, stride, padding)

@@ -1,6 +1,6 @@
 """Feature maps at another height and width: two resizes as one matrix product a side, and patches as channels.
 Semantics of torch.nn.functional.interpolate(mode="bilinear", align_corners=True) and adaptive_avg_pool2d; arXiv
-2104.07167 (patches)."""
+2104.07167 and 1802.07088 (patches: invertible downsampling)."""
 
 from collections.abc import Callable
 
@@ -38,19 +38,34 @@ def adaptive_average_pool(x: Float[Array, "n h w c"], size: tuple[int, int]) -> 
     return _along_both(x, size, _windows)
 
 
-def space_to_depth(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c4"]:
-    """Every 2 x 2 patch as the channels of one pixel: an isometry that halves the map, for convolutions of stride 2.
+def space_to_depth(x: Float[Array, "n h w c"], strides: tuple[int, int] = (2, 2)) -> Float[Array, "n h2 w2 c2"]:
+    """Every patch of (sh, sw) pixels as the channels of one: an isometry that shrinks the map, and a bijection.
 
-    (n, h, w, c) -> (n, h/2, w/2, 4c), channels ordered by channel, then row, then column of the patch.
+    (n, h, w, c) -> (n, h / sh, w / sw, c sh sw), channels ordered by channel, then row, then column of the patch.
 
     Raises:
-      ValueError: odd height or width.
+      ValueError: strides below 1, or ones that do not divide the map.
     """
-    n, h, w, c = x.shape
-    if h % 2 or w % 2:
-        raise ValueError(f"stride 2 needs maps of even height and width, got {h} x {w}")
-    patches = x.reshape(n, h // 2, 2, w // 2, 2, c)
-    return patches.transpose(0, 1, 3, 5, 2, 4).reshape(n, h // 2, w // 2, 4 * c)
+    (n, h, w, c), (sh, sw) = x.shape, strides
+    if min(strides) < 1 or h % sh or w % sw:
+        raise ValueError(
+            f"strides {sh} x {sw} do not divide maps of {h} x {w}; pad or crop them, or choose strides that do"
+        )
+    patches = x.reshape(n, h // sh, sh, w // sw, sw, c)
+    return patches.transpose(0, 1, 3, 5, 2, 4).reshape(n, h // sh, w // sw, c * sh * sw)
+
+
+def depth_to_space(x: Float[Array, "n h w c"], strides: tuple[int, int] = (2, 2)) -> Float[Array, "n h2 w2 c2"]:
+    """The inverse of `space_to_depth`: (n, h, w, c) -> (n, h sh, w sw, c / (sh sw)).
+
+    Raises:
+      ValueError: strides below 1, or channels that are no multiple of sh sw.
+    """
+    (n, h, w, c), (sh, sw) = x.shape, strides
+    if min(strides) < 1 or c % (sh * sw):
+        raise ValueError(f"strides {sh} x {sw} need a multiple of {sh * sw} channels, got {c}")
+    patches = x.reshape(n, h, w, c // (sh * sw), sh, sw)
+    return patches.transpose(0, 1, 4, 2, 5, 3).reshape(n, h * sh, w * sw, c // (sh * sw))
 
 
 def _along_both(x: Array, size: tuple[int, int], weights: Callable[[int, int], np.ndarray]) -> Array:

@@ -7,12 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from robust_iqa_jax.layers.cayley_conv import OPERATORS
+from robust_iqa_jax.layers.orthogonal_conv import OPERATORS, with_operators
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.model_table import TABLE
 from robust_iqa_jax.models.presets import PRESETS
 from robust_iqa_jax.models.registry import build, shapes
-from robust_iqa_jax.models.scorer import with_operators
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.work import work_of
 

@@ -117,7 +117,7 @@ def robust_block(spec: ModelSpec) -> RobustBlock | None:
     if spec.block is None:
         return None
     fields = spec.block
-    return RobustBlock(fields.mid_channels, fields.pool, fields.padding, fields.norm, fields.alpha_init, fields.compat)
+    return RobustBlock(**{name: value for name, value in vars(fields).items() if name != "at"})
 
 
 def block_at(spec: ModelSpec) -> str:

@@ -7,12 +7,11 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.functional.resize import resize
-from robust_iqa_jax.layers.cayley_conv import OPERATORS
+from robust_iqa_jax.layers.orthogonal_conv import OPERATORS, with_operators
 from robust_iqa_jax.models.crops import crop_grid
 from robust_iqa_jax.models.registry import COLLECTIONS, build, normalise
 from robust_iqa_jax.models.spec import ModelSpec
@@ -139,15 +138,6 @@ class PreparedScorer:
 
 AnyScorer = Scorer | PreparedScorer
 """Images in, scores out: what scores and attacks are computed with, weights at hand or not."""
-
-
-def with_operators(weights: dict[str, Any], operators: dict[str, Any]) -> dict[str, Any]:
-    """Variables that have prepared operators in place of the parameters that these were made from."""
-    replaced = {path[:-1] for path in traverse_util.flatten_dict(operators)}
-    kept = {
-        path: leaf for path, leaf in traverse_util.flatten_dict(weights["params"]).items() if path[:-1] not in replaced
-    }
-    return {**weights, "params": traverse_util.unflatten_dict(kept), OPERATORS: operators}
 
 
 def _checked(images: Any) -> Array:

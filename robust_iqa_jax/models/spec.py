@@ -8,7 +8,7 @@ from typing import Any
 from robust_iqa_jax.functional.cayley import Norm
 from robust_iqa_jax.functional.pooling import SpspKind
 from robust_iqa_jax.layers.cayley_conv import Compat
-from robust_iqa_jax.layers.robust_block import Pool
+from robust_iqa_jax.layers.robust_block import Convolution, Pool
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class BlockSpec:
     alpha_init: float | None = None
     compat: Compat = "exact"
     """"authors" loses a column of odd maps as the published code does, which its checkpoints were trained with."""
+    convolution: Convolution = "cayley"
+    """What is orthogonal in the block, one of layers.CONVOLUTIONS; norm, alpha_init and compat are the first one's."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
 from robust_iqa_jax.data.pipeline import evaluation_batches
-from robust_iqa_jax.functional.cayley import isometry_kernel
+from robust_iqa_jax.layers import CONVOLUTIONS
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import COLLECTIONS, init_pretrained, normalise, shapes, with_fresh_parts
 from robust_iqa_jax.models.scorer import Scorer
@@ -77,25 +77,24 @@ def projected_block(
       new variables.
 
     Raises:
-      ValueError: mid_channels above the map's channels.
+      ValueError: mid_channels above the map's channels, or a block whose convolution cannot start so.
     """
     assert spec.block is not None
-    block = variables["params"]["block"]
-    channels, rank = block["cayley"]["bias"].shape[0], spec.block.mid_channels
+    block, name = variables["params"]["block"], spec.block.convolution
+    channels, rank = block[name]["bias"].shape[0], spec.block.mid_channels
     if rank > channels:
         raise ValueError(f"block_start projection: mid_channels {rank} exceeds the map's {channels} channels")
     mean, covariance = _moments(module, spec, variables, batches, channels)
     basis = jnp.linalg.eigh(covariance)[1][:, ::-1][:, :rank]
     left, _, right = jnp.linalg.svd(basis[:rank])
     basis = basis @ (left @ right).T  # polar factor: the top square becomes symmetric positive semi-definite
-    kernel = isometry_kernel(basis, block["cayley"]["kernel"].shape[:2])
     centre = tuple((k - 1) // 2 for k in block["conv_in"]["kernel"].shape[:2])
     projection = {
         "conv_in": {
             "kernel": jnp.zeros_like(block["conv_in"]["kernel"]).at[centre].set(basis),
             "bias": -mean @ basis,
         },
-        "cayley": {"kernel": kernel, "alpha": jnp.linalg.norm(kernel.ravel()), "bias": mean},
+        name: {**CONVOLUTIONS[name].isometry(basis, block[name]), "bias": mean},
     }
     return {**variables, "params": {**variables["params"], "block": projection}}
 

@@ -69,4 +69,4 @@ def robust_block_name(path: Path) -> str:
       path: what follows the block's own name.
     """
     module, leaf = path
-    return f"{_BLOCK_MODULES[module]}.{LEAVES.get(leaf, leaf)}"
+    return f"{_BLOCK_MODULES.get(module, module)}.{LEAVES.get(leaf, leaf)}"

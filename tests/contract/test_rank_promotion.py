@@ -20,8 +20,8 @@ from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.functional.resize import resize
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim
 from robust_iqa_jax.kernels.dft2.api import irfft2, rfft2
+from robust_iqa_jax.layers import CONVOLUTIONS, OPERATORS, CayleyConv
 from robust_iqa_jax.layers.batch_norm import BatchNorm
-from robust_iqa_jax.layers.cayley_conv import OPERATORS, CayleyConv
 from robust_iqa_jax.layers.conv import Conv
 from robust_iqa_jax.layers.dense import Dense
 from robust_iqa_jax.layers.robust_block import RobustBlock
@@ -106,8 +106,9 @@ def test_functions_spread_nothing_on_their_own(name):
 
 
 LAYERS = {
-    "cayley": (CayleyConv(6), {}),
-    "strided cayley": (CayleyConv(16, stride=2, norm="spectrum"), {}),
+    "strided cayley": (CayleyConv(16, strides=2, norm="spectrum"), {}),
+    **{name: (layer(6), {}) for name, layer in CONVOLUTIONS.items()},
+    "grouped bcop": (CONVOLUTIONS["bcop"](6, feature_group_count=2), {}),
     "block": (RobustBlock(3, padding=1), {}),
     "conv": (Conv(5, 3, use_bias=True), {}),
     "dense": (Dense(5), {}),

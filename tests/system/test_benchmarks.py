@@ -19,7 +19,8 @@ KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "p
     "impls",
     [
         ("factored", "conv2d"),
-        pytest.param(("factored", "explicit-q", "exponential", "block-convolution"), marks=pytest.mark.slow),
+        ("factored", "bcop"),
+        pytest.param(("factored", "explicit-q", "exponential", *robust_block.LAYERS), marks=pytest.mark.slow),
     ],
 )
 def test_robust_block_rows_are_exact_and_stored(impls, tmp_path):
@@ -35,10 +36,10 @@ def test_robust_block_rows_are_exact_and_stored(impls, tmp_path):
     for row in rows:
         assert set(row) == {*KEYS, "isometry_err"}
         assert row["median_s"] > 0
-        if row["impl"] in robust_block.CAYLEY:
+        if row["impl"] in (*robust_block.CAYLEY, *robust_block.LAYERS):
             assert row["rel_err"] <= 1e-5
         if row["pass"] != "forward+backward":
-            assert (row["isometry_err"] < 1e-5) == (row["impl"] != "conv2d")
+            assert (row["isometry_err"] < 1e-5) == (row["impl"] not in ("conv2d", "aol", "sll"))
     (table,) = (tmp_path / "results").glob("*_robust_block.md")
     assert table.read_text().count("| small |") == len(rows)
     assert "GFLOP/s (float32 matmul)" in table.read_text()

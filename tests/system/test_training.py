@@ -95,9 +95,13 @@ def test_projection_start_keeps_most_of_the_map_and_a_random_block_does_not(mode
     assert low <= error < high
 
 
-@pytest.mark.parametrize(("at", "channels"), [("first", 6), ("input", 3)])
-def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(at, channels, tiny_training):
-    full = dataclasses.replace(SPEC, block=BlockSpec(at=at, mid_channels=channels))
+@pytest.mark.parametrize(
+    ("at", "channels", "convolution"), [("first", 6, "cayley"), ("input", 3, "cayley"), ("first", 6, "bcop")]
+)
+def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(
+    at, channels, convolution, tiny_training
+):
+    full = dataclasses.replace(SPEC, block=BlockSpec(at=at, mid_channels=channels, convolution=convolution))
     variables = start(dataclasses.replace(PROJECTED, model=full), tiny_training)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, channels)), jnp.float32)
     y = quick_jit(build(full).block.apply)({"params": variables["params"]["block"]}, x)

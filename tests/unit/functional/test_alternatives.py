@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from quick_models import quick_jit
 
-from robust_iqa_jax.functional.alternatives import block_convolution
 from robust_iqa_jax.functional.alternatives.bjorck import bjorck_conv, orthogonalise
 from robust_iqa_jax.functional.alternatives.explicit_cayley import explicit_cayley_conv
 from robust_iqa_jax.functional.alternatives.exponential import exponential_conv
@@ -81,30 +80,6 @@ def test_orthogonalisation_gives_the_polar_factor(rows, columns):
 def test_orthogonalised_spectrum_keeps_the_norm():
     x, kernel, bias = drawn(WIDE)
     np.testing.assert_allclose(norms(quick_jit(bjorck_conv)(x, kernel, bias, 40)), norms(x), rtol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [WIDE, NARROW])
-def test_block_convolution_has_an_orthogonal_three_by_three_kernel(shape):
-    x, _, bias = drawn(shape)
-    rng, side = np.random.default_rng(0), min(shape[2:])
-    sizes = (shape[:1:-1], (block_convolution.PROJECTORS, side, max(1, side // 2)))
-    parameters = block_convolution.BlockConvolution(*(jnp.asarray(rng.normal(size=s), jnp.float32) for s in sizes))
-    assert jax.eval_shape(lambda: block_convolution.init(jax.random.key(0), *shape[2:])) == jax.eval_shape(
-        lambda: parameters
-    )
-
-    @quick_jit
-    def run(x, parameters):
-        kernel = block_convolution.explicit_kernel(parameters, 40)
-        return kernel, block_convolution.block_convolution_conv(x, parameters, bias, 40)
-
-    kernel, y = run(x, parameters)
-    assert kernel.shape == (3, 3, *shape[2:])
-    assert (np.abs(np.asarray(kernel)).max((2, 3)) > 1e-3).all()  # all nine taps are used
-    if shape[3] >= shape[2]:
-        np.testing.assert_allclose(norms(y), norms(x), rtol=1e-4)
-    else:
-        assert (norms(y) <= norms(x)).all()
 
 
 def test_spectral_norm_is_that_of_the_spectrum_and_bounds_the_convolution():
