@@ -1,5 +1,5 @@
 """Purification: any scorer behind what is done to its photos first, once or averaged over several draws.
-Defences at inference of the benchmark arXiv 2408.01541; differentiable as purifiers.py says, so that attacks see through."""
+Defences at inference of the benchmark arXiv 2408.01541; differentiable as purifiers.py says, so attacks see through."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -16,8 +16,8 @@ from robust_iqa_jax.attacks.uap import UniversalFit
 CLASSES = {
     "amifgsm": "AMIFGSM", "apgd": "APGD", "carlini_wagner": "CarliniWagner", "color_curves": "ColorCurves",
     "eot": "EOT", "fgsm": "FGSM", "ifgsm": "IFGSM", "jpeg": "JPEG", "korhonen": "Korhonen", "madc": "MADC",
-    "mifgsm": "MIFGSM", "nes": "NES", "perceptual": "Perceptual", "pgd": "PGD", "quantise": "Quantise", "square": "Square",
-    "stadv": "StAdv", "suite": "AttackSuite", "uap": "UAP",
+    "mifgsm": "MIFGSM", "nes": "NES", "perceptual": "Perceptual", "pgd": "PGD", "quantise": "Quantise",
+    "square": "Square", "stadv": "StAdv", "suite": "AttackSuite", "uap": "UAP",
 }  # fmt: skip
 """Public names that are paths of modules, with the class there."""
 OTHERS = {"gaussian_noise", "generative_uap", "gradient_masking", "transfer", "uniform_noise"}
