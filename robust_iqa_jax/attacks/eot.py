@@ -35,6 +35,7 @@ class EOT(Attack):
       attack: by gradients, such as PGD(4 / 255, 20); its settings are its own.
       samples: draws at each point, >= 1; a gradient step costs as much as this many.
       seed: of the draws.
+      label: what follows the attack's name; None: "eot16".
 
     Raises:
       ValueError: samples that are no count; when called, a scorer that does not draw.
@@ -44,6 +45,7 @@ class EOT(Attack):
     attack: Any = PGD()
     samples: Any = 16
     seed: int = 1
+    label: str | None = None
 
     @property
     def eps(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -63,7 +65,8 @@ class EOT(Attack):
     @property
     def name(self) -> str:
         """The attack's, with the draws: "pgd-8-eot16"."""
-        return f"{self.attack.name}-eot{int(self.samples)}"
+        label = f"eot{int(self.samples)}" if self.label is None else self.label
+        return f"{self.attack.name}-{label}" if label else self.attack.name
 
     @property
     def couples(self) -> bool:
