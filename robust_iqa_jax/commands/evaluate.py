@@ -47,9 +47,9 @@ class EvaluateArgs:
     defense: tuple[str, ...] = ()
     """Also evaluate every model behind each of these, such as jpeg:75 median:3 crop:0.9:8 smooth:0.05, under attacks
     that were made without it. name:parameter, or name:parameter:draws for one that draws. jpeg (quality), blur (sigma
-    in pixels), median (side), resize (share of the sides), bits (a channel), unsharp (amount); and, drawn, crop (share of
-    the sides), flip (chance), rotate (degrees), random-resize (least share), noise and smooth (sigma in [0,1] pixels;
-    the mean and the median score)."""
+    in pixels), median (side), resize (share of the sides), bits (a channel), unsharp (amount); and, drawn, crop (share
+    of the sides), flip (chance), rotate (degrees), random-resize (least share), noise and smooth (sigma in [0,1]
+    pixels; the mean and the median score)."""
     adaptive: bool = False
     """Also attack through each defence, by straight-through derivatives and the mean over draws: what it is worth."""
     draws: int = 16

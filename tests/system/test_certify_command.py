@@ -85,6 +85,9 @@ def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_certified(folde
         (("--sigma", "0"), "certify: sigma in [0, 1] pixels must be above 0"),
         (("--denoiser", "blurr"), "unknown defense 'blurr'; did you mean blur"),
         (("--denoiser", "noise"), "--denoiser noise draws; give one that does not"),
+        (("--norm", "linf"), "certify: --norm linf: noise certifies l2 changes; give --exact"),
+        (("--exact", "--sigma", "0.2"), "certify: --sigma is of the noise, and --exact has none"),
+        (("--exact", "--norm", "linf", "--radius", "4"), "certify: --radius: eps is in [0, 1] pixel units, got 4"),
         (("--samples", "many"), "--samples many: give a whole number"),
     ],
 )
@@ -96,6 +99,32 @@ def test_settings_of_no_use_end_before_any_work(options, message, folder, run, m
         status, err = end.code, None
     assert status == 2
     assert err is None or message in err
+
+
+def test_a_model_without_a_closed_form_is_refused_by_name(folder, run):
+    status, _, err = run(folder / "one.png", "--exact")
+    assert status == 1
+    assert "guarantee: only LipschitzIQA has a closed form, not linearity" in err
+
+
+def test_the_closed_form_of_a_lipschitz_model(folder, capsys, monkeypatch):
+    from robust_iqa_jax.evaluation.guarantee import guaranteed_change
+    from robust_iqa_jax.models import checkpoint, lipschitz
+    from robust_iqa_jax.models.registry import init
+    from robust_iqa_jax.models.scorer import Calibration, Scorer
+    from robust_iqa_jax.models.spec import ModelSpec
+
+    monkeypatch.setattr(lipschitz, "WIDTHS", (50,))
+    monkeypatch.setattr(lipschitz, "CONVOLUTIONS", 1)
+    spec = ModelSpec("lipschitz", "none", (), (16, 16))
+    scorer = Scorer(jax.jit(lambda key: init(spec, key))(jax.random.key(0)), Calibration.identity(), spec)
+    checkpoint.save(folder / "lipschitz", scorer)
+    args = [str(folder / "one.png"), "--exact", "--norm", "linf", "--radius", "4/255"]
+    assert main(["certify", *args, "--checkpoint", str(folder / "lipschitz"), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    change = guaranteed_change(scorer, 4 / 255)
+    assert (row["high"] - row["score"], row["score"] - row["low"]) == pytest.approx((change, change), rel=1e-4)
+    assert (row["norm"], row["score"]) == ("linf", row["plain"])
 
 
 def test_smoothed_scores_of_a_photo_are_finite_and_close_to_each_other(folder):
