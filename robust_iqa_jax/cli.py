@@ -21,6 +21,7 @@ COMMANDS = {
     "prune": "a checkpoint without its least important filters, smaller with --compact",
     "attack": "adversarial versions of photos",
     "score": "quality scores of photos",
+    "certify": "scores of photos with intervals that no small change can leave",
     "models": "the models by name, their size, input and score range",
     "convert": "a checkpoint of PyTorch, safetensors, Flax or orbax as one of ours",
     "bench": "speed of the spectral core",

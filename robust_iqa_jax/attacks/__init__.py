@@ -9,6 +9,7 @@ from robust_iqa_jax.attacks.apgd import APGD as apgd
 from robust_iqa_jax.attacks.callable_module import make_callable
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner as carlini_wagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves as color_curves
+from robust_iqa_jax.attacks.eot import EOT as eot
 from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
 from robust_iqa_jax.attacks.ifgsm import IFGSM as ifgsm
 from robust_iqa_jax.attacks.jpeg import JPEG as jpeg
@@ -24,6 +25,7 @@ from robust_iqa_jax.attacks.quantise import Quantise as quantise
 from robust_iqa_jax.attacks.square import Square as square
 from robust_iqa_jax.attacks.stadv import StAdv as stadv
 from robust_iqa_jax.attacks.suite import AttackSuite as suite
+from robust_iqa_jax.attacks.transfer import Transfer as transfer
 from robust_iqa_jax.attacks.uap import UAP as uap
 from robust_iqa_jax.attacks.uap_generator import GenerativeUAP as generative_uap
 
@@ -35,6 +37,7 @@ __all__ = [
     "apgd",
     "carlini_wagner",
     "color_curves",
+    "eot",
     "fgsm",
     "gaussian_noise",
     "generative_uap",
@@ -51,6 +54,7 @@ __all__ = [
     "square",
     "stadv",
     "suite",
+    "transfer",
     "uap",
     "uniform_noise",
 ]

@@ -17,6 +17,7 @@ from robust_iqa_jax.models.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from robust_iqa_jax.data.photo_set import PhotoSet
+    from robust_iqa_jax.report.photos import Inference
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class EvaluateArgs:
     """Attack sizes in [0,1] pixels, such as 4/255."""
     suite: bool = False
     """Also attack with the strongest of several attacks, image by image, at every size; takes far longer."""
+    defense: tuple[str, ...] = ()
+    """Also evaluate every model behind each of these, such as jpeg:75 median:3 crop:0.9:8 smooth:0.05, under attacks
+    that were made without it. name:parameter, or name:parameter:draws for one that draws. jpeg (quality), blur (sigma
+    in pixels), median (side), resize (share of the sides), bits (a channel), unsharp (amount); and, drawn, crop (share
+    of the sides), flip (chance), rotate (degrees), random-resize (least share), noise and smooth (sigma in [0,1]
+    pixels; the mean and the median score)."""
+    adaptive: bool = False
+    """Also attack through each defence, by straight-through derivatives and the mean over draws: what it is worth."""
+    draws: int = 16
+    """Draws that an adaptive attack averages over at each step, where the defence draws."""
     masking: bool = False
     """Also check every model for masked gradients."""
     attack_photos: int | None = None
@@ -85,6 +96,20 @@ def _check_settings(given: EvaluateArgs) -> None:
     if bad := [steps for steps in given.steps if steps < 1]:
         raise ValueError(f"--steps {bad[0]}: give whole numbers from 1")
     checked_eps(given.eps)
+    if given.adaptive and not given.defense:
+        raise ValueError("--adaptive attacks through a defence; give one with --defense, such as jpeg:75")
+    if given.draws < 1:
+        raise ValueError(f"--draws {given.draws}: give a whole number from 1")
+    _inference(given)
+
+
+def _inference(given: EvaluateArgs) -> "Inference":
+    """The defences that are asked for."""
+    from robust_iqa_jax.defenses.purification import parse_defense
+    from robust_iqa_jax.report.photos import Inference
+
+    defenses = {defense.name: defense for defense in map(parse_defense, given.defense)}
+    return Inference(tuple(defenses.values()), given.adaptive, given.draws)
 
 
 def _checkpoints(given: EvaluateArgs) -> int:
@@ -121,6 +146,7 @@ def _checkpoints(given: EvaluateArgs) -> int:
                 given.attack_photos,
                 given.seed,
                 masking=given.masking,
+                inference=_inference(given),
                 results=ResultFolder(given.out / "cells"),
                 devices=given.devices,
                 on_progress=on_progress,

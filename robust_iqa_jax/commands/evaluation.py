@@ -58,9 +58,10 @@ def run_suite(
 
 
 def with_training_seconds(models: Mapping[str, ModelFacts], workdirs: Mapping[str, Path]) -> dict[str, ModelFacts]:
-    """Model facts with "train_seconds", the seconds of the run's steps, for models whose folder has its log."""
+    """Model facts with "train_seconds", the seconds of the run's steps, for models whose folder has its log; a defence
+    at inference has its model's."""
     return {
-        name: cast(ModelFacts, {**facts, "train_seconds": training_seconds(workdirs[name])})
+        name: cast(ModelFacts, {**facts, "train_seconds": training_seconds(workdirs[facts.get("defends", name)])})
         for name, facts in models.items()
     }
 

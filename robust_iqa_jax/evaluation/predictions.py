@@ -1,7 +1,8 @@
 """Scores of a whole photo set, a batch at a time, and the seconds that they took."""
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +12,23 @@ from robust_iqa_jax.data.pipeline import evaluation_batches
 from robust_iqa_jax.devices import ONE, Devices
 from robust_iqa_jax.evaluation.results import ResultFolder, cached, digest
 from robust_iqa_jax.metrics.scores import Scores
-from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.models.spec import ModelSpec
 
 
-def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16, placed: Devices = ONE) -> Scores:
+class PhotoScorer(Protocol):
+    """A trained scorer, or one behind a defence: scores photos of its own input size."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model, whose input size it is."""
+        ...
+
+    def prepare(self) -> Any:
+        """Images in [0,1] -> scores (n,), for these weights as they are now."""
+        ...
+
+
+def predict(scorer: PhotoScorer, photos: PhotoSet, batch_size: int = 16, placed: Devices = ONE) -> Scores:
     """Scores (n,) float64 of all photos, in order; `batch_size` at a time on each of the devices."""
     copies = placed.copies(scorer.prepare())
     parts = [
@@ -25,11 +39,11 @@ def predict(scorer: Scorer, photos: PhotoSet, batch_size: int = 16, placed: Devi
 
 
 def timed_predictions(
-    scorers: dict[str, Scorer], photos: PhotoSet, placed: Devices, results: ResultFolder | None
+    scorers: Mapping[str, PhotoScorer], photos: PhotoSet, placed: Devices, results: ResultFolder | None
 ) -> dict[str, tuple[Scores, float]]:
     """Model -> scores of all photos and the seconds that they took, from the finished parts where they are there."""
 
-    def compute(scorer: Scorer) -> dict[str, Any]:
+    def compute(scorer: PhotoScorer) -> dict[str, Any]:
         began = time.perf_counter()
         scores = predict(scorer, photos, placed=placed).tolist()
         return {"scores": scores, "seconds": time.perf_counter() - began}

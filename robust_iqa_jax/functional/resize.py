@@ -24,6 +24,12 @@ def resize(images: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Arra
     return product.astype(images.dtype)
 
 
+@lru_cache(maxsize=32)
+def largest_stretch(n: int, m: int) -> float:
+    """Largest singular value of `resize` from n to m pixels along one side: how much it stretches l2 lengths."""
+    return 1.0 if n == m else float(np.linalg.norm(_dense(n, m), 2))
+
+
 def _dense(n: int, m: int) -> Float64[np.ndarray, "m n"]:
     return _weights(n, m).toarray()
 

@@ -94,6 +94,7 @@ class Architecture:
         its maps, its call takes `train_backbone_stats` and `start`, its methods `features` and `regress` are the pooled
         maps and the head. With them it can be trained in ways that others cannot: the head alone on pooled features,
         from a map on, on kept maps, in bfloat16, without blocks' pruned channels.
+      orthogonal: the network has Cayley convolutions of its own, whose inverses `Scorer.prepare` computes once.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Architecture:
     rescale: StoredRescale = field(default_factory=StoredRescale)
     pretrained: Callable[[ModelSpec], Mapping[str, Any]] = pretrained_backbone
     reads_maps: bool = False
+    orthogonal: bool = False
 
 
 def robust_block(spec: ModelSpec) -> RobustBlock | None:

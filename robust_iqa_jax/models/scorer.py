@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.functional.resize import resize
 from robust_iqa_jax.layers.orthogonal_conv import OPERATORS, with_operators
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.crops import crop_grid
 from robust_iqa_jax.models.registry import COLLECTIONS, build, normalise
 from robust_iqa_jax.models.spec import ModelSpec
@@ -76,8 +77,8 @@ class Scorer:
     def prepare(self) -> "Scorer | PreparedScorer":
         """A scorer for these weights as they are now, several times faster where the model has a RobustBlock: its
         orthogonal convolutions' inverses are computed once. A model that has nothing to prepare is its own: one without
-        a block, or with the block as its authors have it."""
-        if self.spec.block is None:
+        such convolutions, or with the block as its authors have it."""
+        if self.spec.block is None and not architecture(self.spec).orthogonal:
             return self
         weights = {name: self.variables.get(name, {}) for name in COLLECTIONS}
         operators = _operators(self.spec, weights)

@@ -18,7 +18,7 @@ from robust_iqa_jax.report.findings import WHICH, label_notes, pareto_front, tra
 from robust_iqa_jax.report.parquet import require_pyarrow, write_parquet
 from robust_iqa_jax.report.plots import png, tradeoff
 from robust_iqa_jax.report.table import Table, markdown
-from robust_iqa_jax.report.tables import accuracy, gains, tables
+from robust_iqa_jax.report.tables import accuracy, defended, gains, tables
 from robust_iqa_jax.report.types import AttackKind, GainRow, ImageRow, ModelFacts, Picture, ReportData
 from robust_iqa_jax.wording import hyphenated
 
@@ -239,6 +239,8 @@ def summary(report: ReportData) -> str:
     """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
     lines = [*label_notes(report.models, report.run), "", *markdown(accuracy(report.models))]
     lines += markdown(gains(report))
+    at_inference = defended(report)
+    lines += markdown(at_inference) if at_inference.rows else []
     return "\n".join([*lines, *(f"- {sentence}" for sentence in worth(report))]).lstrip("\n")
 
 

@@ -3,6 +3,7 @@ Accuracy is of all photos, gains are of some of them."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import jax
@@ -11,9 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.eot import EOT
+from robust_iqa_jax.attacks.transfer import Transfer
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet, evenly_spread
-from robust_iqa_jax.devices import Count, local_devices
+from robust_iqa_jax.defenses.purification import Defense, Purified
+from robust_iqa_jax.devices import Count, Devices, local_devices
 from robust_iqa_jax.evaluation.predictions import timed_predictions
 from robust_iqa_jax.evaluation.results import ResultFolder
 from robust_iqa_jax.evaluation.suite import SuiteConfig, SuiteData
@@ -26,6 +30,35 @@ from robust_iqa_jax.report.types import ModelFacts
 OnProgress = Callable[[str, int, int], None]
 """Called after each attacked batch: model, images of the batch, images in all that are attacked."""
 
+BLIND = "blind"
+"""What follows the name of an attack that is made on a model without its defence."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Defences that stand in front of the models when they score.
+
+    Attributes:
+      defenses: each in front of each model.
+      adaptive: whether attacks are also made through the defence; if not, only on the model without it.
+      samples: draws that an adaptive attack averages over at each point, where the defence draws.
+    """
+
+    defenses: Sequence[Defense] = ()
+    adaptive: bool = False
+    samples: int = 16
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A model as it is evaluated: bare, or `defends` a bare one."""
+
+    name: str
+    scorer: Scorer | Purified
+    bare: Scorer
+    attacks: Sequence[Attack]
+    defends: str | None = None
+
 
 def evaluate_photos(
     scorers: Mapping[str, Scorer],
@@ -36,6 +69,7 @@ def evaluate_photos(
     *,
     baselines: Mapping[str, str] | None = None,
     masking: bool = False,
+    inference: Inference = Inference(),
     results: ResultFolder | None = None,
     batch_size: int = 8,
     devices: Count = 1,
@@ -50,6 +84,8 @@ def evaluate_photos(
       attack_photos: how many photos are attacked, None for all.
       seed: of the attacks' random starts.
       baselines: name -> the undefended model whose range scales its headline; the first model where not given.
+      inference: defences; each model behind each of them is a model more, NAME+DEFENCE, whose gains under blind attacks
+        are those of attacks called NAME-blind.
       masking: whether the model facts get "masking", the findings of the checks for masked gradients by name.
       results: where finished parts are stored.
       batch_size: most images a call on a device.
@@ -62,17 +98,18 @@ def evaluate_photos(
     """
     attacked = test.subset(evenly_spread(len(test), attack_photos))
     placed = local_devices(devices)
-    predictions = timed_predictions(dict(scorers), test, placed, results)
+    cases = [case for name, scorer in scorers.items() for case in _cases(name, scorer, attacks_on, inference, placed)]
+    predictions = timed_predictions({case.name: case.scorer for case in cases}, test, placed, results)
     reports, first = [], next(iter(scorers))
-    for name, scorer in scorers.items():
-        attacks = attacks_on(scorer.prepare())
-        total = len(scorers) * len(attacks) * len(attacked)
+    total = sum(len(case.attacks) for case in cases) * len(attacked)
+    for case in cases:
+        name, bare = case.name, case.bare
         on_progress(name, 0, total)
-        (scores, seconds), baseline = predictions[name], (baselines or {}).get(name, first)
+        (scores, seconds), baseline = predictions[name], (baselines or {}).get(case.defends or name, first)
         report = evaluate(
-            scorer,
-            pixels(attacked, scorer.spec.input_size),
-            attacks,
+            case.scorer,
+            pixels(attacked, bare.spec.input_size),
+            case.attacks,
             mos=attacked.scores,
             baseline=predictions[baseline][0],
             key=seed,
@@ -83,12 +120,13 @@ def evaluate_photos(
             accuracy_pair=(scores, test.scores),
             masking=masking,
             results=results,
-            on_batch=lambda images, name=name, total=total: on_progress(name, images, total),
+            on_batch=lambda images, name=name: on_progress(name, images, total),
         )
         facts = {
             "baseline": baseline,
-            "label": scorer.label,
-            "parameters": parameters(scorer),
+            **({} if case.defends is None else {"defends": case.defends}),
+            "label": bare.label,
+            "parameters": parameters(bare),
             "test_seconds": seconds,
             "test_photos": len(test),
         }
@@ -96,6 +134,28 @@ def evaluate_photos(
         reports.append(report)
     run = run_facts(seed, batch_size, placed.count, labels=test.label)
     return dataclasses.replace(merge(reports), run=run)
+
+
+def _cases(
+    name: str,
+    scorer: Scorer,
+    attacks_on: Callable[[AnyScorer], Sequence[Attack]],
+    inference: Inference,
+    placed: Devices,
+) -> list[_Case]:
+    """A model, and the same behind each defence."""
+    prepared = scorer.prepare()
+    attacks = attacks_on(prepared)
+    source = placed.copies(prepared)
+    cases = [_Case(name, scorer, scorer, attacks)]
+    for defense in inference.defenses:
+        met: list[Attack] = [Transfer(attack, source, label=BLIND) for attack in attacks]
+        if inference.adaptive and defense.random:
+            met += [EOT(attack, inference.samples, label="") for attack in attacks]
+        elif inference.adaptive:
+            met += attacks
+        cases.append(_Case(f"{name}+{defense.name}", defense.on(prepared), scorer, met, name))
+    return cases
 
 
 def evaluate_suite(

@@ -25,7 +25,8 @@ def tables(report: ReportData) -> list[Table]:
     """
     models = report.models
     optional = (
-        areas(models), compression(report), paired(against_baselines(report), models), masking(models), cost(models),
+        defended(report), areas(models), compression(report), paired(against_baselines(report), models),
+        masking(models), cost(models),
     )  # fmt: skip
     return [
         *([accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []),
@@ -58,8 +59,8 @@ def gains(report: ReportData) -> Table:
         "divides it by the undefended model's range of clean scores, own range by the model's own; points are score "
         "points. R-Score (MSU form) is higher for more robust models."
     )
-    rows, one_way = report.rows, report.one_way_attacks()
-    both_ways = dict.fromkeys(row["attack"] for row in rows if row["attack"] not in one_way)
+    rows = [row for row in report.rows if report.kind(row["attack"]).blind is None]
+    both_ways = dict.fromkeys(row["attack"] for row in rows if not report.kind(row["attack"]).one_way)
     if both_ways:
         note += f" {', '.join(both_ways)}: raises some scores and lowers others, so that the mean says nothing."
     return Table(
@@ -89,6 +90,34 @@ def areas(models: Mapping[str, ModelFacts]) -> Table:
     note = "Trapezoids over the sizes above, eps in [0,1] pixels."
     columns = (MODEL, ATTACK, *(number(title, 5) for title in measures.values()))
     return Table("areas", "Area over eps", columns, rows, note)
+
+
+def defended(report: ReportData) -> Table:
+    """Models behind a defence at inference, under attacks that do not know it and under attacks that do."""
+    scalings = {"abs_gain_baseline_range": "baseline range", "abs_gain": "own range", "abs_gain_raw": "points"}
+    columns = (
+        MODEL, Column("defence of"), ATTACK, EPS, number("SROCC"),
+        *(number(f"{who}, {title}") for who in ("blind", "adaptive") for title in scalings.values()),
+    )  # fmt: skip
+    by_case = {(row["model"], row["attack"], row["eps"]): row for row in report.rows}
+    blind = {kind.blind: name for name, kind in report.attacks.items() if kind.blind is not None}
+    lines = []
+    for attack, name in blind.items():
+        for eps in dict.fromkeys(row["eps"] for row in report.rows if row["attack"] == name):
+            for model, facts in report.models.items():
+                pair = [by_case.get((model, which, eps)) for which in (name, attack)]
+                bare = facts.get("defends")
+                if bare is None and not any(other.get("defends") == model for other in report.models.values()):
+                    continue
+                gains = [value for row in pair for value in values(row or {}, scalings)]
+                lines.append((model, bare, attack, eps, facts["srocc"], *gains))
+    note = (
+        "AbsGain of attacks that were made on the model without its defence (blind), and of the same attacks made "
+        "through it (adaptive, riqa evaluate --adaptive): by straight-through derivatives where it rounds, by the mean "
+        "over many draws where it draws (arXiv 1802.00420, 1707.07397). What a defence is worth is what it keeps under "
+        "the adaptive attack, which is the one of the other tables. A model without a defence has one attack only."
+    )
+    return Table("defended", "Defences at inference", columns, tuple(lines), note)
 
 
 def compression(report: ReportData) -> Table:

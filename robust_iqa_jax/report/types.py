@@ -2,10 +2,12 @@
 Rows are dictionaries because files, CSV writers and data frames take them so; these types say what is in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Required, TypedDict
 
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.eot import EOT
+from robust_iqa_jax.attacks.transfer import Transfer
 
 BOTH_WAYS = ("opposite", "change", "invert")
 """Directions that raise some scores and lower others, so that their mean gain cancels out."""
@@ -44,7 +46,7 @@ class GainRow(TypedDict, total=False):
 
 class ModelFacts(TypedDict, total=False):
     """What is known of one model: accuracy, clean range, areas over eps, and from trained models also their baseline,
-    label, size and times."""
+    label, size and times; "defends" is the model that stands behind a defence at inference."""
 
     srocc: Required[float | None]
     plcc: float | None
@@ -56,6 +58,7 @@ class ModelFacts(TypedDict, total=False):
     auc: dict[str, dict[str, float]]
     auc_grid: dict[str, dict[str, Any]]
     baseline: str
+    defends: str
     label: str
     parameters: int
     test_seconds: float
@@ -101,14 +104,20 @@ class AttackKind:
     Attributes:
       kind: name of its class.
       one_way: whether it pushes all scores the same way, so that its mean gain says how far they move.
+      blind: name of the attack that it is when it is made on the model without its defence; None for others.
     """
 
     kind: str
     one_way: bool
+    blind: str | None = None
 
     @classmethod
     def of(cls, attack: Attack) -> "AttackKind":
         """Of an attack; from its name where its direction is not among its settings."""
+        if isinstance(attack, Transfer):
+            return replace(cls.of(attack.attack), blind=attack.attack.name)
+        if isinstance(attack, EOT):
+            return cls.of(attack.attack)
         direction = getattr(attack, "direction", None)
         one_way = cls.named(attack.name).one_way if direction is None else direction in ("raise", "lower")
         return cls(type(attack).__name__, one_way)
@@ -150,5 +159,6 @@ class ReportData:
         return self.attacks.get(attack) or AttackKind.named(attack)
 
     def one_way_attacks(self) -> list[str]:
-        """Attacks that push all scores one way, in the order of the rows."""
-        return [name for name in dict.fromkeys(row["attack"] for row in self.rows) if self.kind(name).one_way]
+        """Attacks that push all scores one way, in the order of the rows; without blind ones, which say little."""
+        names = dict.fromkeys(row["attack"] for row in self.rows)
+        return [name for name in names if self.kind(name).one_way and self.kind(name).blind is None]

@@ -2,6 +2,7 @@
 read back, converted from a published file, scored and attacked like any other."""
 
 import json
+import re
 
 import flax.linen as nn
 import jax
@@ -126,5 +127,5 @@ def test_what_belongs_to_others_is_refused():
 def test_it_is_a_choice_of_the_command_line(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["train", "--help"])
-    help_text = capsys.readouterr().out
-    assert "--model.architecture {linearity,koncept512,tres,hyperiqa,dbcnn,maniqa,toy}" in help_text
+    help_text = re.sub(r"[│\s]", "", capsys.readouterr().out)
+    assert "--model.architecture{linearity,koncept512,tres,hyperiqa,dbcnn,maniqa,lipschitz,toy}" in help_text

@@ -116,6 +116,9 @@ def test_table_names_the_scale(folder, capsys):
         (["train"], 2, "give a configuration first"),
         (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig; give it to `riqa study`"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),
+        (["evaluate", "base", "--defense", "jpg:75"], 2, "unknown defense 'jpg'; did you mean jpeg?"),
+        (["evaluate", "base", "--adaptive"], 2, "--adaptive attacks through a defence; give one with --defense"),
+        (["evaluate", "base", "--defense", "flip", "--draws", "0"], 2, "--draws 0: give a whole number from 1"),
         (["evaluate", "base", "--devices", "99"], 1, "devices: 99 asked for, this process has"),
         (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig; give it to `riqa train`"),
         (["study", "clive_reduced"], 1, "clive/scores.csv: no such label table"),
@@ -243,6 +246,21 @@ def test_a_universal_attack_is_fitted_on_other_images_and_written_down(folder, c
     np.testing.assert_allclose(adversarial, np.clip(clean + universal, 0, 1) * 255, atol=0.51)
     shown = np.asarray(Image.open(tmp_path / "universal.png")).astype(int) - 128
     assert np.corrcoef(shown.ravel(), universal.ravel())[0, 1] > 0.99
+
+
+def test_evaluate_attacks_through_defences_and_shows_blind_attacks_beside(folder, capsys, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
+    status, out, _ = run(
+        capsys, "evaluate", folder / "base", "--data", table, "--steps", 1, "--eps", 0.02, "--attack-photos", 2,
+        "--defense", "bits:3", "flip", "--adaptive", "--draws", 2, "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert status == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [(row["model"], row["attack"]) for row in report["rows"]] == [
+        ("base", "pgd-1"), ("base+bits-3", "pgd-1-blind"), ("base+bits-3", "pgd-1"),
+        ("base+flip-0.5", "pgd-1-blind"), ("base+flip-0.5", "pgd-1"),
+    ]  # fmt: skip
+    assert "| base+flip-0.5 | base | pgd-1 | 0.02 |" in out
 
 
 def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):

@@ -42,6 +42,7 @@ SHORTER = (
     (r"^(RIQA_\w+=\S+ )*riqa train .*clive_lite0", "--steps 2 --batch-size 2 --head-epochs 1"),
     (r"^riqa train .*koniq_linearity_r101_robust", "--steps 1 --batch-size 2"),
     (r"^riqa evaluate ", "--steps 1 --eps 4/255"),
+    (r"^riqa certify ", "--samples 20 --radius 0.05"),
     (r"--attack apgd", "--steps 2"),
     (r"--attack suite", "--steps 1 --restarts 1 --queries 2"),
     (r"--attack uap", "--epochs 1"),

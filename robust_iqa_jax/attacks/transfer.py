@@ -1,0 +1,62 @@
+"""Attacks that were made on another model: what an attacker gets who does not know the model, or its defence.
+Papernot et al. 2016 (arXiv 1605.07277); a defence's blind attacks in arXiv 1802.00420 and arXiv 2002.08347."""
+
+from dataclasses import KW_ONLY
+from typing import Any
+
+from jaxtyping import Array
+
+from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.core import Attack, Result, traced
+from robust_iqa_jax.attacks.objective import Direction, ScoreFunction
+from robust_iqa_jax.pytrees import as_pytree
+
+
+@traced("attack", "source")
+class Transfer(Attack):
+    """An attack on `source`, whatever model it is called with.
+
+    Attributes:
+      attack: with its own settings.
+      source: images -> scores (n,): the model that the images are made on.
+      label: what follows the attack's name, such as "blind" where the source is the model without its defence.
+    """
+
+    kind = "transfer"
+    attack: Any
+    source: Any
+    _: KW_ONLY
+    label: str = "transfer"
+
+    @property
+    def eps(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the attack."""
+        return self.attack.eps
+
+    @property
+    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the attack."""
+        return self.attack.norm
+
+    @property
+    def direction(self) -> Direction | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the attack."""
+        return self.attack.direction
+
+    @property
+    def name(self) -> str:
+        """The attack's, with the label: "pgd-8-blind"."""
+        return f"{self.attack.name}-{self.label}"
+
+    @property
+    def couples(self) -> bool:
+        """Whether those of the attack do."""
+        return self.attack.couples
+
+    def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
+        """The attack on the source, as a pure function; the scorer is not asked."""
+        return self.attack.perturb(self.source, keys, images)
+
+    def __call__(self, scorer: ScoreFunction, key: Any, images: Any, *, chunk: int | None = None) -> Images:
+        """`Attack.__call__` of the attack, on the source."""
+        return self.attack(as_pytree(self.source), key, images, chunk=chunk)
