@@ -1,5 +1,5 @@
 """`riqa certify IMAGE...`: the score of a photo under noise, and an interval that no small change of it can leave.
-Example: riqa certify photo.jpg --checkpoint runs/quickstart/with-block --sigma 0.12 --radius 0.12 --samples 1000"""
+Example: riqa certify photo.jpg --sigma 0.12 --radius 0.12 --samples 1000"""
 
 import dataclasses
 import json
@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from robust_iqa_jax.commands.arguments import number_text, parsed
 from robust_iqa_jax.commands.progress import bar, err, out
+from robust_iqa_jax.models.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from robust_iqa_jax.defenses.median_smoothing import Denoiser, Smoothing
@@ -32,8 +33,8 @@ class CertifyArgs:
 
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Image files, or folders: the photos directly inside, by name."""
-    checkpoint: Path
-    """Checkpoint or work folder of a training run."""
+    checkpoint: Path | None = None
+    """Name of a model that ships, checkpoint, or work folder of a training run; robust-lite0 where not given."""
     sigma: float = 0.12
     """Standard deviation of the noise, in [0,1] pixels. More noise certifies larger radii and costs accuracy."""
     radius: float = 0.12
@@ -118,12 +119,13 @@ def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoi
             print("[]")
         return 1
     scorer = checkpoint.load(given.checkpoint)
+    model = str(given.checkpoint or DEFAULT)
     if note := label_note(scorer.label):
-        err.print(f"riqa: {given.checkpoint}: {note}", markup=False)
+        err.print(f"riqa: {model}: {note}", markup=False)
     rows = _rows(given, smoothing, denoiser, scorer, paths, complain)
     if given.json:
         how = {"radius": given.radius, "norm": given.norm} if smoothing is None else dataclasses.asdict(smoothing)
-        facts = {"model": str(given.checkpoint), **how}
+        facts = {"model": model, **how}
         print(json.dumps([{**row, **facts} for row in rows], indent=2))
     else:
         _print(given, scorer, rows)

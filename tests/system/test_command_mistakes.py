@@ -26,7 +26,7 @@ from robust_iqa_jax.wording import eps_text
         (["evaluate", "none", "--eps", "4"], 2, "--eps: eps is in [0, 1] pixel units, got 4; did you mean 4/255?"),
         (["evaluate", "none", "--eps", "0"], 2, "eps must be above 0 and finite"),
         (["evaluate", "none", "--eps", "4/255"], 1, "none: no such checkpoint"),
-        (["evaluate"], 2, "give at least one checkpoint, or a suite"),
+        (["evaluate"], 1, "accurate-lite0 was trained on biq2021, which cannot be read"),
         (["evaluate", "absent.py"], 1, "absent.py: no such configuration file"),
         (
             ["attack", "a.png", "--checkpoint", "none", "--attack", "pgdd"],

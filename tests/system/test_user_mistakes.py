@@ -79,8 +79,7 @@ COMMANDS = {
 SCORE = {
     "nothing given": Mistake("score", 2, "image|checkpoint", "give|required|missing|--help"),
     "no image": Mistake("score --checkpoint block", 2, "image", "at least one|give"),
-    "no checkpoint": Mistake("score photo.png", 2, "--checkpoint", "required|give|missing"),
-    "checkpoint as an image": Mistake("score photo.png block", 2, "--checkpoint", "required|give|missing"),
+    "checkpoint as an image": Mistake("score block", 1, "block", "without photos"),
     "checkpoint without value": Mistake(
         "score photo.png --checkpoint", 2, "--checkpoint", "expected|give|missing|needs"
     ),
@@ -157,7 +156,6 @@ SCORE = {
 ATTACK = {
     "nothing given": Mistake("attack", 2, "image|checkpoint", "give|required|missing|--help"),
     "no image": Mistake("attack --checkpoint block", 2, "image", "at least one|give"),
-    "no checkpoint": Mistake("attack photo.png", 2, "--checkpoint", "required|give|missing"),
     "attack misspelt": Mistake("attack photo.png --checkpoint block --attack pdg", 2, "pdg", "did you mean pgd"),
     "attack in capitals": Mistake("attack photo.png --checkpoint block --attack PGD", 2, "PGD", "did you mean pgd"),
     "no such attack": Mistake("attack photo.png --checkpoint block --attack laser", 2, "laser", "there are|choose"),

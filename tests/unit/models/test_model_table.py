@@ -22,6 +22,7 @@ from robust_iqa_jax.models.presets import PRESETS, preset
 from robust_iqa_jax.models.registry import build, shapes
 from robust_iqa_jax.models.releases import convert, releases
 from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.models.shipped import SHIPPED
 
 QUICK = ("linearity-vgg16-robust", "linearity-resnet18")
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in PRESETS if name not in QUICK]
@@ -98,8 +99,10 @@ def test_the_list_fits_the_console_and_cuts_nothing(columns, shown, monkeypatch)
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= columns
     assert "…" not in done.stdout
-    assert shown in lines[0]
-    assert [line.split()[0] for line in lines[1:]] == list(PRESETS)
+    assert [line.split()[0] for line in lines[1 : 1 + len(SHIPPED)]] == list(SHIPPED)
+    listing = lines[next(i for i, line in enumerate(lines) if line.startswith("model ")) :]
+    assert shown in listing[0]
+    assert [line.split()[0] for line in listing[1:]] == list(PRESETS)
 
 
 def test_chosen_models_are_listed_and_an_unknown_one_named(capsys):
