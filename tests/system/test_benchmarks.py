@@ -97,6 +97,7 @@ def test_the_accelerators_script_runs_every_part():
     assert {row.case.split(":")[0] for row in rows} == set(accelerator.PARTS)
 
 
+@pytest.mark.slow
 def test_growth_is_fitted_and_drawn(tmp_path, capsys):
     args = growth.Args((4, 6), (2, 4), (1, 2), (4, 2, 1), ("bcop", "conv2d"), repeats=1, plots=tmp_path)
     rows = growth.main(args)
