@@ -27,7 +27,6 @@ from robust_iqa_jax.benchmarks.cases import case_of
 from robust_iqa_jax.benchmarks.machine import Ceilings, ceilings, machine
 from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, cells, publish
-from robust_iqa_jax.files import write_text
 from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -98,7 +97,9 @@ def main(args: Args) -> list[Row]:
     publish("accelerator", f"Everything on {jax.devices()[0].device_kind}", rows, limits, args.output)
     if args.readme is not None:
         text = args.readme.read_text(encoding="utf-8")
-        write_text(args.readme, with_summary(text, summary(rows, limits)))
+        args.readme.write_text(
+            with_summary(text, summary(rows, limits)), encoding="utf-8"
+        )  # the user's, edited in place
     return rows
 
 

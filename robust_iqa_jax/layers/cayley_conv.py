@@ -79,7 +79,8 @@ class CayleyConv(OrthogonalConv):
     @classmethod
     def isometry(cls, matrix: Float[Array, "o i"], free: Free) -> Free:
         """The inverse Cayley transform of the matrix on the centre tap."""
-        kernel = cayley.isometry_kernel(matrix, free["kernel"].shape[:2])
+        kh, kw = free["kernel"].shape[:2]
+        kernel = cayley.isometry_kernel(matrix, (kh, kw))
         return {"kernel": kernel, "alpha": jnp.linalg.norm(kernel.ravel())}
 
     def _start(self, kernel: Float[Array, "g kh kw i o"], size: tuple[int, int]) -> Array:

@@ -94,7 +94,7 @@ class OrthogonalConv(nn.Module):
         """
         raise ValueError(f"{cls.__name__} cannot start as a given isometry; CayleyConv, BCOPConv and AOLConv can")
 
-    def grouped(self, name: str, init: Initializer, shape: tuple[int, ...]) -> Float[Array, "g *shape"]:
+    def grouped(self, name: str, init: Initializer, shape: tuple[int, ...]) -> Float[Array, "g ..."]:
         """A parameter of every group, side by side on the last axis as flax.linen.Conv has them."""
         groups = self.feature_group_count
         stacked = self.param(name, init, (*shape[:-1], groups * shape[-1]), self.param_dtype)

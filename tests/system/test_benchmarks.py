@@ -1,12 +1,13 @@
 """The spectral benchmarks on a small shape: exact rows, what their files hold, and one line for a wrong name."""
 
+import dataclasses
 import json
 
 import photo_tables
 import pytest
 import tiny_backbone
 
-from robust_iqa_jax.benchmarks import fft_core, robust_block, solvers, training
+from robust_iqa_jax.benchmarks import accelerator, fft_core, growth, robust_block, solvers, training
 from robust_iqa_jax.benchmarks.rows import Output
 from robust_iqa_jax.cli import main
 
@@ -71,6 +72,43 @@ def test_fft_core_sweeps_and_plots(tmp_path):
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"dft2_sides.png", "dft2_channels.png"}
 
 
+def test_the_accelerators_script_writes_its_summary_into_a_readme(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{accelerator.BEGIN}\nold\n{accelerator.END}\nafter\n")
+    args = accelerator.Args(("products", "transforms"), small=True, readme=readme)
+    rows = accelerator.main(args)
+    errors = {row.impl: row.rel_err for row in rows}
+    assert errors["highest"] < 1e-5 < errors["bfloat16"]
+    text = readme.read_text()
+    assert text.startswith(f"before\n{accelerator.BEGIN}\n")
+    assert text.endswith(f"{accelerator.END}\nafter\n")
+    assert "| products: side 16 | 1 | forward |" in text
+    assert "old" not in text
+    assert accelerator.main(dataclasses.replace(args, minutes=-1, readme=None)) == []
+    readme.write_text("nothing")
+    with pytest.raises(ValueError, match="no lines <!-- accelerator: begin --> and"):
+        accelerator.main(args)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_accelerators_script_runs_every_part():
+    rows = accelerator.main(accelerator.Args(small=True))
+    assert {row.case.split(":")[0] for row in rows} == set(accelerator.PARTS)
+
+
+@pytest.mark.slow
+def test_growth_is_fitted_and_drawn(tmp_path, capsys):
+    args = growth.Args((4, 6), (2, 4), (1, 2), (4, 2, 1), ("bcop", "conv2d"), repeats=1, plots=tmp_path)
+    rows = growth.main(args)
+    assert len(rows) == 12
+    assert (tmp_path / "growth.png").is_file()
+    assert "conv2d grows with the batch as time ^" in capsys.readouterr().out
+    twice = [dataclasses.replace(rows[0], impl="bcop", batch=n, median_s=n**1.5) for n in (1, 2, 4)]
+    slopes = growth.exponents(args, {"batch": twice})
+    assert slopes["batch", "bcop"]["time"] == pytest.approx(1.5)
+
+
 @pytest.mark.slow
 def test_parts_of_a_training_step_are_those_of_the_run(tmp_path, capsys):
     table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
@@ -97,6 +135,8 @@ def test_parts_of_a_training_step_are_those_of_the_run(tmp_path, capsys):
     ("args", "message"),
     [
         (["robust_block", "--case", "position9"], "--case position9: unknown; choose among position1, position2"),
+        (["robust_block", "--case", "29x200"], "or describe it, as in 29x200x1024"),
+        (["growth", "--impl", "svd"], "--impl svd: unknown; choose among cayley, bcop"),
         (["robust_block", "--impl", "svd"], "--impl svd: unknown; choose among factored, explicit-q"),
         (["solvers", "--case", "x"], "--case x: unknown"),
     ],
