@@ -146,6 +146,6 @@ def content_keys(key: Array, images: Images) -> Array:
     """
     levels = jnp.round(jax.lax.stop_gradient(images).astype(jnp.float32) * 65535).astype(jnp.uint32)
     flat = levels.reshape(levels.shape[0], -1)
-    places = jnp.arange(flat.shape[1], dtype=jnp.uint32)
-    prints = (flat * (2 * places + 1) * jnp.uint32(2654435761)).sum(1, dtype=jnp.uint32)
+    odd = (2 * jnp.arange(flat.shape[1], dtype=jnp.uint32) + 1) * jnp.uint32(2654435761)
+    prints = jax.vmap(lambda image: (image * odd).sum(dtype=jnp.uint32))(flat)
     return jax.vmap(partial(jax.random.fold_in, key))(prints)

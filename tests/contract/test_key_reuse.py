@@ -8,7 +8,11 @@ from jax.errors import KeyReuseError
 from quick_models import quick_jit
 
 from robust_iqa_jax.attacks.arguments import example_keys
+from robust_iqa_jax.attacks.eot import EOT
+from robust_iqa_jax.attacks.gradient import PGD
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig, attacked_images
+from robust_iqa_jax.defenses.median_smoothing import noisy_scores
+from robust_iqa_jax.defenses.purification import DEFENSES, parse_defense
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 
@@ -29,6 +33,21 @@ def test_adversarial_training_uses_each_key_once():
         config = AdversarialConfig(start="uniform")
         attacked = attacked_images(config, outputs, loss, example_keys(jax.random.key(0), 2), x, mos)
     assert attacked.shape == x.shape
+
+
+@pytest.mark.parametrize("name", [name for name in DEFENSES if parse_defense(name).random])
+def test_defences_and_attacks_on_their_mean_use_each_key_once_and_spread_nothing(name):
+    defended = parse_defense(name).on(lambda x: jnp.tanh(x).mean((1, 2, 3)))
+    x = jnp.full((2, 12, 8, 3), 0.5)
+    with jax.debug_key_reuse(True), jax.numpy_rank_promotion("raise"):
+        assert defended(x).shape == (2,)
+        assert EOT(PGD(0.05, 1), 2)(defended, 0, x).shape == x.shape
+
+
+def test_certificates_use_each_key_once_and_spread_nothing():
+    with jax.debug_key_reuse(True), jax.numpy_rank_promotion("raise"):
+        scores = noisy_scores(lambda x: x.mean((1, 2, 3)), jax.random.key(0), jnp.full((2, 4, 4, 3), 0.5), 0.1, 5)
+    assert len(set(scores.ravel())) == 10
 
 
 def test_model_initialisation_uses_each_key_once():

@@ -15,6 +15,9 @@ from robust_iqa_jax.functional.cayley import cayley_conv, warm_cayley_conv
 from robust_iqa_jax.functional.conv2d import conv2d
 from robust_iqa_jax.functional.depthwise import depthwise_conv
 from robust_iqa_jax.functional.feature_distance import feature_distance
+from robust_iqa_jax.functional.filters import gaussian_blur, median_filter, unsharp_mask
+from robust_iqa_jax.functional.group_sort import max_min
+from robust_iqa_jax.functional.jpeg import round_trip
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool, resize_aligned
 from robust_iqa_jax.functional.pooling import l2_pool
 from robust_iqa_jax.functional.resize import resize
@@ -93,6 +96,11 @@ FUNCTIONS = {
     "aligned": (lambda x: resize_aligned(x, (5, 6)),),
     "adaptive": (lambda x: adaptive_average_pool(x, (5, 6)),),
     "resize": (lambda x: resize(x, (5, 6)),),
+    "jpeg": (lambda x: round_trip(x[..., :3], 50),),
+    "blur": (lambda x: gaussian_blur(x, 1.0),),
+    "unsharp": (lambda x: unsharp_mask(x, 1.0, 0.5),),
+    "median": (lambda x: median_filter(x, 3),),
+    "group sort": (max_min,),
     "ssim": (lambda x: ssim(jnp.tile(x, (1, 2, 2, 1)), jnp.tile(x, (1, 2, 2, 1)) + 1),),
     "ms-ssim": (lambda x: ms_ssim(jnp.tile(x, (1, 22, 22, 1)), jnp.tile(x, (1, 22, 22, 1)) + 1),),
     "feature distance": (lambda x: feature_distance(lambda y: [y])(x, x + 1),),
