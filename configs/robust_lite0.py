@@ -1,47 +1,29 @@
-"""The model that ships, robust-lite0: `robust_lite0_biq2021` trained on, CLIVE's photos in two thirds of each batch.
+"""The model that ships as the default, robust-lite0: consistency training on BIQ2021, from `accurate_lite0`.
 
-    riqa train accurate_lite0_biq2021 --data DIR_OF_BIQ2021
-    riqa train robust_lite0_biq2021 --data DIR_OF_BIQ2021
-    riqa train robust_lite0 --data DIR_OF_BIQ2021 --also clive/scores.csv
+    riqa train accurate_lite0 --data DIR_OF_BIQ2021
+    riqa train robust_lite0 --data DIR_OF_BIQ2021
 
-CLIVE's scores are put on BIQ2021's scale by a line. `--also-test-groups 0` holds its fold 0 out, as the table of folds
-needs.
+A perturbation of a whole photo is, at half its size, one that is no larger: its pixels are weighed means. The weights
+of the last step are the model, not those of the best SROCC on the validation photos, which are the least defended.
+Expected: SROCC .792 on the 1,000 validation photos; APGD-10 at 4/255 moves the scores of 16 of them by .18 and -.13 of
+the range on average; 100 minutes on one core.
 """
 
+import dataclasses
 from pathlib import Path
 
+from robust_iqa_jax.configs import accurate_lite0
 from robust_iqa_jax.defenses.consistency import ConsistencyConfig
-from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
-
-CLIVE_LINE = (0.873, 14.87)
-"""Slope and intercept: what a model of BIQ2021 alone gives CLIVE's photos has this mean and, as far as its scores agree
-with people's there, this spread."""
 
 
 def get_config() -> TrainConfig:
-    """Consistency training on both sets."""
-    return TrainConfig(
+    """All layers, scores of attacked photos held at those of the clean ones."""
+    return dataclasses.replace(
+        accurate_lite0.get_config(),
         name="robust_lite0",
-        model=ModelSpec(input_size=(256, 256)),
-        data="biq2021",
-        test_group="test",
-        validation_group="validation",
-        validate_every=100_000,
-        also=("clive/scores.csv",),
-        also_test_groups=("none",),
-        also_lines=(CLIVE_LINE,),
-        also_times=(20,),
-        start_from=Path("runs/robust_lite0_biq2021"),
-        steps=120,
-        batch_size=16,
-        learning_rate=2e-4,
-        backbone_factor=1,
-        decay="cosine",
-        warmup=20,
-        clip=5.0,
-        ema=0.98,
-        backbone_stats="frozen",
-        crop=192,
-        consistency=ConsistencyConfig(beta=0.5, ramp=0.0),
+        start_from=Path("runs/accurate_lite0"),
+        head_epochs=0,
+        steps=1400,
+        consistency=ConsistencyConfig(beta=0.5, ramp=0.1),
     )

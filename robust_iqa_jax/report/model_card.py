@@ -19,7 +19,7 @@ class Accuracy:
       data: which photos.
       photos: how many.
       srocc, plcc: coefficients.
-      low, high: 95 % interval of the SROCC, by bootstrap over photos, or the least and largest of several folds.
+      low, high: 95 % interval of the SROCC, by bootstrap over photos.
     """
 
     data: str
@@ -93,7 +93,7 @@ def accuracy_table(accuracies: Sequence[Accuracy]) -> Table:
         number("PLCC", 3),
     )
     rows: tuple[tuple[Any, ...], ...] = tuple((a.data, a.photos, a.srocc, a.low, a.high, a.plcc) for a in accuracies)
-    note = "From, to: 95 % interval over photos (bootstrap), or the least and the largest fold."
+    note = "From, to: 95 % interval over photos (bootstrap)."
     return Table("accuracy", "Agreement with people", columns, rows, note)
 
 
