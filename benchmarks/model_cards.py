@@ -192,8 +192,8 @@ MEANING = (
 )
 FAILS = (
     "Known to fail: on photos of another data set (CLIVE) it agrees with people less than on BIQ2021's; within one "
-    "kind of photo (BIQ2021's ss02) it ranks worse than over all of them; pictures that are no photos get scores that mean "
-    "nothing (below); an attack may be larger or cleverer than those below."
+    "kind of photo (BIQ2021's ss02) it ranks worse than over all of them; pictures that are no photos get scores that "
+    "mean nothing (below); an attack may be larger or cleverer than those below."
 )
 WHAT = {
     DEFAULT: (

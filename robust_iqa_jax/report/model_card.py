@@ -74,7 +74,9 @@ def model_card(
         Table("probes", "Unusual pictures", (Column("picture"), number("score", 1)), _rows(probes)),
         Table("cost", "Cost of a photo", (Column("way"), number("seconds", 3)), tuple(seconds.items())),
     ]
-    lines = [f"# {name}", "", *(line for paragraph in what for line in (paragraph, ""))]
+    attacked = max((row.get("n", 0) for row in own.rows), default=0)
+    paragraphs = (*what, f"Gains under attack are means over {attacked} photos.")
+    lines = [f"# {name}", "", *(line for paragraph in paragraphs for line in (paragraph, ""))]
     for table in parts:
         lines += [*markdown(table), ""]
     if sentences := [sentence for sentence in verdicts(report) if sentence.startswith(f"{name} ")]:
