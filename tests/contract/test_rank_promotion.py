@@ -16,7 +16,7 @@ from robust_iqa_jax.functional.conv2d import conv2d
 from robust_iqa_jax.functional.depthwise import depthwise_conv
 from robust_iqa_jax.functional.feature_distance import feature_distance
 from robust_iqa_jax.functional.filters import gaussian_blur, median_filter, unsharp_mask
-from robust_iqa_jax.functional.group_sort import max_min
+from robust_iqa_jax.functional.group_sort import group_sort
 from robust_iqa_jax.functional.jpeg import round_trip
 from robust_iqa_jax.functional.map_resize import adaptive_average_pool, resize_aligned
 from robust_iqa_jax.functional.pooling import l2_pool
@@ -100,7 +100,7 @@ FUNCTIONS = {
     "blur": (lambda x: gaussian_blur(x, 1.0),),
     "unsharp": (lambda x: unsharp_mask(x, 1.0, 0.5),),
     "median": (lambda x: median_filter(x, 3),),
-    "group sort": (max_min,),
+    "group sort": (group_sort,),
     "ssim": (lambda x: ssim(jnp.tile(x, (1, 2, 2, 1)), jnp.tile(x, (1, 2, 2, 1)) + 1),),
     "ms-ssim": (lambda x: ms_ssim(jnp.tile(x, (1, 22, 22, 1)), jnp.tile(x, (1, 22, 22, 1)) + 1),),
     "feature distance": (lambda x: feature_distance(lambda y: [y])(x, x + 1),),

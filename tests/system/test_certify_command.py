@@ -63,12 +63,13 @@ def test_the_command_gives_the_certificates_of_the_library(size, folder, run):
         assert (row["sigma"], row["radius"], row["samples"], row["alpha"]) == (0.1, 0.05, 40, 0.1)
 
 
-def test_the_table_says_what_is_certified(folder, run):
-    status, out, _ = run(folder / "one.png", *SETTINGS)
+def test_the_table_says_what_is_certified(folder, run, monkeypatch):
+    monkeypatch.chdir(folder)
+    status, out, _ = run("one.png", *SETTINGS)
     assert status == 0
     text = " ".join(out.split())
     assert "90 % sure of each photo: no change of l2 length 0.05 in the model's 32x32 pixels" in text
-    assert str(folder / "one.png").split("/")[-1] in text.replace(" ", "")
+    assert "one.png" in text
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_certified(folder, run):

@@ -112,7 +112,7 @@ def test_table_names_the_scale(folder, capsys):
         (["score", "cat.png", "--checkpoint", "nowhere"], 1, "nowhere: no such checkpoint"),
         (["paint"], 2, "unknown command 'paint'; did you mean"),
         (["train", "absent.py"], 1, "absent.py: no such configuration file"),
-        (["train", "absent"], 1, "unknown configuration 'absent'; there are clive_lite0, "),
+        (["train", "absent"], 1, "unknown configuration 'absent'; there are accurate_lite0, "),
         (["train"], 2, "give a configuration first"),
         (["train", "quickstart"], 1, "gives a StudyConfig, this command needs a TrainConfig; give it to `riqa study`"),
         (["train", "clive_lite0", "--data", "absent.csv"], 1, "absent.csv: no such label table"),

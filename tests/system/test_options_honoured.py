@@ -73,7 +73,7 @@ def test_every_option_of_a_benchmark_is_looked_at_and_its_trace_is_written(name,
     from robust_iqa_jax.benchmarks import rows
 
     bench = importlib.import_module(f"robust_iqa_jax.benchmarks.{name}")
-    by_name = {"data", "test_group", "batch_size"} if name == "training" else set()
+    by_name = {"training": {"data", "test_group", "batch_size"}, "growth": {"side", "channels"}}.get(name, set())
     assert {field.name for field in dataclasses.fields(bench.Args)} - looked_at(bench) <= by_name
     assert {field.name for field in dataclasses.fields(Output)} - {"trace"} <= looked_at(rows)
 

@@ -226,7 +226,7 @@ ATTACK = {
 }
 
 EVALUATE = {
-    "nothing given": Mistake("evaluate", 2, "checkpoint", "give"),
+    "nothing given": Mistake("evaluate", 1, "biq2021", "give --data"),
     "no such checkpoint": Mistake("evaluate nowhere", 1, "nowhere", f"{NO_SUCH}|give"),
     "one missing of two": Mistake("evaluate block nowhere --data table/scores.csv", 1, "nowhere", f"{NO_SUCH}|give"),
     "one name for two": Mistake("evaluate base quick/base --data table/scores.csv", 1, "base", "name"),
@@ -652,8 +652,8 @@ CALLS = {
         lambda: convolved(MAP[..., :0]), BAD, "channels", "at least|no |1 or more|above 0"
     ),
     "convolution, no features": Mistake(lambda: convolved(features=0), BAD, "features.*0", POSITIVE),
-    "convolution, stride of three": Mistake(lambda: convolved(stride=3), BAD, "stride.*3", "1 or 2"),
-    "convolution, stride on odd sides": Mistake(lambda: convolved(MAP[:, :5], stride=2), BAD, "5", "even|stride"),
+    "convolution, stride of three": Mistake(lambda: convolved(strides=3), BAD, "stride.*3", "1 or 2|multiple|divide"),
+    "convolution, stride on odd sides": Mistake(lambda: convolved(MAP[:, :5], strides=2), BAD, "5", "even|stride"),
     "convolution, no such norm": Mistake(lambda: convolved(norm="l2"), BAD, "norm.*l2", "taps"),
     "convolution, no such solver": Mistake(lambda: convolved(solver="magic"), BAD, "solver.*magic", "auto|choose"),
     "convolution, no such compat": Mistake(lambda: convolved(compat="papers"), BAD, "compat.*papers", "authors"),
