@@ -28,8 +28,10 @@ def main(args: list[str]) -> int:
     given = parsed(QuickstartArgs, args, "riqa quickstart", __doc__)
     check_folder(given.out)  # before the imports, so that a mistake is answered at once
     from robust_iqa_jax.commands.study import run_study
+    from robust_iqa_jax.report.files import check_report_folder
     from robust_iqa_jax.study import StudyConfig
 
+    check_report_folder(given.out, page=True)
     out.print(which_model(), markup=False)
     _score_and_attack()
     out.print(

@@ -652,7 +652,7 @@ CALLS = {
         lambda: convolved(MAP[..., :0]), BAD, "channels", "at least|no |1 or more|above 0"
     ),
     "convolution, no features": Mistake(lambda: convolved(features=0), BAD, "features.*0", POSITIVE),
-    "convolution, stride of three": Mistake(lambda: convolved(strides=3), BAD, "stride.*3", "1 or 2|multiple|divide"),
+    "convolution, strides of four": Mistake(lambda: convolved(strides=4), BAD, "stride.*4", "multiple|divide"),
     "convolution, stride on odd sides": Mistake(lambda: convolved(MAP[:, :5], strides=2), BAD, "5", "even|stride"),
     "convolution, no such norm": Mistake(lambda: convolved(norm="l2"), BAD, "norm.*l2", "taps"),
     "convolution, no such solver": Mistake(lambda: convolved(solver="magic"), BAD, "solver.*magic", "auto|choose"),
