@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, traced
+from robust_iqa_jax.attacks.core import Result, traced
 from robust_iqa_jax.attacks.gradient import PGD
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction
+from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.wrapped import Wrapped
 
 
 @runtime_checkable
@@ -26,7 +27,7 @@ class RandomScore(Protocol):
 
 
 @traced("attack", "samples")
-class EOT(Attack):
+class EOT(Wrapped):
     """An attack that sees, in place of a randomised score, its mean over `samples` draws (see `Expectation`).
 
     Draws are new at every point that the attack asks about, and none of them are those of the score as it is called.
@@ -48,30 +49,10 @@ class EOT(Attack):
     label: str | None = None
 
     @property
-    def eps(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the attack."""
-        return self.attack.eps
-
-    @property
-    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the attack."""
-        return self.attack.norm
-
-    @property
-    def direction(self) -> Direction | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the attack."""
-        return self.attack.direction
-
-    @property
     def name(self) -> str:
         """The attack's, with the draws: "pgd-8-eot16"."""
         label = f"eot{int(self.samples)}" if self.label is None else self.label
         return f"{self.attack.name}-{label}" if label else self.attack.name
-
-    @property
-    def couples(self) -> bool:
-        """Whether those of the attack do."""
-        return self.attack.couples
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack on the mean, as a pure function."""

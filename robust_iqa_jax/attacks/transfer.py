@@ -7,13 +7,14 @@ from typing import Any
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, traced
-from robust_iqa_jax.attacks.objective import Direction, ScoreFunction
+from robust_iqa_jax.attacks.core import Result, traced
+from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.wrapped import Wrapped
 from robust_iqa_jax.pytrees import as_pytree
 
 
 @traced("attack", "source")
-class Transfer(Attack):
+class Transfer(Wrapped):
     """An attack on `source`, whatever model it is called with.
 
     Attributes:
@@ -29,29 +30,9 @@ class Transfer(Attack):
     label: str = "transfer"
 
     @property
-    def eps(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the attack."""
-        return self.attack.eps
-
-    @property
-    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the attack."""
-        return self.attack.norm
-
-    @property
-    def direction(self) -> Direction | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the attack."""
-        return self.attack.direction
-
-    @property
     def name(self) -> str:
         """The attack's, with the label: "pgd-8-blind"."""
         return f"{self.attack.name}-{self.label}"
-
-    @property
-    def couples(self) -> bool:
-        """Whether those of the attack do."""
-        return self.attack.couples
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack on the source, as a pure function; the scorer is not asked."""

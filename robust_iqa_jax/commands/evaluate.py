@@ -13,7 +13,7 @@ from robust_iqa_jax.commands.arguments import check_parquet, checked_eps, column
 from robust_iqa_jax.commands.progress import err
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
-from robust_iqa_jax.models.shipped import SHIPPED
+from robust_iqa_jax.models.shipped import DEFAULT, SHIPPED, UNDEFENDED
 
 if TYPE_CHECKING:
     from robust_iqa_jax.data.photo_set import PhotoSet
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class EvaluateArgs:
     """Evaluate checkpoints; the first is the undefended baseline whose score range scales the headline."""
 
-    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional] = (Path("accurate-lite0"), Path("robust-lite0"))
+    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional] = (Path(UNDEFENDED), Path(DEFAULT))
     """Checkpoints or work folders, of which the last folder name is the model's name, or names of models that ship. Or
     one .py file with a suite, of which only --out, --devices and --parquet are options."""
     data: str | None = None
