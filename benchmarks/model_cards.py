@@ -11,7 +11,6 @@ In a checkout, whose robust_iqa_jax/pretrained/ it writes.
 import dataclasses
 import json
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ import numpy as np
 import tyro
 
 from robust_iqa_jax.benchmarks.machine import machine
+from robust_iqa_jax.benchmarks.measure import stopwatch
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.data.distorted_photos import embedded_photo
@@ -172,12 +172,8 @@ def score_of(scorer: Scorer, picture: np.ndarray) -> float:
 def seconds_a_photo(scorer: Scorer, times: int = 9) -> float:
     """Median seconds of one photo alone, at the model's size, after the first."""
     photo = jnp.asarray(at_size(embedded_photo(EXAMPLE), scorer.spec.input_size))[None]
-    taken = []
-    for _ in range(times + 1):
-        began = time.perf_counter()
-        np.asarray(scorer(photo))
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken[1:]))
+    _, seconds = stopwatch(lambda: np.asarray(scorer(photo)), times)
+    return float(np.median(seconds))
 
 
 TERMS = (

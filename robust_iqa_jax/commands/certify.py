@@ -14,7 +14,6 @@ from rich.table import Column, Table
 
 from robust_iqa_jax.commands.arguments import number_text, parsed
 from robust_iqa_jax.commands.progress import bar, err, out
-from robust_iqa_jax.models.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from robust_iqa_jax.defenses.median_smoothing import Denoiser, Smoothing
@@ -103,9 +102,7 @@ def _denoiser(text: str) -> "Denoiser":
 
 def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoiser | None") -> int:
     """Certify the photos one by one and print what came of it; the exit status."""
-    from robust_iqa_jax.commands.score import from_first_readable, photo_paths
-    from robust_iqa_jax.labels import label_note
-    from robust_iqa_jax.models import checkpoint
+    from robust_iqa_jax.commands.score import from_first_readable, opened_scorer, photo_paths
 
     refused: list[str] = []
 
@@ -118,10 +115,7 @@ def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoi
         if given.json:
             print("[]")
         return 1
-    scorer = checkpoint.load(given.checkpoint)
-    model = str(given.checkpoint or DEFAULT)
-    if note := label_note(scorer.label):
-        err.print(f"riqa: {model}: {note}", markup=False)
+    scorer, model = opened_scorer(given.checkpoint)
     rows = _rows(given, smoothing, denoiser, scorer, paths, complain)
     if given.json:
         how = {"radius": given.radius, "norm": given.norm} if smoothing is None else dataclasses.asdict(smoothing)

@@ -18,7 +18,7 @@ from robust_iqa_jax.data.images import IMAGE_SUFFIXES, ImageError, check_path, r
 from robust_iqa_jax.evaluation.photo_scores import Complain, PhotoScore, photo_scores
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
-from robust_iqa_jax.models.scorer import AnyScorer
+from robust_iqa_jax.models.scorer import AnyScorer, Scorer
 from robust_iqa_jax.models.shipped import DEFAULT
 
 
@@ -51,10 +51,8 @@ def main(args: list[str]) -> int:
         if given.json:
             print("[]")
         return 1
-    scorer = checkpoint.load(given.checkpoint).prepare()
-    model = str(given.checkpoint or DEFAULT)
-    if note := label_note(scorer.label):
-        err.print(f"riqa: {model}: {note}", markup=False)
+    scorer, model = opened_scorer(given.checkpoint)
+    scorer = scorer.prepare()
     stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error
     progress.disable = given.json and stdout.isatty()
     scores: list[PhotoScore] = []
@@ -75,6 +73,18 @@ def main(args: list[str]) -> int:
     if not given.json:
         _print_table(scorer, scores, model)
     return 1 if refused else 0
+
+
+def opened_scorer(path: Path | None) -> tuple[Scorer, str]:
+    """A trained model and what to call it, with a line on standard error where no people gave its labels.
+
+    Args:
+      path: as checkpoint.load takes it.
+    """
+    scorer, model = checkpoint.load(path), str(path or DEFAULT)
+    if note := label_note(scorer.label):
+        err.print(f"riqa: {model}: {note}", markup=False)
+    return scorer, model
 
 
 def photo_paths(given: Iterable[str], complain: Complain) -> list[str]:
