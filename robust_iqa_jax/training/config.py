@@ -41,8 +41,11 @@ class TrainConfig:
     also_times: tuple[int, ...] = ()
     """How often an epoch takes each photo of it; once where not given. An epoch's length counts each photo once."""
     validation_group: str | None = None
-    """Value of that column whose photos are evaluated during training instead, for the SROCC; the weights that were
-    best become the model. Neither trained nor tested on."""
+    """Value of that column whose photos are evaluated during training instead, for the SROCC. Neither trained nor
+    tested on."""
+    keep: Literal["best", "last"] = "best"
+    """Weights that become the model of a run with validation photos: those of its best evaluation, or of its last step,
+    as robust training needs, whose best SROCC comes where it is least robust."""
     validate_every: int | None = None
     """Steps between these evaluations; one epoch where not given."""
     patience: int | None = None

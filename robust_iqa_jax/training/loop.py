@@ -81,7 +81,7 @@ def train(
       workdir: created where missing; a run found there is continued, a finished one is returned as it is.
       on_step: called after each step with (step, total steps, metrics), for a progress bar.
       on_photos: called with (done, total) while maps of the frozen part are made, where the run keeps them.
-      validation: photos whose SROCC is measured during training; the weights that were best on them become the model.
+      validation: photos whose SROCC is measured during training; see `keep` of the configuration.
 
     Returns:
       the trained scorer, calibrated on `photos`.
@@ -164,7 +164,9 @@ def take_steps(job: Job, ready: Ready, on_step: OnStep) -> TrainState:
             if preempted and not ended:
                 raise Terminated(f"ended by SIGTERM after step {number} of {total}; the same command goes on from it")
     state = jax.tree.map(jnp.asarray, devices.one(state))
-    best = checkpoints.restore(state, best_step(validation.evaluations)) if validation.evaluations else None
+    best = None
+    if validation.evaluations and run.config.keep == "best":
+        best = checkpoints.restore(state, best_step(validation.evaluations))
     return state if best is None else best.state
 
 

@@ -160,6 +160,18 @@ def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(tin
     jax.tree.map(np.testing.assert_array_equal, again.variables, scorer.variables)
 
 
+def test_the_last_weights_become_the_model_where_the_run_says_so(tiny_training, tmp_path, monkeypatch):
+    seen = iter([0.5, 0.1])
+    monkeypatch.setattr("robust_iqa_jax.training.validation.srocc", lambda scores, mos: next(seen))
+    config = dataclasses.replace(CONFIG, validate_every=1, validation_group="v", steps=2, keep="last")
+    scorer = train(config, tiny_training, tmp_path, validation=tiny_training)
+    like = init_state(quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0)), make_optimizer(config, 2), {}, True)
+    with RunCheckpoints(tmp_path / "checkpoints", 100) as checkpoints:
+        states = {step: checkpoints.restore(like, step).state.trained for step in (1, 2)}
+    jax.tree.map(np.testing.assert_array_equal, dict(scorer.variables), states[2])
+    assert any((a != b).any() for a, b in zip(*(jax.tree.leaves(states[step]) for step in (1, 2)), strict=True))
+
+
 def test_validation_measures_the_srocc_of_the_model_as_it_stands(tiny_photos):
     validation = Validation(dataclasses.replace(CONFIG, validation_group="test"), tiny_photos, 10)
     variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
