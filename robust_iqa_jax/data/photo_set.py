@@ -33,6 +33,7 @@ class PhotoSet:
         of one kind.
       note: what a reader decided by itself and its user should be told, "" for nothing.
       times: how often an epoch of training takes each photo; () for once each.
+      source: the published set that they are of, as its authors write it; "" for any other.
 
     Raises:
       ValueError: the fields' lengths differ.
@@ -46,6 +47,7 @@ class PhotoSet:
     note: str = ""
     subsets: tuple[str, ...] = ()
     times: tuple[int, ...] = ()
+    source: str = ""
 
     def __post_init__(self):
         if not len(self.names) == len(self.scores) == len(self.groups):
@@ -87,6 +89,7 @@ class PhotoSet:
             note=self.note,
             subsets=tuple(self.subsets[i] for i in chosen) if self.subsets else (),
             times=tuple(self.times[i] for i in chosen) if self.times else (),
+            source=self.source,
         )
 
     def select(self, groups: str | Iterable[str]) -> "PhotoSet":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from robust_iqa_jax.data.archives.table import ARCHIVES
 from robust_iqa_jax.data.extras import needs_extra
 from robust_iqa_jax.data.images import decode_image
 from robust_iqa_jax.data.photo_files import LabelTableError
@@ -46,6 +47,7 @@ def read_prepared(folder: Path) -> PhotoSet:
         load=_Records(folder, tuple((split, i) for split, count in counts.items() for i in range(count))),
         groups=tuple(part["group"] for part in labels.values() for _ in part["names"]),
         subsets=tuple(subset for part in labels.values() for subset in part.get("subsets", ())),
+        source=ARCHIVES[builder.name].title if builder.name in ARCHIVES else "",
     )
 
 

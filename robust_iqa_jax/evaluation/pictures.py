@@ -30,7 +30,7 @@ class Furthest:
     def __init__(self, clean: Float[np.ndarray, " n"]) -> None:
         """Of images with these scores."""
         self._clean = clean
-        self._largest: dict[int, tuple[float, Float[np.ndarray, "h w c"]]] = {}
+        self._largest: dict[int, tuple[float, Float[np.ndarray, "h w c"], Float[np.ndarray, "h w c"]]] = {}
 
     def see(
         self,
@@ -43,14 +43,24 @@ class Furthest:
         moved = np.abs(scores - self._clean[index])
         for place in sorted(np.flatnonzero(np.isfinite(moved)), key=lambda place: -moved[place])[:COUNT]:
             after, before = (_middle(pixels[place]).astype(np.float64) for pixels in (adversarial, images))
-            self._largest[int(index[place])] = float(moved[place]), 255 * (after - before)
+            self._largest[int(index[place])] = float(moved[place]), 255 * before, 255 * after
         best = sorted(self._largest, key=lambda i: (-self._largest[i][0], i))[:COUNT]
         self._largest = {i: self._largest[i] for i in best}
 
     def pictures(self) -> dict[str, dict[str, Any]]:
-        """Place of an image, as text -> "amplified" (see `difference_picture`) and "picture", a PNG as a data URI."""
-        made = {str(i): difference_picture(change) for i, (_, change) in self._largest.items()}
-        return {i: {"amplified": gain, "picture": data_uri(pixels, "PNG")} for i, (pixels, gain) in made.items()}
+        """Place of an image, as text -> "amplified" (see `difference_picture`) and "picture", a PNG as a data URI; of
+        the image that moved furthest also "before" and "after", the same part of it."""
+        made = {}
+        for i, (_, before, after) in self._largest.items():
+            pixels, gain = difference_picture(after - before)
+            made[str(i)] = {"amplified": gain, "picture": data_uri(pixels, "PNG")}
+            if len(made) == 1:
+                made[str(i)] |= {"before": _png(before), "after": _png(after)}
+        return made
+
+
+def _png(levels: Float[np.ndarray, "h w c"]) -> str:
+    return data_uri(np.clip(np.round(levels), 0, 255).astype(np.uint8), "PNG")
 
 
 def _middle(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:

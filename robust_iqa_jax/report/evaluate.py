@@ -180,10 +180,7 @@ def _attacked(
         attacks={attack.name: AttackKind.of(attack) for attack in attacks},
     )  # fmt: skip
     pictures = [
-        Picture(
-            image=names[int(i)], model=model.name, attack=name, eps=eps,
-            amplified=picture["amplified"], picture=picture["picture"],
-        )
+        cast(Picture, {"image": names[int(i)], "model": model.name, "attack": name, "eps": eps, **picture})
         for (name, eps), part in parts.items()
         for i, picture in part.pictures.items()
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from robust_iqa_jax.files import check_outputs, recognise, write_text
+from robust_iqa_jax.report.answer import answer_table, decisive, recommendation
 from robust_iqa_jax.report.comparison import worth
 from robust_iqa_jax.report.findings import WHICH, label_notes, pareto_front, tradeoff_points, worst_images
 from robust_iqa_jax.report.parquet import require_pyarrow, write_parquet
@@ -94,7 +95,7 @@ def write_report(
         write_text(folder / "perturbations.json", json.dumps(shown, indent=1) + "\n")
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
-    png(tradeoff(report.rows, report.models, report.one_way_attacks()), folder / "tradeoff.png")
+    png(tradeoff(report.rows, report.models, decisive(report)), folder / "tradeoff.png")
 
 
 def check_report_folder(folder: Path, *, parquet: bool = False, page: bool = False) -> None:
@@ -185,9 +186,16 @@ def _pictures(path: Path) -> list[Picture]:
         return []
     try:
         stored = json.loads(path.read_text())
-        return [cast(Picture, {key: row[key] for key in Picture.__annotations__}) for row in stored]
+        return [
+            cast(Picture, {key: row[key] for key in Picture.__annotations__ if key in row or _required(key)})
+            for row in stored
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the pictures of a report; remove it") from error
+
+
+def _required(key: str) -> bool:
+    return key in Picture.__required_keys__
 
 
 def _timings(path: Path) -> dict[str, dict[str, Any]]:
@@ -237,7 +245,8 @@ def findings(report: ReportData, made: Sequence[Table]) -> dict[str, Any]:
 
 def summary(report: ReportData) -> str:
     """What a terminal shows of a report: accuracy, gains and what the defences are worth, in Markdown."""
-    lines = [*label_notes(report.models, report.run), "", *markdown(accuracy(report.models))]
+    lines = [*label_notes(report.models, report.run), "", *recommendation(report), ""]
+    lines += markdown(accuracy(report.models))
     lines += markdown(gains(report))
     at_inference = defended(report)
     lines += markdown(at_inference) if at_inference.rows else []
@@ -248,8 +257,11 @@ def page(report: ReportData, made: Sequence[Table], title: str, notes: Sequence[
     """The report as a Markdown page."""
     notes = (*label_notes(report.models, report.run), *notes)
     lines = [f"# {title}", "", *(line for note in notes for line in (note, ""))]
-    lines += [f"- {sentence}" for sentence in worth(report)]
-    lines += ["", *(line for table in made for line in markdown(table))]
+    lines += [line for sentence in recommendation(report) for line in (sentence, "")]
+    lines += markdown(answer_table(report))
+    if sentences := worth(report):
+        lines += ["## What the defences are worth", "", *(f"- {sentence}" for sentence in sentences), ""]
+    lines += [line for table in made for line in markdown(table)]
     return "\n".join([*lines, "![robustness against accuracy](tradeoff.png)", ""])
 
 

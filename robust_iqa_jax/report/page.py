@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from robust_iqa_jax.report.answer import answer_table, decisive, recommendation
 from robust_iqa_jax.report.comparison import worth
-from robust_iqa_jax.report.findings import WHICH, label_notes, undefended
+from robust_iqa_jax.report.findings import WHICH, label_notes, undefended, worst_images
 from robust_iqa_jax.report.plots import score_distributions, tradeoff
 from robust_iqa_jax.report.svg import svg
 from robust_iqa_jax.report.table import Table
 from robust_iqa_jax.report.tables import tables
 from robust_iqa_jax.report.types import ReportData
+from robust_iqa_jax.wording import eps_text
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --grid: #8c959f; --line: #d0d7de;
@@ -34,6 +36,11 @@ figcaption { font-weight: 600; }
 figure svg { display: block; width: 100%; min-width: 40rem; height: auto; fill: var(--ink); }
 figure svg text { fill: var(--ink); }
 .wide { overflow-x: auto; }
+.first { overflow-x: auto; }
+@media (max-width: 45rem) { .first table, .first tbody, .first tr, .first td { display: block; }
+  .first thead { display: none; } .first tr { margin-bottom: 1rem; border-top: 2px solid var(--line); }
+  .first td { display: flex; justify-content: space-between; gap: 1rem; white-space: normal; text-align: right; }
+  .first td::before { content: attr(data-title); color: var(--soft); text-align: left; } }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
@@ -46,6 +53,13 @@ th button:focus-visible, a:focus-visible { outline: 2px solid var(--accent); out
 th button::after { content: "\\2195"; margin-left: .3em; color: var(--grid); }
 th[aria-sort=ascending] button::after { content: "\\2191"; color: var(--accent); }
 th[aria-sort=descending] button::after { content: "\\2193"; color: var(--accent); }
+.answer { font-size: 1.1rem; }
+.furthest { display: flex; flex-wrap: wrap; gap: .5rem 2rem; }
+.furthest figure { max-width: 27rem; }
+.furthest div { display: flex; gap: .25rem; }
+.furthest span { display: flex; flex-direction: column; flex: 1; min-width: 0; font-size: .8rem; }
+.furthest img { width: 100%; image-rendering: auto; }
+.furthest figcaption { font-weight: 400; overflow-wrap: anywhere; }
 .images { display: flex; gap: .25rem; }
 .images img { max-width: 8rem; max-height: 6rem; }
 @media print { nav { display: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
@@ -86,7 +100,7 @@ def html_report(
     """
     made = {table.key: table for table in tables(report)}
     sections = {"accuracy": ("Accuracy", _table(made.pop("accuracy")))} if "accuracy" in made else {}
-    attacks = report.one_way_attacks()
+    attacks = decisive(report)
     if attacks:
         sections["figures"] = ("Robustness against accuracy, gain against size", _figures(report, attacks))
     if report.per_image:
@@ -98,10 +112,13 @@ def html_report(
     body = [
         f"<h1>{escape(title)}</h1>",
         *(f"<p><strong>{escape(note)}</strong></p>" for note in label_notes(report.models, report.run)),
+        *(f'<p class="answer">{escape(sentence)}</p>' for sentence in recommendation(report)),
+        _table(answer_table(report), first=True),
+        _furthest(report),
+        f"<nav>{contents}</nav>",
         f'<p class="note">{escape(_facts(report))}</p>',
         *(f"<p>{escape(note)}</p>" for note in notes),
         _verdicts(sentences) if sentences else "",
-        f"<nav>{contents}</nav>",
         *(f'<section id="{k}"><h2>{escape(heading)}</h2>{inner}</section>' for k, (heading, inner) in sections.items()),
     ]
     return (
@@ -113,11 +130,32 @@ def html_report(
     )
 
 
+def _furthest(report: ReportData) -> str:
+    """Of each model the photo that was moved furthest: before, after, and what was added; where pictures are there."""
+    pictures = {tuple(row[key] for key in WHICH): row for row in report.pictures}
+    figures = []
+    for row in worst_images(report.per_image, report.models, count=1):
+        picture = pictures.get(tuple(row[key] for key in WHICH))
+        if picture is None or "before" not in picture or "after" not in picture:
+            continue
+        under = row["attack"] if row["eps"] is None else f"{row['attack']} at {eps_text(row['eps'])}"
+        parts = (
+            (picture["before"], f"before: {row['clean']:.1f}"),
+            (picture["after"], f"after: {row['attacked']:.1f}"),
+            (picture["picture"], f"change, {picture['amplified']} x"),
+        )
+        images = "".join(
+            f'<span><img alt="{escape(words)}" src="{escape(uri)}">{escape(words)}</span>' for uri, words in parts
+        )
+        caption = f"{row['model']} under {under}: the middle of {row['image']}"
+        figures.append(f"<figure><div>{images}</div><figcaption>{escape(caption)}</figcaption></figure>")
+    return f'<div class="furthest">{"".join(figures)}</div>' if figures else ""
+
+
 def _verdicts(sentences: Sequence[str]) -> str:
-    """A list; folded where it is long, so that the contents stay in sight."""
+    """A folded list."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    fold = " open" if len(sentences) <= 6 else ""
-    return f"<details{fold}><summary>What the defences are worth</summary><ul>{items}</ul></details>"
+    return f"<details><summary>What the defences are worth</summary><ul>{items}</ul></details>"
 
 
 def _facts(report: ReportData) -> str:
@@ -171,8 +209,9 @@ def _images(report: ReportData, thumbnails: Mapping[str, str]) -> Callable[[tupl
     return images
 
 
-def _table(table: Table, images: Callable[[tuple[Any, ...]], str] = lambda row: "") -> str:
-    """The table, with images in front of the text of a column "image"."""
+def _table(table: Table, images: Callable[[tuple[Any, ...]], str] = lambda row: "", first: bool = False) -> str:
+    """The table, with images in front of the text of a column "image". The first of a page has its note below, and on a
+    narrow screen a block a row in place of a line that would not fit."""
     note = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(table.note))
     heads = "".join(
         f'<th scope="col"{_right(column.right)}><button type="button">{escape(column.title)}</button></th>'
@@ -181,15 +220,20 @@ def _table(table: Table, images: Callable[[tuple[Any, ...]], str] = lambda row: 
     lines = []
     for values, texts in zip(table.rows, table.texts(), strict=True):
         cells = [
-            f"<td{_right(column.right) or _long(text)}{_value(value, text)}>"
+            f"<td{_right(column.right) or _long(text)}{_value(value, text)}{_titled(column.title) if first else ''}>"
             f"{images(values) if column.title == 'image' else ''}{escape(text)}</td>"
             for column, value, text in zip(table.columns, values, texts, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     rows = "\n".join(lines)
-    return (
-        f'<p class="note">{note}</p>' if note else ""
-    ) + f'<div class="wide"><table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+    text = f'<p class="note">{note}</p>' if note else ""
+    kind = "first" if first else "wide"
+    drawn = f'<div class="{kind}"><table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+    return drawn + text if first else text + drawn
+
+
+def _titled(title: str) -> str:
+    return f' data-title="{escape(title)}"'
 
 
 def _value(value: Any, text: str) -> str:

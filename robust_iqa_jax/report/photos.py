@@ -132,7 +132,8 @@ def evaluate_photos(
         }
         report.models[name].update(cast(ModelFacts, facts))
         reports.append(report)
-    run = run_facts(seed, batch_size, placed.count, labels=test.label)
+    of = {"photos_of": test.source} if test.source else {}
+    run = run_facts(seed, batch_size, placed.count, labels=test.label, **of)
     return dataclasses.replace(merge(reports), run=run)
 
 

@@ -49,6 +49,8 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
 
 
+DATA = "KonIQ-10k"
+"""The photos that both tables are about."""
 _ACCURACY = (PublishedColumn("SROCC", "srocc"), PublishedColumn("PLCC", "plcc"))
 _PGD = (
     PublishedColumn("PGD-1 AbsGain area", "abs_gain_raw", area_under="pgd-1"),

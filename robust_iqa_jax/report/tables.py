@@ -6,7 +6,7 @@ from typing import Any
 
 from robust_iqa_jax.report.comparison import Comparison, against_baselines
 from robust_iqa_jax.report.findings import WHERE, WHICH, compressions, measured, undefended, worst_images
-from robust_iqa_jax.report.published_tables import DEFENCES, POSITIONS, PublishedColumn, PublishedTable
+from robust_iqa_jax.report.published_tables import DATA, DEFENCES, POSITIONS, PublishedColumn, PublishedTable
 from robust_iqa_jax.report.table import Column, Table, number
 from robust_iqa_jax.report.types import ImageRow, ModelFacts, ReportData
 from robust_iqa_jax.wording import eps_text
@@ -18,12 +18,13 @@ COST = {"parameters": 0, "train_seconds": 1, "test_seconds": 1, "test_photos": 0
 
 
 def tables(report: ReportData) -> list[Table]:
-    """All tables that the data allow, in the order of a report.
+    """All tables that the data allow, in the order of a report; the published ones beside models of the same photos.
 
     Args:
       report: its first model is the undefended baseline of those whose facts name none.
     """
     models = report.models
+    of_published = str(report.run.get("photos_of", "")).startswith(DATA)
     optional = (
         defended(report), areas(models), compression(report), paired(against_baselines(report), models),
         masking(models), cost(models),
@@ -32,7 +33,7 @@ def tables(report: ReportData) -> list[Table]:
         *([accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []),
         gains(report),
         *(table for table in optional if table.rows),
-        *(published(table, report) for table in (POSITIONS, DEFENCES)),
+        *(published(table, report) for table in (POSITIONS, DEFENCES) if of_published),
         *([worst(report.per_image, models)] if report.per_image else []),
     ]
 

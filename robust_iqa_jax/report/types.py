@@ -86,15 +86,18 @@ class MovedImage(ImageRow, total=False):
     gain_baseline_range: Required[float]
 
 
-class Picture(TypedDict):
-    """What an attack added to an image: a data URI, `amplified` times larger than it is."""
+class Picture(TypedDict, total=False):
+    """What an attack added to an image: a data URI, `amplified` times larger than it is. Of the image that it moved
+    furthest also the same part before and after."""
 
-    image: str
-    model: str
-    attack: str
-    eps: float | None
-    amplified: int
-    picture: str
+    image: Required[str]
+    model: Required[str]
+    attack: Required[str]
+    eps: Required[float | None]
+    amplified: Required[int]
+    picture: Required[str]
+    before: str
+    after: str
 
 
 @dataclass(frozen=True)

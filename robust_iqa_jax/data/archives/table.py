@@ -3,7 +3,7 @@ Sources: the sets' papers, in their own files; KonIQ-10k's split is 7,058 / 1,00
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from robust_iqa_jax.data.archives import biq2021, clive, kadid10k, koniq10k, spaq, tid2013
@@ -82,4 +82,4 @@ def read_archive(folder: Path, name: str | None = None) -> PhotoSet:
     counts = Counter(photos.groups)
     if row.splits and counts != row.splits:
         raise LabelTableError(f"{folder}: the split is {dict(counts)}, that of {row.title} {row.splits}")
-    return photos
+    return replace(photos, source=row.title)

@@ -1,6 +1,7 @@
 """The web page of a report: parsed as HTML, and opened offline in a browser where there is one."""
 
 import base64
+import dataclasses
 import io
 import re
 import shutil
@@ -17,6 +18,7 @@ from robust_iqa_jax.report.files import write_report
 from robust_iqa_jax.report.page import html_report
 
 REPORT = small_report()
+ON_KONIQ = dataclasses.replace(REPORT, run={"photos_of": "KonIQ-10k"})
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -48,7 +50,7 @@ class Parsed(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    return html_report(REPORT, f"Title {HOSTILE}")
+    return html_report(ON_KONIQ, f"Title {HOSTILE}")
 
 
 def test_the_page_needs_nothing_from_outside(page):
@@ -77,10 +79,18 @@ def test_names_are_text_and_never_markup(page):
 def test_figures_and_tables_are_there(page):
     tags = [tag for tag, _ in Parsed(page).tags]
     assert tags.count("svg") == tags.count("figure") == 3 + 4  # one-way attacks, and scores under every attack
-    assert tags.count("table") == 8
+    assert tags.count("table") == 9
     drawn = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert all(re.search("#0072b2", figure, re.IGNORECASE) for figure in drawn)
     assert all("var(--ink)" in figure and "#000000" not in figure for figure in drawn)
+
+
+def test_the_answer_comes_first_and_published_tables_beside_their_own_photos_only(page):
+    first = Parsed(page).tables[0]
+    assert [row[0] for row in first[1:]] == list(REPORT.models)
+    assert page.index("Where anybody gains by a high score") < page.index("<table") < page.index("<nav>")
+    assert 'id="published-defences"' in page
+    assert "published-" not in html_report(REPORT, "Other photos")
 
 
 def test_a_report_without_opinion_scores_sizes_or_images_has_a_page_too():
@@ -134,8 +144,8 @@ def test_in_a_browser_a_table_sorts_and_the_console_stays_silent(page, tmp_path)
     assert "heard" in console[0]
     shown = Parsed(done.stdout)
     headings = [table[0][0].strip() for table in shown.tables]
-    assert len(headings) == 8
-    gains = [float(row[3]) for row in shown.tables[1][1:]]
+    assert len(headings) == 9
+    gains = [float(row[3]) for row in shown.tables[2][1:]]
     assert gains == sorted(gains, reverse=True)
     assert gains != [round(row["abs_gain_baseline_range"], 4) for row in REPORT.rows]
     images = [row[0] for row in shown.tables[-1][1:]]
