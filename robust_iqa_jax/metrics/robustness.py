@@ -53,6 +53,26 @@ def gains(clean: Scores, attacked: Scores, scale: Scale) -> Scores:
     return scale(attacked) - scale(clean)
 
 
+def furthest_scores(clean: Scores, *attacked: Scores) -> Scores:
+    """(n,) scores of images that each meet the attack that moves them furthest, up or down: what a worst-case SROCC is
+    taken of. The first of equally strong attacks counts.
+
+    Args:
+      clean: (n,) scores.
+      attacked: (n,) scores under each attack, in the same order of images.
+
+    Raises:
+      ValueError: no attack, other lengths, scores that are not finite.
+    """
+    if not attacked:
+        raise ValueError("furthest_scores: the scores under one attack or more expected, got none")
+    clean, *under = checked_scores(
+        "furthest_scores", clean=clean, **{f"attacked {i}": scores for i, scores in enumerate(attacked, 1)}
+    )
+    stacked = np.stack(under)
+    return stacked[np.abs(stacked - clean).argmax(0), np.arange(len(clean))]
+
+
 def abs_gain(clean: Scores, attacked: Scores, scale: Scale) -> float:
     """AbsGain: mean of (attacked - clean) on a scale. Signed, in spite of its name; 0 is a perfect defence."""
     return float(np.mean(gains(clean, attacked, scale)))

@@ -2,14 +2,16 @@
 Source: this project; effects and ranges as in report.findings, comparisons as in report.comparison."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.metrics.bootstrap import bootstrap_interval
+from robust_iqa_jax.metrics.robustness import furthest_scores
 from robust_iqa_jax.report.comparison import SUITE, Comparison, against_baselines, strongest
-from robust_iqa_jax.report.per_image import by_case
+from robust_iqa_jax.report.per_image import AttackedScores, aligned, by_case
 from robust_iqa_jax.report.table import Column, Table, number
 from robust_iqa_jax.report.types import GainRow, ModelFacts, ReportData
 from robust_iqa_jax.wording import eps_text
@@ -31,6 +33,8 @@ class Worst:
       points: the same in score points, with its sign.
       interval: 95 % interval of `own` over the photos; None without scores of single photos.
       photos: how many were attacked, 0 where it is not known.
+      srocc: of the attacked photos where each meets the attack and size that moves it furthest; None without scores of
+        single photos and people's.
     """
 
     attack: str
@@ -40,6 +44,7 @@ class Worst:
     points: float
     interval: tuple[float, float] | None
     photos: int
+    srocc: float | None
 
 
 def worst_cases(report: ReportData) -> dict[str, Worst]:
@@ -67,9 +72,21 @@ def worst_cases(report: ReportData) -> dict[str, Worst]:
         own, baseline = (_known(gain) for gain in gains)
         points = row["abs_gain_raw"]
         result[model] = Worst(
-            row["attack"], row["eps"], own, baseline, math.nan if points is None else points, interval, row.get("n", 0)
-        )
+            row["attack"], row["eps"], own, baseline, math.nan if points is None else points, interval,
+            row.get("n", 0), _worst_srocc([scores for case, scores in cases.items() if case[0] == model]),
+        )  # fmt: skip
     return result
+
+
+def _worst_srocc(cases: Sequence[AttackedScores]) -> float | None:
+    """Of photos that each meet the attack that moves them furthest."""
+    if not cases or cases[0].mos is None or len(cases[0].images) < 2:
+        return None
+    first, *others = cases
+    if any(set(case.images) != set(first.images) for case in others):
+        return None
+    furthest = furthest_scores(first.clean, first.attacked, *(aligned(first, case).attacked for case in others))
+    return srocc(furthest, first.mos) if np.ptp(furthest) > 0 and np.ptp(first.mos) > 0 else None
 
 
 def verdict(worst: Worst | None, facts: ModelFacts) -> str:
@@ -85,21 +102,22 @@ def answer_table(report: ReportData) -> Table:
     """One row a model: how well it agrees with people, how far it can be pushed, and what that is called."""
     worst = worst_cases(report)
     columns = (
-        Column("model"), Column("in words"), number("SROCC", 3), number("worst gain", 3), number("from", 3),
-        number("to", 3), number("baseline's range", 3), number("points", 1), Column("under"),
+        Column("model"), Column("in words"), number("SROCC", 3), number("attacked SROCC", 3), number("worst gain", 3),
+        number("from", 3), number("to", 3), number("baseline's range", 3), number("points", 1), Column("under"),
     )  # fmt: skip
     lines = []
     for model, facts in report.models.items():
         case = worst.get(model)
-        numbers = (None,) * 6
+        numbers = (None,) * 7
         if case is not None:
             low, high = case.interval or (None, None)
-            numbers = (case.own, low, high, case.baseline, case.points, _where(case))
+            numbers = (case.srocc, case.own, low, high, case.baseline, case.points, _where(case))
         lines.append((model, verdict(case, facts), facts["srocc"], *numbers))
     levels = "; ".join(f"{words}: at most {most:g}" for most, words in SAFETY)
     note = (
         "Worst gain: the largest mean change of the scores by any attack here, raising or lowering, in ranges of the "
-        f"model's own clean scores, with its 95 % interval over the photos; {levels}; beyond, it {OPEN}. "
+        f"model's own clean scores, with its 95 % interval over the photos; {levels}; beyond, it {OPEN}. Attacked "
+        "SROCC: of the attacked photos, each under the attack and size that moves it furthest. "
         f"{_evidence(report, worst)}"
     )
     return Table("answer", "Which model to use", columns, tuple(lines), note)

@@ -8,6 +8,7 @@ from robust_iqa_jax.metrics.robustness import (
     Scale,
     abs_gain,
     auc_over_eps,
+    furthest_scores,
     gains,
     ir_score,
     r_score,
@@ -100,3 +101,13 @@ def test_scores_that_do_not_match_are_refused(attacked, message):
 def test_scores_without_a_range_have_no_scale():
     with pytest.raises(ValueError, match="all clean scores equal 3"):
         Scale.of(np.full(4, 3.0), "own")
+
+
+def test_furthest_scores_take_each_image_at_its_worst():
+    clean, up, down = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.5, 9.0]), np.array([0.0, 1.5, 2.0])
+    np.testing.assert_array_equal(furthest_scores(clean, up, down), [0.0, 2.5, 9.0])  # the first of two equal ones
+    np.testing.assert_array_equal(furthest_scores(clean, down), down)
+    with pytest.raises(ValueError, match="one attack or more"):
+        furthest_scores(clean)
+    with pytest.raises(ValueError, match="3 clean for 2 attacked 2"):
+        furthest_scores(clean, up, down[:2])

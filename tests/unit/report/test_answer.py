@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import stats
 from small_report import EPS, HOSTILE, small_report
 
 from robust_iqa_jax.report.answer import (
@@ -45,6 +46,13 @@ def test_the_worst_case_is_the_largest_mean_change_of_a_one_way_attack():
         assert low < case.own < high
         assert np.abs(moved).min() / np.ptp(clean) <= low
         assert high <= np.abs(moved).max() / np.ptp(clean)
+        furthest = {}
+        for row in mine:
+            gain = row["attacked"] - row["clean"]
+            if row["attack"] != "pgd-8-change" and abs(gain) > abs(furthest.get(row["image"], (0.0, 0.0, 0.0))[0]):
+                furthest[row["image"]] = gain, row["attacked"], row["mos"]
+        _, attacked, mos = zip(*furthest.values(), strict=True)
+        assert case.srocc == pytest.approx(stats.spearmanr(attacked, mos).statistic)
 
 
 def test_lowering_counts_like_raising():
