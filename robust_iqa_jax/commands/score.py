@@ -1,6 +1,8 @@
 """`riqa score IMAGE...`: quality scores of photos by a trained model, higher is better. A folder stands for its photos.
-Example: riqa score photo.jpg folder --json"""
+Example: riqa score photo.jpg folder --out scores.csv"""
 
+import csv
+import glob
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,6 +18,7 @@ from robust_iqa_jax.commands.arguments import ADDRESS, parsed
 from robust_iqa_jax.commands.progress import bar, err, out
 from robust_iqa_jax.data.images import IMAGE_SUFFIXES, ImageError, check_path, read_picture
 from robust_iqa_jax.evaluation.photo_scores import Complain, PhotoScore, photo_scores
+from robust_iqa_jax.files import check_file, own_file
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer, Scorer
@@ -27,9 +30,13 @@ class ScoreArgs:
     """Score photos."""
 
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Image files (PNG, JPEG, WebP, BMP, TIFF, ...), or folders: the photos directly inside, by name."""
+    """Image files (PNG, JPEG, WebP, BMP, TIFF, ...), or folders: the photos directly inside, by name. Patterns that the
+    shell left alone, such as 'photos/**/*.jpg', stand for what matches them."""
     checkpoint: Path | None = None
     """Name of a model that ships, checkpoint, or work folder of a training run; robust-lite0 where not given."""
+    out: Path | None = None
+    """CSV file of image, score, model and note, in place of the table: each photo as soon as it is scored, so that
+    memory does not grow with their number. What was scored stays where something ends the command early."""
     json: bool = False
     """Print a list of {"image", "score", "model"} in input order; with "note" where a score means little."""
 
@@ -40,13 +47,19 @@ def main(args: list[str]) -> int:
     if not given.images:
         err.print("riqa score: give at least one image")
         return 2
+    if given.json and given.out is not None:
+        err.print("riqa score: --json prints the scores and --out writes them; give one of the two")
+        return 2
     refused: list[str] = []
 
     def complain(line: str) -> None:
         refused.append(line)
         err.print(f"riqa: {line}", markup=False)
 
-    paths = from_first_readable(photo_paths(given.images, complain), complain)
+    paths = photo_paths(given.images, complain)
+    if given.out is not None:
+        check_file(given.out, inputs=map(Path, paths))
+    paths = from_first_readable(paths, complain)
     if not paths:  # before the seconds that loading a model takes
         if given.json:
             print("[]")
@@ -66,11 +79,15 @@ def main(args: list[str]) -> int:
                 progress.advance(task)
                 yield row
 
-        if given.json:
+        if given.out is not None:
+            count = _write_csv(given.out, rows(), model)
+        elif given.json:
             _write_json(stdout, rows(), model)
         else:
             scores += rows()
-    if not given.json:
+    if given.out is not None:
+        out.print(f"{given.out}: {count} scores by {model}, higher is better", markup=False)
+    elif not given.json:
         _print_table(scorer, scores, model)
     return 1 if refused else 0
 
@@ -100,6 +117,11 @@ def photo_paths(given: Iterable[str], complain: Complain) -> list[str]:
             complain(f"{name}: is an address, and nothing is downloaded; give the path of a file")
         elif Path(name).is_dir():
             paths += _photos_in(name, complain)
+        elif not Path(name).exists() and glob.has_magic(name):
+            matches = [path for path in sorted(glob.glob(name, recursive=True)) if Path(path).is_file()]
+            if not matches:
+                complain(f"{name}: no file matches it")
+            paths += matches
         else:
             try:
                 check_path(name)
@@ -148,6 +170,23 @@ def _write_json(file: TextIO, rows: Iterable[PhotoScore], model: str) -> None:
             between = ",\n  "
     finally:
         file.write("\n]\n")
+
+
+def _write_csv(path: Path, rows: Iterable[PhotoScore], model: str) -> int:
+    """A CSV file of ours, with what was scored where something ends the command early; how many photos."""
+    count, stopped = 0, None
+    with own_file(path) as temporary, temporary.open("w", newline="", errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image", "score", "model", "note"))
+        try:
+            for row in rows:
+                writer.writerow((row.image, row.score, model, row.note or ""))
+                count += 1
+        except BaseException as error:  # Ctrl-C too
+            stopped = error
+    if stopped is not None:
+        raise stopped
+    return count
 
 
 def _print_table(scorer: AnyScorer, rows: Iterable[PhotoScore], model: str) -> None:

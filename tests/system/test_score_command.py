@@ -1,5 +1,6 @@
 """`riqa score`: the scorer's own scores, paths checked before the model is loaded, notes, constant memory."""
 
+import csv
 import dataclasses
 import json
 import math
@@ -216,3 +217,55 @@ def test_a_name_is_printed_as_it_is_whatever_its_brackets_and_length(folder, run
 def test_read_image_is_public():
     assert riqa.read_image is images.read_image
     assert "read_image" in riqa.__all__
+
+
+def test_a_table_is_written_photo_by_photo(folder, run, tmp_path):
+    table = tmp_path / "made/scores.csv"
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    status, out, err = run(folder / "photos", tmp_path / "none.png", "--out", table)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    _, listed, _ = run(folder / "photos", "--json")
+    assert [(row["image"], float(row["score"]), row["model"]) for row in rows] == [
+        (row["image"], row["score"], row["model"]) for row in json.loads(listed)
+    ]
+    assert status == 1  # one was no picture
+    assert len(err) == 1
+    assert out.split() == [f"{table}:", "11", "scores", "by", str(folder / "model,"), "higher", "is", "better"]
+
+
+def test_what_was_scored_before_the_end_stays(tmp_path):
+    def rows():
+        yield photo_scores.PhotoScore("a", 1.5, None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score._write_csv(tmp_path / "t.csv", rows(), "m")
+    assert (tmp_path / "t.csv").read_text() == "image,score,model,note\na,1.5,m,\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "message"),
+    [
+        (["--out", "people.csv"], 1, "people.csv: exists and was not written by riqa; choose another --out"),
+        (["--out", "photo.png"], 1, "photo.png: is read by this command and would be replaced"),
+        (["--out", "a.csv", "--json"], 2, "--json prints the scores and --out writes them; give one of the two"),
+    ],
+)
+def test_a_table_replaces_nothing_of_the_user_s(run, tmp_path, monkeypatch, more, status, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "load", lambda path: pytest.fail("a model is loaded"))
+    Image.fromarray(data.chelsea()[:60, :60]).save("photo.png")
+    (tmp_path / "people.csv").write_text("image_name,mos\n")
+    found, _, err = run("photo.png", *more)
+    assert found == status
+    assert message in " ".join(err)
+    assert (tmp_path / "people.csv").read_text() == "image_name,mos\n"
+
+
+def test_a_pattern_that_the_shell_left_alone_stands_for_what_matches_it(folder, run):
+    status, out, _ = run(folder / "photos/0[12].png", folder / "**/10.png", "--json")
+    assert status == 0
+    assert [row["image"][-6:] for row in json.loads(out)] == ["01.png", "02.png", "10.png"]
+    status, _, err = run(folder / "photos/*.jpg", "--json")
+    assert (status, len(err)) == (1, 1)
+    assert "*.jpg: no file matches it" in err[0]

@@ -40,7 +40,9 @@ def test_the_table_has_every_model_in_order():
 
 @pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_the_table_says_what_the_model_is(name):
-    assert model_table()[name] == facts(preset(name))
+    kept, found = model_table()[name], facts(preset(name))
+    # XLA counts a few operations more or less from version to version
+    assert kept | {"gflop": pytest.approx(kept["gflop"], rel=2e-3)} == found
 
 
 def test_koniq_pytorch_with_the_block_averages_what_the_block_leaves():
