@@ -145,8 +145,8 @@ QUICK = " ".join(f"--{flag}={str(value).lower()}" for flag, value in QUICKLY.ite
 def pytest_configure(config: pytest.Config) -> None:
     """Programs are hardly optimised in the default run, and as users have them where slow tests are asked for.
 
-    NumPy's products and decompositions are small, and each worker has a core of its own to do them on: OpenBLAS's threads,
-    waiting for the next one, would take what the other worker needs (read as a library loads: by workers, not with -n 0).
+    NumPy's products and decompositions are small, and each worker has a core of its own: OpenBLAS's threads, waiting
+    for the next one, would take what the other worker needs. Read as a library loads: by workers, not with -n 0.
 
     What was compiled once is kept, for subprocesses and later runs too (`pytest --cache-clear` forgets it). Each worker
     has a folder of its own, because JAX writes into it without a lock.

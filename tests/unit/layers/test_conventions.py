@@ -68,8 +68,17 @@ def test_shapes_are_those_of_flax(layer, sides, shape, settings):
         assert ours["kernel"].shape == theirs["kernel"].shape
 
 
-@every_layer
-@pytest.mark.parametrize("given", FLOATS)
+# the types of parameters and results are chosen in orthogonal_conv.py, for all constructions
+TYPED = [
+    pytest.param(
+        layer, given, id=f"{name}-{given}", marks=[] if name == "cayley" or given == "bfloat16" else pytest.mark.slow
+    )
+    for name, layer in CONVOLUTIONS.items()
+    for given in FLOATS
+]
+
+
+@pytest.mark.parametrize(("layer", "given"), TYPED)
 def test_types_are_those_of_flax(layer, given):
     with jax.enable_x64(True):
         for dtype in (None, *FLOATS):
@@ -155,7 +164,13 @@ class Stack(nn.Module):
         return heads(4, (1, 2), name="heads")(x)
 
 
-@every_layer
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(CONVOLUTIONS[name] for name in ("cayley", "bcop")),
+        *(pytest.param(CONVOLUTIONS[name], marks=pytest.mark.slow) for name in ("bro", "aol", "sll")),
+    ],
+)  # how lifted transformations meet operators is in orthogonal_conv.py, the same for all
 def test_scan_remat_and_vmap_give_what_the_layers_give_one_by_one(layer):
     model, single, x = Stack(layer), layer(4, (1, 2)), drawn(2, 1, 3, 4)
     variables = variables_of(model, x)
