@@ -164,6 +164,19 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update(name, value)
 
 
+LONGEST = (
+    "test_training.py",
+    "test_study.py",
+    "test_commands.py",
+    "test_training_variants.py",
+    "test_constructions.py",
+    "test_conventions.py",
+    "test_shipped.py",
+    "test_lipschitz_iqa.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: a file runs in one worker, and the other should not wait for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_training.py")
+    """The longest files first: a file runs in one worker, and the other should not wait for it at the end."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
