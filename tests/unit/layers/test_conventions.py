@@ -68,17 +68,8 @@ def test_shapes_are_those_of_flax(layer, sides, shape, settings):
         assert ours["kernel"].shape == theirs["kernel"].shape
 
 
-# the types of parameters and results are chosen in orthogonal_conv.py, for all constructions
-TYPED = [
-    pytest.param(
-        layer, given, id=f"{name}-{given}", marks=[] if name == "cayley" or given == "bfloat16" else pytest.mark.slow
-    )
-    for name, layer in CONVOLUTIONS.items()
-    for given in FLOATS
-]
-
-
-@pytest.mark.parametrize(("layer", "given"), TYPED)
+@every_layer
+@pytest.mark.parametrize("given", FLOATS)
 def test_types_are_those_of_flax(layer, given):
     with jax.enable_x64(True):
         for dtype in (None, *FLOATS):
