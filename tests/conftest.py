@@ -145,9 +145,14 @@ QUICK = " ".join(f"--{flag}={str(value).lower()}" for flag, value in QUICKLY.ite
 def pytest_configure(config: pytest.Config) -> None:
     """Programs are hardly optimised in the default run, and as users have them where slow tests are asked for.
 
+    NumPy's products and decompositions are small, and each worker has a core of its own: OpenBLAS's threads, waiting
+    for the next one, would take what the other worker needs. Read as a library loads: by workers, not with -n 0.
+
     What was compiled once is kept, for subprocesses and later runs too (`pytest --cache-clear` forgets it). Each worker
     has a folder of its own, because JAX writes into it without a lock.
     """
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     if config.option.markexpr == "not slow":
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
     gc.set_threshold(50_000, 20, 50)  # traced programs are millions of objects that stay
@@ -159,6 +164,19 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update(name, value)
 
 
+LONGEST = (
+    "test_training.py",
+    "test_study.py",
+    "test_commands.py",
+    "test_training_variants.py",
+    "test_constructions.py",
+    "test_conventions.py",
+    "test_shipped.py",
+    "test_lipschitz_iqa.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: a file runs in one worker, and the other should not wait for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_training.py")
+    """The longest files first: a file runs in one worker, and the other should not wait for it at the end."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))

@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ class Settings:
     def check(self) -> None:
         """Raise ValueError for settings that do not go together; nothing, unless an attack says so."""
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: T, **changes: Any) -> T:
         """A copy with some settings changed."""
         return dataclasses.replace(cast(Any, self), **changes)
 

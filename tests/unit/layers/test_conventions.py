@@ -155,7 +155,13 @@ class Stack(nn.Module):
         return heads(4, (1, 2), name="heads")(x)
 
 
-@every_layer
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(CONVOLUTIONS[name] for name in ("cayley", "bcop")),
+        *(pytest.param(CONVOLUTIONS[name], marks=pytest.mark.slow) for name in ("bro", "aol", "sll")),
+    ],
+)  # how lifted transformations meet operators is in orthogonal_conv.py, the same for all
 def test_scan_remat_and_vmap_give_what_the_layers_give_one_by_one(layer):
     model, single, x = Stack(layer), layer(4, (1, 2)), drawn(2, 1, 3, 4)
     variables = variables_of(model, x)
