@@ -134,13 +134,3 @@ def existing(paths: Iterable[Path]) -> None:
             return
     if first is not None:
         raise first
-
-
-def check_parquet() -> None:
-    """Raise ValueError where the option --parquet is given and PyArrow is not there."""
-    from robust_iqa_jax.report.parquet import require_pyarrow
-
-    try:
-        require_pyarrow()
-    except ValueError as error:
-        raise ValueError(f"--parquet: {error}") from error
