@@ -9,6 +9,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from robust_iqa_jax.compilation_cache import keep_compiled_programs
 from robust_iqa_jax.extras import missing
 
 COMMANDS = {
@@ -24,6 +25,7 @@ COMMANDS = {
     "certify": "scores of photos with intervals that no small change can leave",
     "models": "the models by name, their size, input and score range",
     "convert": "a checkpoint of PyTorch, safetensors, Flax or orbax as one of ours",
+    "export": "a model as a program that JAX alone runs, in a folder for a model hub",
     "bench": "speed of the spectral core",
 }
 
@@ -53,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"riqa: {unknown('command', args[0], COMMANDS)}", file=sys.stderr)
         return 2
     warnings.showwarning = lambda text, *_, **__: print(f"riqa {args[0]}: {text}", file=sys.stderr)
+    if args[0] != "bench" and "jax" not in sys.modules:  # benchmarks time the compiling too
+        keep_compiled_programs(os.environ)
     try:
         command = importlib.import_module(f"robust_iqa_jax.commands.{args[0]}")
         status = command.main(args[1:])

@@ -33,7 +33,7 @@ def parsed(
       addresses: whether the command answers https://... itself; else it ends the process with status 2.
     """
     for argument in () if addresses else args:
-        if ADDRESS.match(argument):
+        if ADDRESS.match(argument) and not argument.startswith("hf://"):
             err.print(f"{prog}: {argument}: is an address, and nothing is downloaded; give a path", markup=False)
             raise SystemExit(2)
     said = io.StringIO()

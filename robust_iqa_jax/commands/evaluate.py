@@ -81,8 +81,10 @@ def main(args: list[str]) -> int:
         return 2
     if given.parquet:
         require("--parquet", "pyarrow")
+    from robust_iqa_jax.models.hub import is_address
+
     for path in given.checkpoints:
-        if not path.exists() and path.suffix != ".py" and str(path) not in SHIPPED:
+        if not (path.exists() or path.suffix == ".py" or str(path) in SHIPPED or is_address(path)):
             raise ValueError(f"{path}: no such checkpoint")
     from robust_iqa_jax.devices import local_devices
 

@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text()
 RIQA = Path(sys.executable).with_name("riqa")
 
 STAND_INS = (
-    (r"python3 -m venv \.venv && \.venv/bin/pip install \. && \.venv/bin/riqa", "riqa"),  # it is installed
+    (r"python3 -m venv \.venv && \.venv/bin/pip install '\.\[all\]' && \.venv/bin/riqa", "riqa"),  # it is installed
     (r"^srun ", ""),  # no Slurm
     (r"^gcloud compute tpus tpu-vm ssh POD --worker=all --command '(.*)'", r"\1"),  # no TPU pod
     (r"riqa train \.\.\.", "riqa train clive_lite0 --data clive/scores.csv"),  # dots for any training
