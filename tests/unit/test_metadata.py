@@ -1,4 +1,4 @@
-"""What the project says of itself agrees: version, licence and paper, in the package, the project file and the citation."""
+"""What the project says of itself agrees: version, licence and paper, in package, project file and citation."""
 
 import importlib.metadata
 import tomllib
