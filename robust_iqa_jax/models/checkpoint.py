@@ -97,12 +97,12 @@ def find(path: str | os.PathLike[str] | None) -> Path:
     if shipped is not None:
         return shipped
     named = cast(str, path)
-    folder = hub_folder(named, (DESCRIPTION, WEIGHTS)) if is_address(named) else Path(named)
+    place = folder = hub_folder(named, (DESCRIPTION, WEIGHTS)) if is_address(named) else Path(named)
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{path}: {_absent(folder, name)}")
+            raise CheckpointError(f"{path}: {_absent(place, name)}")
     return folder
 
 

@@ -234,4 +234,6 @@ def test_python_works_outside_the_checkout(folder):
     (folder / "readme.py").write_text("\n".join([PREAMBLE, *blocks("python")]))
     if not (folder / "runs/quickstart/report.json").is_file():
         run(folder, "riqa quickstart")
+    if not (folder / "runs/exported").is_dir():
+        run(folder, "riqa export robust-lite0 runs/exported")
     run(folder, f"{sys.executable} readme.py")
