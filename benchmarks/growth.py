@@ -24,6 +24,7 @@ from robust_iqa_jax.benchmarks.cases import Case, maps
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import own_file
 from robust_iqa_jax.functional.conv2d import circular_conv
 from robust_iqa_jax.layers import CONVOLUTIONS
@@ -82,8 +83,8 @@ def check(args: Args) -> None:
     for name in args.impl:
         if name not in NAMES:
             raise ValueError(f"--impl {name}: unknown; choose among {', '.join(NAMES)}")
-        if name in torch_rows.IMPLS and not torch_rows.available(name):
-            raise ValueError(f"--impl {name}: needs the extra 'bench' (pip install 'robust_iqa_jax[bench]')")
+        if name in torch_rows.IMPLS:
+            require(f"--impl {name}", torch_rows.IMPLS[name])
         if name not in torch_rows.IMPLS:
             function, free, x = _call(name, _case(9, 6), 2)
             error = _error(function, free, x)

@@ -22,6 +22,7 @@ from robust_iqa_jax.benchmarks.cases import Case, Parameters, case_of, maps, par
 from robust_iqa_jax.benchmarks.machine import ceilings
 from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.alternatives.bjorck import bjorck_conv
 from robust_iqa_jax.functional.alternatives.explicit_cayley import explicit_cayley_conv
@@ -88,8 +89,8 @@ def check(args: Args) -> None:
     if unknown := [name for name in args.impl if name not in NAMES]:
         raise ValueError(f"--impl {unknown[0]}: unknown; choose among {', '.join(NAMES)}")
     for name in args.impl:
-        if name in torch_rows.IMPLS and not torch_rows.available(name):
-            raise ValueError(f"--impl {name}: needs the extra 'bench' (pip install 'robust_iqa_jax[bench]')")
+        if name in torch_rows.IMPLS:
+            require(f"--impl {name}", torch_rows.IMPLS[name])
 
 
 def case_rows(case: Case, batch: int, args: Args) -> Iterator[Row]:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,6 @@ from robust_iqa_jax.benchmarks.measure import Row, median_and_spread
 
 IMPLS = {"torch-explicit-q": "torch", "orthogonium-aoc": "orthogonium"}
 """Name of the row -> package that it needs."""
-
-
-def available(impl: str) -> bool:
-    """Whether the packages of a row are installed."""
-    return find_spec("torch") is not None and find_spec(IMPLS[impl]) is not None
 
 
 def row(case: str, impl: str, batch: int, pass_: str, repeats: int, expected: np.ndarray | None) -> Row:

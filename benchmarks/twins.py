@@ -4,7 +4,6 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import build
 from robust_iqa_jax.models.releases import convert
@@ -54,11 +54,10 @@ class Twin:
 
 
 def check(names: tuple[str, ...], parity: Path) -> None:
-    """Raise ValueError for an unknown model, no PyTorch, or no folder of PyTorch models."""
+    """Raise ValueError for an unknown model or no folder of PyTorch models, MissingExtra where PyTorch is missing."""
     if unknown := [name for name in names if name not in REFERENCES]:
         raise ValueError(f"--model {unknown[0]}: choose among {', '.join(REFERENCES)}")
-    if find_spec("torch") is None:
-        raise ValueError("PyTorch is needed here (pip install 'robust_iqa_jax[parity]')")
+    require("a comparison with PyTorch", "torch")
     if not (parity / "torch_resnet.py").is_file():
         raise ValueError(f"--parity {parity}: not the folder tests/parity of a checkout")
 

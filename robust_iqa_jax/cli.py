@@ -2,14 +2,15 @@
 0 it worked, 1 it failed, 2 bad arguments, 130 and 143 Ctrl-C and SIGTERM. RIQA_TRACEBACK=1 shows an error's origin."""
 
 import importlib
-import importlib.metadata
 import io
 import os
-import re
 import sys
 import traceback
 import warnings
 from pathlib import Path
+
+from robust_iqa_jax.compilation_cache import keep_compiled_programs
+from robust_iqa_jax.extras import missing
 
 COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
@@ -24,6 +25,7 @@ COMMANDS = {
     "certify": "scores of photos with intervals that no small change can leave",
     "models": "the models by name, their size, input and score range",
     "convert": "a checkpoint of PyTorch, safetensors, Flax or orbax as one of ours",
+    "export": "a model as a program that JAX alone runs, in a folder for a model hub",
     "bench": "speed of the spectral core",
 }
 
@@ -53,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"riqa: {unknown('command', args[0], COMMANDS)}", file=sys.stderr)
         return 2
     warnings.showwarning = lambda text, *_, **__: print(f"riqa {args[0]}: {text}", file=sys.stderr)
+    if args[0] != "bench" and "jax" not in sys.modules:  # benchmarks time the compiling too
+        keep_compiled_programs(os.environ)
     try:
         command = importlib.import_module(f"robust_iqa_jax.commands.{args[0]}")
         status = command.main(args[1:])
@@ -79,28 +83,17 @@ def message(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
         return f"memory is not enough ({text[:200] or 'MemoryError'}); take smaller batches or smaller images"
-    if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        extra = _extra_with(error.name)
-        cure = "install robust_iqa_jax again" if extra is None else f"pip install 'robust_iqa_jax[{extra}]'"
-        return f"the package {error.name} is not installed; {cure}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if text and type(error).__module__.startswith("robust_iqa_jax."):
         return text
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return missing(error.name)
     if text and isinstance(error, (ValueError, OSError, FloatingPointError)):
         return text
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}, line {last.lineno}"
     return f"unexpected {type(error).__name__}: {text} ({where}); RIQA_TRACEBACK=1 shows how it came to this"
-
-
-def _extra_with(module: str) -> str | None:
-    """The extra of this package that installs a module."""
-    for requirement in importlib.metadata.requires("robust_iqa_jax") or []:
-        name, extra = re.match(r"[\w-]+", requirement), re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        if name and extra and name[0].replace("-", "_").lower() == module.split(".")[0].lower():
-            return extra[1]
-    return None
 
 
 if __name__ == "__main__":

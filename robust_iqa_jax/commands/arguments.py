@@ -33,7 +33,7 @@ def parsed(
       addresses: whether the command answers https://... itself; else it ends the process with status 2.
     """
     for argument in () if addresses else args:
-        if ADDRESS.match(argument):
+        if ADDRESS.match(argument) and not argument.startswith("hf://"):
             err.print(f"{prog}: {argument}: is an address, and nothing is downloaded; give a path", markup=False)
             raise SystemExit(2)
     said = io.StringIO()
@@ -134,13 +134,3 @@ def existing(paths: Iterable[Path]) -> None:
             return
     if first is not None:
         raise first
-
-
-def check_parquet() -> None:
-    """Raise ValueError where the option --parquet is given and PyArrow is not there."""
-    from robust_iqa_jax.report.parquet import require_pyarrow
-
-    try:
-        require_pyarrow()
-    except ValueError as error:
-        raise ValueError(f"--parquet: {error}") from error

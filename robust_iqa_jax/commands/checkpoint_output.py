@@ -8,7 +8,7 @@ from typing import Any
 
 from robust_iqa_jax.models import checkpoint
 
-_DONE = {"release": "converted", "pruning": "pruned"}
+_DONE = {"release": "converted", "pruning": "pruned", "exported": "exported"}
 """What a command does, by the name of its facts."""
 
 

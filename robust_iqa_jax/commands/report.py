@@ -7,10 +7,11 @@ from typing import Annotated
 
 import tyro
 
-from robust_iqa_jax.commands.arguments import check_parquet, columns, parsed
+from robust_iqa_jax.commands.arguments import columns, parsed
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.archives.table import archives_in
 from robust_iqa_jax.data.open import open_photos
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.report.files import check_report_folder, read_report
 from robust_iqa_jax.report.page_files import write_page
@@ -42,7 +43,7 @@ def main(args: list[str]) -> int:
     """Exit status: 1 where a thumbnail could not be made."""
     given = parsed(ReportArgs, args, "riqa report", __doc__)
     if given.parquet:
-        check_parquet()
+        require("--parquet", "pyarrow")
     folder = given.out or given.folder
     read_report(given.folder)
     check_report_folder(folder, parquet=given.parquet, page=True)

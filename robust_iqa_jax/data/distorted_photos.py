@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, UInt8
 from scipy import ndimage
-from skimage import color
 
 from robust_iqa_jax.data.distortions import DISTORTIONS
 from robust_iqa_jax.data.images import read_pixels, resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.functional.ssim import ms_ssim
 
 LABEL_MEASURE = "100 * MS-SSIM(luma)^8 * exp(-mean CIEDE2000 of the blurred pair / 20)"
@@ -64,6 +64,7 @@ def distorted_photos(
     """
     if size not in SIZES:
         raise ValueError(f"distorted_photos: size is {SIZES[0]}..{SIZES[-1]} pixels, got {size}")
+    require("the embedded photos", "skimage", "sklearn")
     plan = [(photo, crop) for photo in range(len(PHOTOS)) for crop in range(CROPS)]
     originals = [embedded_photo(name) for name in PHOTOS]
 
@@ -117,6 +118,8 @@ def pseudo_mos(pristine: UInt8[np.ndarray, "h w 3"], images: UInt8[np.ndarray, "
     Raises:
       ValueError: a side below 176 pixels.
     """
+    from skimage import color
+
     references = np.broadcast_to(pristine, images.shape)
     structure = np.clip(np.asarray(_luma_ms_ssim(references, images), np.float64), 0, 1)
     difference = color.deltaE_ciede2000(_blurred_lab(pristine[None]), _blurred_lab(images)).mean((1, 2))
@@ -134,6 +137,8 @@ def _luma(x: UInt8[Array, "n h w 3"]) -> Float[Array, "n h w 1"]:
 
 
 def _blurred_lab(images: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n h2 w2 3"]:
+    from skimage import color
+
     rows = ndimage.gaussian_filter1d(images.astype(np.float32) / 255, 2.0, axis=1)[:, 2::4]
     return color.rgb2lab(ndimage.gaussian_filter1d(rows, 2.0, axis=2)[:, :, 2::4])
 
@@ -168,6 +173,7 @@ def embedded_photo(name: str) -> UInt8[np.ndarray, "h w 3"]:
       ImageError: its wheel lacks it.
     """
     package, file, _ = PHOTOS[name]
+    require(f"the photo {name}", package)
     # The package is located, not imported: importing scikit-learn takes seconds.
     spec = find_spec(package)
     folder = (spec.submodule_search_locations if spec else None) or [package]

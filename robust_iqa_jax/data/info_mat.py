@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from robust_iqa_jax.data.extras import needs_extra
 from robust_iqa_jax.data.photo_files import LabelTableError, Row, finite_score, labelled_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.extras import require
 
 VARIABLES = ("index", "ref_ids", "subjective_scores", "im_names")
 ENDS = {10_073: (7_058, 8_058)}
@@ -31,7 +31,8 @@ def read_info_mat(
       experiment: column of `index` whose first, next and last part are the three groups (exp_id).
 
     Raises:
-      LabelTableError: h5py is not installed; the file is damaged, of another format, or lacks a variable; no such
+      MissingExtra: h5py is not installed.
+      LabelTableError: the file is damaged, of another format, or lacks a variable; no such
         experiment; a score that is no finite number; a photo whose reference is not in `index`; images that are
         missing.
     """
@@ -56,8 +57,9 @@ def read_info_mat(
 
 def _variables(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """(index, ref_ids, subjective_scores, im_names), all but the first as vectors."""
-    with needs_extra(path, "h5py"):
-        import h5py
+    require(str(path), "h5py")
+    import h5py
+
     try:
         with h5py.File(path, "r") as opened:
             file: Any = opened  # untyped: whatever has the name, a dataset or a group

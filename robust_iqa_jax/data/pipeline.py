@@ -2,9 +2,8 @@
 Batch i is a pure function of (photo set, seed, i), so a resumed run sees what the uninterrupted one would have seen."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import grain
 import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
 
@@ -12,8 +11,11 @@ from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet
 
+if TYPE_CHECKING:
+    import grain
+
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-Batches = grain.DatasetIterator[dict[str, Any]]
+Batches: TypeAlias = "grain.DatasetIterator[dict[str, Any]]"
 
 CACHE_BYTES = 4 << 30
 """Memory for photos that were read once."""
@@ -117,6 +119,8 @@ def training_batches(
     Raises:
       ValueError: fewer photos than a batch, or a batch that has no n equal parts.
     """
+    import grain
+
     process, processes = part
     if batch_size % processes:
         raise ValueError(f"--batch-size {batch_size}: no multiple of the {processes} processes")

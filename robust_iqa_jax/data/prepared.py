@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from robust_iqa_jax.data.archives.table import ARCHIVES
-from robust_iqa_jax.data.extras import needs_extra
 from robust_iqa_jax.data.images import decode_image
 from robust_iqa_jax.data.photo_files import LabelTableError
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.extras import MissingExtra, require
 
 MARK = "dataset_info.json"
 LABELS = "labels"
@@ -27,13 +27,14 @@ def read_prepared(folder: Path) -> PhotoSet:
       folder: NAME/VERSION in TFDS's data_dir, with MARK.
 
     Raises:
-      LabelTableError: tensorflow_datasets is not installed; files of another builder or damaged ones.
+      MissingExtra: tensorflow_datasets is not installed.
+      LabelTableError: files of another builder or damaged ones.
     """
     try:
         builder = _builder(folder)
         labels: dict[str, dict[str, Any]] = dict(builder.info.metadata)[LABELS]
         counts = {split: builder.info.splits[split].num_examples for split in labels}
-    except LabelTableError:
+    except MissingExtra:
         raise
     except Exception as error:  # protobuf, JSON and file errors of many kinds
         raise LabelTableError(f"{folder}: not prepared by robust_iqa_jax.datasets, or damaged ({error})") from error
@@ -52,8 +53,9 @@ def read_prepared(folder: Path) -> PhotoSet:
 
 
 def _builder(folder: Path) -> Any:
-    with needs_extra(folder, "tensorflow_datasets", "tfds"):
-        import tensorflow_datasets as tfds
+    require(str(folder), "tensorflow_datasets")
+    import tensorflow_datasets as tfds
+
     return tfds.builder_from_directory(folder)
 
 

@@ -92,7 +92,7 @@ def apply(
     if x.shape[0] == 0:
         return jnp.zeros((*x.shape[:3], features), x.dtype)
     spectrum = rfft2(circular_conv_adjoint(x, operator.taps[..., :ci]), transform)
-    z = product(operator.inverse, spectrum.reshape(len(x), -1, spectrum.shape[-1])).reshape(spectrum.shape)
+    z = product(operator.inverse, spectrum.reshape(x.shape[0], -1, spectrum.shape[-1])).reshape(spectrum.shape)
     y = _reflected(x, irfft2(z, operator.size, transform), operator.taps, features)
     return y + over(operator.bias.astype(y.dtype), y)
 

@@ -2,12 +2,12 @@
 Same filter as Pillow's BILINEAR, without its rounding to 8 bits between the two passes (`data.images.at_size`)."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64
-from scipy import sparse
+from jaxtyping import Array, Float, Float64, Int
 
 
 def resize(images: Float[Array, "n h w c"], size: tuple[int, int]) -> Float[Array, "n h2 w2 c"]:
@@ -31,11 +31,22 @@ def largest_stretch(n: int, m: int) -> float:
 
 
 def _dense(n: int, m: int) -> Float64[np.ndarray, "m n"]:
-    return _weights(n, m).toarray()
+    weights = _weights(n, m)
+    dense = np.zeros((m, n))
+    dense[weights.rows, weights.columns] = weights.heights
+    return dense
+
+
+class _Weights(NamedTuple):
+    """Of the old samples `columns` for the new ones `rows`: few of all pairs, so these are what is kept."""
+
+    rows: Int[np.ndarray, " k"]
+    columns: Int[np.ndarray, " k"]
+    heights: Float64[np.ndarray, " k"]
 
 
 @lru_cache(maxsize=32)
-def _weights(n: int, m: int) -> sparse.csr_array:
+def _weights(n: int, m: int) -> _Weights:
     """The weights (m, n) of n samples for each of m: triangles around the new samples' centres, as wide as the larger
     of the old and the new distance, each cut off at the border and scaled to the sum 1."""
     width = max(n / m, 1.0)
@@ -46,5 +57,4 @@ def _weights(n: int, m: int) -> sparse.csr_array:
     columns = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
     heights = np.maximum(0.0, 1 - np.abs(columns - centres[rows]) / width)
     heights /= np.bincount(rows, heights, m)[rows]
-    kept = heights > 0
-    return sparse.csr_array((heights[kept], (rows[kept], columns[kept])), shape=(m, n))
+    return _Weights(rows, columns, heights)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import binom, norm
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,9 @@ def shifted_quantiles(ratio: float) -> tuple[float, float]:
     Phi(-ratio) and Phi(ratio): the median smoothed score at x + d lies between these quantiles of the noisy scores at
     x, for every d with |d|_2 <= ratio sigma (Chiang et al., lemma 1 at p = 1/2).
     """
-    return float(norm.cdf(-ratio)), float(norm.cdf(ratio))
+    from scipy.special import ndtr  # in each of them: scipy takes a second to import
+
+    return float(ndtr(-ratio)), float(ndtr(ratio))
 
 
 def certifying_ranks(samples: int, ratio: float, alpha: float) -> Ranks:
@@ -51,6 +52,8 @@ def certifying_ranks(samples: int, ratio: float, alpha: float) -> Ranks:
     Raises:
       ValueError: so few samples that no order statistic is sure enough; the message says how many are enough.
     """
+    from scipy.stats import binom
+
     low, _ = shifted_quantiles(ratio)
     # P[Binomial(n, low) < l], l from 1 on
     count = int(np.searchsorted(binom.cdf(np.arange(samples), samples, low), alpha / 2, "right"))
@@ -70,4 +73,6 @@ def samples_needed(ratio: float, alpha: float) -> int:
 
 def largest_ratio(samples: int, alpha: float) -> float:
     """Largest radius / sigma at which so many samples bound anything."""
-    return max(0.0, float(norm.ppf((alpha / 2) ** (1 / samples))))
+    from scipy.special import ndtri
+
+    return max(0.0, float(ndtri((alpha / 2) ** (1 / samples))))

@@ -7,8 +7,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import least_squares
-from scipy.special import expit
 
 from robust_iqa_jax.metrics.scores import Scores, checked_scores
 
@@ -41,6 +39,8 @@ class ScoreMapping:
 
     def __call__(self, predictions: Scores) -> Scores:
         """Mapped predictions (n,), in points of the opinion scores."""
+        from scipy.special import expit  # in each of them: scipy takes a second to import
+
         x, b = np.asarray(predictions, np.float64), self.parameters
         if self.kind == "linear":
             return b[0] * x + b[1]
@@ -88,6 +88,7 @@ def fit_mapping(predictions: Scores, mos: Scores, kind: Kind) -> ScoreMapping:
 
 def _search(z: Scores, mos: Scores, kind: Kind) -> tuple[float, float]:
     """Centre and width of the best logistic, in standard deviations of the predictions."""
+    from scipy.optimize import least_squares
 
     def residuals(point: Float[np.ndarray, " 2"]) -> Scores:
         return _linear_part(z, mos, kind, point[0], np.exp(point[1]))[1]
@@ -107,6 +108,8 @@ def _search(z: Scores, mos: Scores, kind: Kind) -> tuple[float, float]:
 
 def _linear_part(z: Scores, mos: Scores, kind: Kind, centre: float, width: float) -> tuple[Scores, Scores]:
     """Coefficients of the columns of a map at a centre and width, and what they leave of the opinion scores."""
+    from scipy.special import expit
+
     one, bend = np.ones_like(z), expit((z - centre) / width)
     columns = {"linear": (z, one), "logistic4": (bend, one), "logistic5": (bend - 0.5, z, one)}[kind]
     matrix = np.stack(columns, axis=1)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from robust_iqa_jax.files import check_outputs, cure, own_file, recognise
+from robust_iqa_jax.models.hub import hub_folder, is_address
 from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.shipped import shipped_folder
@@ -95,12 +96,13 @@ def find(path: str | os.PathLike[str] | None) -> Path:
         raise CheckpointError(str(error)) from error
     if shipped is not None:
         return shipped
-    folder = Path(cast(str, path))
+    named = cast(str, path)
+    place = folder = hub_folder(named, (DESCRIPTION, WEIGHTS)) if is_address(named) else Path(named)
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{path}: {_absent(Path(cast(str, path)), name)}")
+            raise CheckpointError(f"{path}: {_absent(place, name)}")
     return folder
 
 
@@ -127,9 +129,11 @@ def load(path: str | os.PathLike[str] | None = None) -> Scorer:
 
     Args:
       path: name of a model that ships (models.shipped.SHIPPED; "robust-lite0" where not given), folder written by
-        `save`, or the work folder of a training run (its `model` sub-folder is taken).
+        `save`, the work folder of a training run (its `model` sub-folder is taken), or "hf://OWNER/NAME", a folder of
+        `save` or `riqa export` on the Hugging Face hub (extra "hub"), also with @REVISION.
 
     Raises:
+      MissingExtra: the hub's package is not installed.
       CheckpointError: no checkpoint there, a damaged or incomplete one, or weights that do not fit its description;
         one line that names the file.
     """

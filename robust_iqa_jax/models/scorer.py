@@ -196,4 +196,4 @@ def outputs_of(
     resized = resize(images, spec.input_size)
     windows = resized if spec.crops is None else crop_grid(resized, spec.crops)
     outputs = cast(Array, build(spec).apply(variables, normalise(spec, windows), train=False))
-    return outputs.reshape(len(images), -1, outputs.shape[-1]).mean(1)
+    return outputs.reshape(images.shape[0], -1, outputs.shape[-1]).mean(1)

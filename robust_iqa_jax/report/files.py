@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_outputs, recognise, write_text
 from robust_iqa_jax.report.answer import answer_table, decisive, recommendation
 from robust_iqa_jax.report.comparison import worth
 from robust_iqa_jax.report.findings import WHICH, label_notes, pareto_front, tradeoff_points, worst_images
-from robust_iqa_jax.report.parquet import require_pyarrow, write_parquet
-from robust_iqa_jax.report.plots import png, tradeoff
+from robust_iqa_jax.report.parquet import write_parquet
 from robust_iqa_jax.report.table import Table, markdown
 from robust_iqa_jax.report.tables import accuracy, defended, gains, tables
 from robust_iqa_jax.report.types import AttackKind, GainRow, ImageRow, ModelFacts, Picture, ReportData
@@ -60,10 +60,9 @@ def write_report(
       parquet: write the rows of per_image.csv as per_image.parquet too.
 
     Raises:
-      ValueError: PyArrow is asked for and not installed; the folder holds files of these names that are not a report's.
+      MissingExtra: PyArrow is asked for and not installed, or Matplotlib is not.
+      ValueError: the folder holds files of these names that are not a report's.
     """
-    if parquet:
-        require_pyarrow()
     folder = Path(folder)
     check_report_folder(folder, parquet=parquet)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,17 +94,23 @@ def write_report(
         write_text(folder / "perturbations.json", json.dumps(shown, indent=1) + "\n")
     if any(timings.values()):
         write_text(folder / "timings.json", json.dumps(timings, indent=2) + "\n")
+    from robust_iqa_jax.report.plots import png, tradeoff
+
     png(tradeoff(report.rows, report.models, decisive(report)), folder / "tradeoff.png")
 
 
 def check_report_folder(folder: Path, *, parquet: bool = False, page: bool = False) -> None:
-    """Raise ValueError where the files of a report would replace others than those of a report.
+    """Raise ValueError where the files of a report would replace others than those of a report, and MissingExtra where
+    a package that writes them is not installed.
 
     Args:
       folder: of the report; it need not exist.
       parquet: whether per_image.parquet is written too.
       page: whether the page and the LaTeX tables are written too.
     """
+    require("figures of a report", "matplotlib")
+    if parquet:
+        require("per_image.parquet", "pyarrow")
     recognise([folder / name for name in FILES], lambda: _is_report(folder))
     more = (("per_image.parquet",) if parquet else ()) + (PAGES if page else ())
     check_outputs([folder / name for name in (*FILES, *more)])

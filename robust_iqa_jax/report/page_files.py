@@ -12,7 +12,6 @@ from robust_iqa_jax.files import write_text
 from robust_iqa_jax.report.files import read_report, write_report
 from robust_iqa_jax.report.findings import worst_images
 from robust_iqa_jax.report.latex import latex
-from robust_iqa_jax.report.page import html_report
 from robust_iqa_jax.report.tables import tables
 
 THUMBNAIL = (128, 96)
@@ -40,7 +39,8 @@ def write_page(
       names of images that have no thumbnail although there are photos.
 
     Raises:
-      ValueError: no report in the folder; PyArrow is asked for and not installed.
+      MissingExtra: PyArrow is asked for and not installed, or Matplotlib is not.
+      ValueError: no report in the folder.
     """
     report, own_title = read_report(folder)
     title, out = title or own_title, out or folder
@@ -48,6 +48,8 @@ def write_page(
     uris = {} if photos is None else dict(_thumbnails(photos, worst))
     thumbnails = {name: uri for name, uri in uris.items() if uri}
     write_report(out, report, title=title, parquet=parquet)
+    from robust_iqa_jax.report.page import html_report
+
     write_text(out / "report.html", html_report(report, title, thumbnails=thumbnails))
     write_text(out / "report.tex", latex(tables(report)))
     return [name for name, uri in uris.items() if not uri]

@@ -8,14 +8,6 @@ from typing import Any
 from robust_iqa_jax.files import own_file
 
 
-def require_pyarrow() -> None:
-    """Raise ValueError, which names the cure, where PyArrow is not installed."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise ValueError("PyArrow is not installed; pip install 'robust_iqa_jax[parquet]'") from error
-
-
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal columns, whole or not at all: text as strings, numbers as float64, None as null."""
     import pyarrow

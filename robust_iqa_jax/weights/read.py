@@ -12,7 +12,6 @@ import flax.serialization
 import flax.traverse_util
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -128,6 +127,8 @@ def _read_folder(path: pathlib.Path, entry: str) -> ReadCheckpoint:
         cure = f"give one of its files, such as {path / files[0]}" if files else "give the file of the weights"
         raise ValueError(f"a folder that orbax did not write; {cure}")
     on_disk = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    import orbax.checkpoint as ocp  # takes seconds, and few need it
+
     with ocp.StandardCheckpointer() as checkpointer:
         leaves = jax.tree.leaves(checkpointer.metadata(path.absolute()).item_metadata)
         check_declared(sum(math.prod(leaf.shape) * 4 for leaf in leaves if hasattr(leaf, "shape")), on_disk)

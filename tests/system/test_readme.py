@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text()
 RIQA = Path(sys.executable).with_name("riqa")
 
 STAND_INS = (
-    (r"python3 -m venv \.venv && \.venv/bin/pip install \. && \.venv/bin/riqa", "riqa"),  # it is installed
+    (r"python3 -m venv \.venv && \.venv/bin/pip install '\.\[all\]' && \.venv/bin/riqa", "riqa"),  # it is installed
     (r"^srun ", ""),  # no Slurm
     (r"^gcloud compute tpus tpu-vm ssh POD --worker=all --command '(.*)'", r"\1"),  # no TPU pod
     (r"riqa train \.\.\.", "riqa train clive_lite0 --data clive/scores.csv"),  # dots for any training
@@ -234,4 +234,6 @@ def test_python_works_outside_the_checkout(folder):
     (folder / "readme.py").write_text("\n".join([PREAMBLE, *blocks("python")]))
     if not (folder / "runs/quickstart/report.json").is_file():
         run(folder, "riqa quickstart")
+    if not (folder / "runs/exported").is_dir():
+        run(folder, "riqa export robust-lite0 runs/exported")
     run(folder, f"{sys.executable} readme.py")

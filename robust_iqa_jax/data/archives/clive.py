@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from robust_iqa_jax.data.photo_files import LabelTableError, Row, finite_score, labelled_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
@@ -41,6 +40,8 @@ def read_clive(folder: Path) -> PhotoSet:
 
 def _variable(path: Path) -> np.ndarray:
     """The variable that is called like its file, as a vector."""
+    import scipy.io
+
     try:
         contents: dict[str, Any] = scipy.io.loadmat(path)
     except Exception as error:  # scipy raises whatever a damaged file makes it stumble over

@@ -5,9 +5,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from robust_iqa_jax.data.extras import needs_extra
 from robust_iqa_jax.data.photo_files import LabelTableError, Row, finite_score, labelled_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.extras import require
 
 SCORES = "Annotations/MOS and Image attribute scores.xlsx"
 IMAGES = "TestImage"
@@ -20,7 +20,8 @@ def read_spaq(folder: Path) -> PhotoSet:
       folder: with SCORES, whose first sheet has the columns "Image name" and "MOS", and IMAGES.
 
     Raises:
-      LabelTableError: openpyxl is not installed; a file or photos are missing or damaged.
+      MissingExtra: openpyxl is not installed.
+      LabelTableError: a file or photos are missing or damaged.
     """
     table = folder / SCORES
     header, *lines = _first_sheet(table)
@@ -37,8 +38,9 @@ def read_spaq(folder: Path) -> PhotoSet:
 
 
 def _first_sheet(table: Path) -> list[tuple[object, ...]]:
-    with needs_extra(table, "openpyxl"):
-        import openpyxl
+    require(str(table), "openpyxl")
+    import openpyxl
+
     try:
         with closing(openpyxl.load_workbook(table, read_only=True, data_only=True)) as opened:
             book: Any = opened

