@@ -1,5 +1,6 @@
 """`riqa convert IN OUT --model NAME`: a checkpoint of PyTorch, safetensors, Flax, NumPy or orbax as one of ours.
-Example: riqa convert p1q2.pth runs/linearity --model linearity-resnext101_32x8d"""
+Examples: riqa convert p1q2.pth runs/linearity --model linearity-resnext101_32x8d;
+riqa convert spaq_ckpt.npz runs/musiq --model musiq --input-size 512 683"""
 
 import dataclasses
 import json

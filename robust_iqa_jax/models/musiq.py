@@ -302,7 +302,7 @@ def with_joined_heads(tensors: Tensors, heads: int) -> Tensors:
 
 
 def with_third_axis(tensors: Tensors) -> Tensors:
-    """IQA-PyTorch's tensors, the scales' embedding (scales, channels) as the original has it: no matrix to transpose."""
+    """IQA-PyTorch's tensors, the scales' embedding with its first axis of one: no matrix to transpose."""
     name = f"transformer_encoder.{_PLACES['scale_embedding'][1]}"
     return {**tensors, name: tensors[name][None]} if name in tensors and tensors[name].ndim == 2 else tensors
 
@@ -330,14 +330,13 @@ def _build(grades: int) -> Callable[[ModelSpec, str | None], MUSIQ]:
 def _pretrained(spec: ModelSpec) -> Mapping[str, Mapping[str, object]]:
     raise ValueError(
         "no installable package carries weights of MUSIQ: convert a published checkpoint with `riqa convert FILE OUT "
-        "--model musiq-koniq` (imagenet_pretrain.npz: --allow-missing) and start from OUT"
+        "--model musiq` (imagenet_pretrain.npz: --allow-missing) and start from OUT"
     )
 
 
-def _presets(architecture: str, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Preset]:
-    # ours; before the positions, which the block need not pass on
-    block = BlockSpec("patches", 96, "none", 1)
-    return {name: preset(ModelSpec(architecture, "musiq", (), size), block) for name, size in sizes.items()}
+def _preset(architecture: str, size: tuple[int, int]) -> Preset:
+    # the block's place and width are ours: before the positions, which it need not pass on
+    return preset(ModelSpec(architecture, "musiq", (), size), BlockSpec("patches", 96, "none", 1))
 
 
 RECORD = Architecture(
@@ -349,7 +348,7 @@ RECORD = Architecture(
     normalisation=lambda spec: (MEAN, STD),
     loss="absolute",
     releases=_releases(1),
-    presets=_presets("musiq", {"musiq-koniq": (768, 1024), "musiq-spaq": (512, 683), "musiq-paq2piq": (480, 640)}),
+    presets={"musiq": _preset("musiq", (768, 1024))},  # KonIQ's photos
     score_range=(0, 100),
     pretrained=_pretrained,
 )
@@ -360,7 +359,7 @@ AVA_RECORD = dataclasses.replace(
     title="MUSIQ of grades",
     build=_build(GRADES),
     releases=_releases(GRADES),
-    presets=_presets("musiq-ava", {"musiq-ava": (480, 640)}),
+    presets={"musiq-ava": _preset("musiq-ava", (480, 640))},
     score_range=(1, GRADES),
 )
 """Of models that predict how raters' grades are distributed; the score is the mean grade."""

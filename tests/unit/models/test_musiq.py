@@ -9,6 +9,8 @@ import pytest
 from quick_models import quick_jit, random_variables, shapes
 
 from robust_iqa_jax import attacks
+from robust_iqa_jax.cli import main
+from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.musiq import (
     GRID,
     MUSIQ,
@@ -17,7 +19,7 @@ from robust_iqa_jax.models.musiq import (
     hashed_positions,
     insertion_points,
 )
-from robust_iqa_jax.models.presets import preset
+from robust_iqa_jax.models.presets import PRESETS, preset
 from robust_iqa_jax.models.registry import build, init_pretrained, normalise
 from robust_iqa_jax.models.releases import convert
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -110,9 +112,7 @@ def test_the_full_network_equals_an_independent_pytorch_network(torch_musiq, dty
 def test_the_published_model_has_27_million_parameters_under_the_published_names(torch_musiq):
     expected = torch_musiq.published_shapes()
     variables = {name: np.broadcast_to(np.float32(1), shape) for name, shape in expected.items()}
-    fitted, report, _ = convert(
-        {f"opt/target/{name}": array for name, array in variables.items()}, preset("musiq-koniq")
-    )
+    fitted, report, _ = convert({f"opt/target/{name}": array for name, array in variables.items()}, preset("musiq"))
     assert (len(report.used), report.problems()) == (len(expected), "")
     assert round(sum(leaf.size for leaf in jax.tree.leaves(fitted)) / 1e6, 1) == 27.1
 
@@ -160,6 +160,33 @@ def test_missing_unknown_and_other_tensors_are_named(published):
         f"1 of another shape: {name} (24, 2, 12) instead of (24, 24)"
     )
     assert report.outside == ("opt/state/step",)
+
+
+def test_a_published_archive_is_converted_by_the_command_for_photos_of_any_size(
+    published, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(PRESETS, "musiq", spec())
+    named = {f"opt/target/{name}": np.float32(array) for name, array in published.items()}
+    np.savez(tmp_path / "koniq_ckpt.npz", **named)
+    given = ["convert", str(tmp_path / "koniq_ckpt.npz"), str(tmp_path / "out"), "--model", "musiq"]
+    assert main([*given, "--input-size", "33", "75"]) == 0
+    loaded = checkpoint.load(tmp_path / "out")
+    assert (loaded.spec.input_size, float(loaded.calibration.high)) == ((33, 75), 100)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        dict(loaded.variables["params"]),
+        converted(published, spec(), "float32")["params"],
+    )
+    capsys.readouterr()
+    assert main([*given[:2], str(tmp_path / "no"), *given[3:], "--input-size", "0", "75"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "riqa convert: --input-size: height and width of at least 1 expected, got (0, 75)"
+    ]
+    del named["opt/target/head/bias"]
+    np.savez(tmp_path / "koniq_ckpt.npz", **named)
+    assert main([*given[:2], str(tmp_path / "no"), *given[3:]]) == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert error.endswith("does not fit musiq: 1 missing: head/bias; --allow-missing takes what fits")
 
 
 def test_a_classifier_of_imagenet_is_left_out(published):
