@@ -1,11 +1,14 @@
 """MUSIQ: every map and score of an independent PyTorch network, at any size, in both precisions; names of the published
 files; blocks on the grids of all scales; attacks on the photo's own pixels."""
 
+import json
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from photo_tables import write_photo_table
 from quick_models import quick_jit, random_variables, shapes
 
 from robust_iqa_jax import attacks
@@ -296,3 +299,33 @@ def test_gradients_reach_the_photo_through_every_scale():
     assert larger.all()  # of more pixels than the photo
     assert smaller.mean() > 0.9  # nearly as many
     assert normalise(spec(), x).shape == x.shape
+
+
+@pytest.mark.slow
+def test_it_is_scored_attacked_and_reported_on_by_the_commands(tmp_path, capsys):
+    table = write_photo_table(tmp_path / "photos", count=6, side=50)
+    for name, block in (("base", None), ("robust", BlockSpec("patches", 6, "none", 1))):
+        described = spec((50, 50), block=block)
+        variables = {**random_variables(build(described), (1, 50, 50, 3)), "batch_stats": {}}
+        checkpoint.save(tmp_path / name, Scorer(variables, Calibration.identity(), described), {})
+    base, robust, photo = (str(tmp_path / name) for name in ("base", "robust", "photos/0.png"))
+    assert main(["score", photo, "--checkpoint", robust]) == 0
+    attack = ["--attack", "pgd", "--steps", "2", "--out", str(tmp_path / "attacked")]
+    assert main(["attack", photo, "--checkpoint", robust, *attack]) == 0
+    run = [
+        "--data",
+        str(table),
+        "--steps",
+        "2",
+        "--eps",
+        "0.01",
+        "--attack-photos",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(["evaluate", base, robust, *run]) == 0
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {row["model"] for row in report["rows"]} == {"base", "robust"}
