@@ -123,7 +123,8 @@ class MUSIQ(nn.Module):
     """Scores of images of any size, on the scale of the training labels (published: 0 to 100, AVA 1 to 10).
 
     The published code fills the copies' tokens up to a fixed number and masks what it filled in. No weight falls on a
-    masked token, so here there are none; all images of a batch have one size, and their tokens one number.
+    masked token, so here there are none; all images of a batch have one size, and their tokens one number. No weight
+    depends on the size: with another input_size in its spec a scorer reads other photos pixel by pixel.
 
     Parameters pos_embedding, scale_embedding, cls; submodules stem, embedding, layer_{0..}, norm, head; `block` where
     there is one.
