@@ -1,5 +1,5 @@
 """MUSIQ: patches of the photo at its own size and of smaller copies, as tokens of one transformer.
-Sources: arXiv 2108.05997; google-research/google-research musiq/model (docs/sources.md 2.5); PYIQA (its names)."""
+Sources: arXiv 2108.05997; google-research/google-research, musiq (docs/sources.md 2.5); PYIQA (its names)."""
 
 import dataclasses
 import math
