@@ -193,7 +193,8 @@ class MUSIQ(nn.Module):
 
         if self.block is not None and self.block_at == "input":
             x = self.block(x)  # pyright: ignore[reportCallIssue]
-        copies = [gaussian_resize(x, size_with_longer_side(x.shape[1:3], longer)) for longer in kind.copies]
+        own = (x.shape[1], x.shape[2])
+        copies = [gaussian_resize(x, size_with_longer_side(own, longer)) for longer in kind.copies]
         grids = kept("patches", self._embedded([*copies, x]))
         grids = kept("embed", [grid + self._place(grid, scale) for scale, grid in enumerate(grids)])
         token = jnp.broadcast_to(self.cls.astype(x.dtype), (len(x), 1, kind.channels))
