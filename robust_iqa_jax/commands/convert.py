@@ -1,5 +1,6 @@
-"""`riqa convert IN OUT --model NAME`: a checkpoint of PyTorch, safetensors, Flax or orbax as one of ours.
-Example: riqa convert p1q2.pth runs/linearity --model linearity-resnext101_32x8d"""
+"""`riqa convert IN OUT --model NAME`: a checkpoint of PyTorch, safetensors, Flax, NumPy or orbax as one of ours.
+Examples: riqa convert p1q2.pth runs/linearity --model linearity-resnext101_32x8d;
+riqa convert spaq_ckpt.npz runs/musiq --model musiq --input-size 512 683"""
 
 import dataclasses
 import json
@@ -33,12 +34,14 @@ class ConvertArgs:
     """Convert a checkpoint."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """.pth or .pt (read without executing it), .safetensors, .msgpack, an index of shards (.index.json), or a folder of
-    orbax or Hugging Face."""
+    """.pth or .pt (read without executing it), .safetensors, .msgpack, .npz, an index of shards (.index.json), or a
+    folder of orbax or Hugging Face."""
     out: Annotated[Path, tyro.conf.Positional]
     """Folder for the converted checkpoint, written only where everything fits."""
     model: str
     """What the weights belong to; `riqa models` lists the names."""
+    input_size: tuple[int, int] | None = None
+    """Height and width that photos are resized to; the model's own, where nothing is said."""
     entry: str = ""
     """Part of the file to take where it has several, such as params_ema; else plain weights before averaged ones."""
     allow_missing: bool = False
@@ -59,6 +62,11 @@ def main(args: list[str]) -> int:
     """Run the command; its exit status: 1 where the file does not fit."""
     given = parsed(ConvertArgs, args, "riqa convert", __doc__)
     spec = preset(given.model)
+    if given.input_size is not None:
+        spec = dataclasses.replace(spec, input_size=given.input_size)
+        least = 1 if spec.crops is None else spec.crops.side
+        if min(given.input_size) < least:
+            raise ValueError(f"--input-size: height and width of at least {least} expected, got {given.input_size}")
     check_output(given.out, [given.source], "release")
     found = read_checkpoint(given.source, given.entry)
     variables, report, release = convert(found.tensors, spec)

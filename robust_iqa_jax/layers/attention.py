@@ -78,15 +78,16 @@ def self_attention(
 
 
 class Mlp(nn.Module):
-    """Dense to `features`, GELU (the exact one, by the error function), dense back; layers `fc1` and `fc2`."""
+    """Dense to `features`, GELU (by the error function, or `approximate`, by tanh), dense back; layers `fc1`, `fc2`."""
 
     features: int
     dense: DenseMaker
+    approximate: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
         """Apply to the last axis."""
-        y = nn.gelu(self.dense(self.features, name="fc1")(x), approximate=False)
+        y = nn.gelu(self.dense(self.features, name="fc1")(x), approximate=self.approximate)
         return self.dense(x.shape[-1], name="fc2")(y)
 
 

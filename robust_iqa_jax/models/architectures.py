@@ -1,7 +1,7 @@
 """The architectures. A new one is a file with a record (models.record) and a line here."""
 
 from robust_iqa_jax.checks import unknown
-from robust_iqa_jax.models import dbcnn, hyper_iqa, koncept512, linearity_iqa, lipschitz, maniqa, tres
+from robust_iqa_jax.models import dbcnn, hyper_iqa, koncept512, linearity_iqa, lipschitz, maniqa, musiq, tres
 from robust_iqa_jax.models.record import Architecture
 from robust_iqa_jax.models.spec import ModelSpec
 
@@ -14,6 +14,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         hyper_iqa.RECORD,
         dbcnn.RECORD,
         maniqa.RECORD,
+        musiq.RECORD,
+        musiq.AVA_RECORD,
         lipschitz.RECORD,
     )
 }

@@ -1,4 +1,4 @@
-"""Named tensors from any checkpoint that users have: torch (zip, legacy), safetensors, Flax msgpack, orbax folders.
+"""Named tensors from any checkpoint that users have: torch (zip, legacy), safetensors, npz, Flax msgpack, orbax.
 Nothing in a file is executed; see weights.torch_pickle for torch's."""
 
 import math
@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from robust_iqa_jax.checks import unknown
 from robust_iqa_jax.weights.entries import under_prefix
 from robust_iqa_jax.weights.file_kind import other_kind
+from robust_iqa_jax.weights.numpy_archive import is_numpy_archive, read_numpy_archive
 from robust_iqa_jax.weights.sharded import SUFFIX, read_shards
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
 from robust_iqa_jax.weights.tensor_checks import check_declared
@@ -27,6 +28,7 @@ OURS = ("model.json", "model.safetensors")
 """Files of a checkpoint of models.checkpoint, which needs no conversion."""
 _IN_FOLDERS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 """Weights in folders as Hugging Face has them, the first that there is."""
+_FILES = (".pth", ".pt", ".ckpt", ".safetensors", ".msgpack", ".npz")
 _ORBAX = ("_METADATA", "_CHECKPOINT_METADATA", "_sharding", "manifest.ocdbt", "checkpoint", "default")
 
 
@@ -61,8 +63,8 @@ def read_checkpoint(path: str | os.PathLike[str], entry: str = "") -> ReadCheckp
     """Read a checkpoint; its format is told by its content where that says it.
 
     Args:
-      path: a file of safetensors, of flax.serialization (.msgpack) or of torch.save; an index of shards
-        (.index.json); a folder of orbax, or one of Hugging Face with such a file.
+      path: a file of safetensors, of flax.serialization (.msgpack), of numpy.savez (.npz) or of torch.save; an index of
+        shards (.index.json); a folder of orbax, or one of Hugging Face with such a file.
       entry: which part of the file to take, see weights.entries.find_entry; "" for the usual one.
 
     Raises:
@@ -102,6 +104,8 @@ def _read_file(path: pathlib.Path, entry: str) -> ReadCheckpoint:
         return _part(load_file(path), entry)
     if path.suffix == ".msgpack" and not is_torch:
         return _part(_tree(flax.serialization.msgpack_restore(path.read_bytes()), path.stat().st_size), entry)
+    if is_torch and is_numpy_archive(path):
+        return _part(read_numpy_archive(path), entry)
     found = read_torch_file(path, entry)
     return ReadCheckpoint(found.tensors, found.values, found.entry, found.others, found.left_out)
 
@@ -123,7 +127,7 @@ def _read_folder(path: pathlib.Path, entry: str) -> ReadCheckpoint:
             f"{path}: a SavedModel of TensorFlow; give weights of PyTorch, safetensors, Flax or orbax"
         )
     if not names & set(_ORBAX):
-        files = sorted(name for name in names if name.endswith((".pth", ".pt", ".ckpt", ".safetensors", ".msgpack")))
+        files = sorted(name for name in names if name.endswith(_FILES))
         cure = f"give one of its files, such as {path / files[0]}" if files else "give the file of the weights"
         raise ValueError(f"a folder that orbax did not write; {cure}")
     on_disk = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

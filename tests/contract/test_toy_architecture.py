@@ -128,4 +128,5 @@ def test_it_is_a_choice_of_the_command_line(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["train", "--help"])
     help_text = re.sub(r"[│\s]", "", capsys.readouterr().out)
-    assert "--model.architecture{linearity,koncept512,tres,hyperiqa,dbcnn,maniqa,lipschitz,toy}" in help_text
+    names = "linearity,koncept512,tres,hyperiqa,dbcnn,maniqa,musiq,musiq-ava,lipschitz,toy"
+    assert f"--model.architecture{{{names}}}" in help_text

@@ -15,7 +15,7 @@ FOLDERS = ("robust_iqa_jax", "kernels", "configs", "benchmarks", "tests", "docs"
 OLD = "REFER" + "ENCE"
 """What citations were called when the cited file was not in the repository."""
 
-BARE_KEYS = frozenset({"POSTER", "AT", "NT", "LIN", "KON", "TRES", "PYIQA", "MSU", "ORTH", "DEEL"})
+BARE_KEYS = frozenset({"POSTER", "AT", "NT", "LIN", "KON", "TRES", "PYIQA", "MSU", "MUSIQ", "ORTH", "DEEL"})
 """Keys that are no names of branches, which are known by their "A-"."""
 
 _SECTION = r"\d(?:\.\d)?(?![\w-]|\.\d)"

@@ -79,7 +79,7 @@ def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone(tiny):
     np.testing.assert_array_equal(before[1], after[1])
 
 
-ROBUST = ("koncept512", "tres", "hyperiqa", "dbcnn", "maniqa", "linearity-vit_base_patch8_224")
+ROBUST = ("koncept512", "tres", "hyperiqa", "dbcnn", "maniqa", "musiq", "linearity-vit_base_patch8_224")
 
 
 @pytest.mark.parametrize("name", ROBUST)
@@ -150,7 +150,7 @@ def test_descriptions_in_checkpoints_of_before_are_read():
         ModelSpec.from_json({**fields, "width": 3})
 
 
-# docs/sources.md 2.1-2.4: loss of the scores, mean of the normalisation
+# docs/sources.md 2.1-2.5: loss of the scores, mean of the normalisation
 RECIPES = {
     "linearity-resnet50": ("norm-in-norm", (0.485, 0.456, 0.406)),
     "koncept512": ("squared", (0.5, 0.5, 0.5)),
@@ -158,6 +158,7 @@ RECIPES = {
     "hyperiqa": ("absolute", (0.485, 0.456, 0.406)),
     "dbcnn": ("squared", (0.485, 0.456, 0.406)),
     "maniqa": ("squared", (0.5, 0.5, 0.5)),
+    "musiq": ("absolute", (0.5, 0.5, 0.5)),
 }
 
 

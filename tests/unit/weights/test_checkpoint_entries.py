@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import pathlib
+import re
+import shutil
 import struct
 import zipfile
 
@@ -190,7 +192,6 @@ OTHERS = {
     "tflite": (b"\x1c\0\0\0TFL3" + bytes(20), "a TensorFlow Lite model"),
     "zip around": (_zip(**{"weights.pth": b"x"}), "a zip archive around weights.pth; unpack it"),
     "zip": (_zip(**{"a.txt": b"x"}), r"a zip archive without one data.pkl \(holds a.txt\)"),
-    "npz": (_zip(**{"a.npy": b"x"}), "a NumPy archive"),
     "keras": (_zip(**{"config.json": b"{}", "model.weights.h5": b"x"}), "a Keras model"),
     "script": (_zip(**{"x__data.pkl": b"x", "x__constants.pkl": b"x", "x__code__a.py": b"x"}), "a TorchScript archive"),
     "picture": (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
@@ -214,6 +215,39 @@ def test_content_tells_the_format_where_the_name_is_wrong(tmp_path, suffix):
     np.testing.assert_array_equal(read_checkpoint(tmp_path / f"x{suffix}").tensors["a"], VALUES)
     saved(tmp_path / f"y{suffix}", state_dict=op_weights(a=1))
     assert set(read_checkpoint(tmp_path / f"y{suffix}").tensors) == {"a"}
+
+
+def test_a_numpy_archive_is_read_whatever_its_name_and_its_parts(tmp_path):
+    tree = {"opt/target/a/kernel": VALUES, "opt/target/b": np.float16([1.5]), "opt/state/step": np.int32(3)}
+    np.savez(tmp_path / "x.npz", **tree)
+    shutil.copy(tmp_path / "x.npz", tmp_path / "x.pth")
+    for path in (tmp_path / "x.npz", tmp_path / "x.pth"):
+        found = read_checkpoint(path).tensors
+        assert list(found) == list(tree)
+        assert {name: array.dtype for name, array in found.items()} == dict(
+            zip(tree, (VALUES.dtype, np.float32, np.int32), strict=True)
+        )
+        np.testing.assert_array_equal(found["opt/target/a/kernel"], VALUES)
+    assert set(read_checkpoint(path, "opt/target").tensors) == {"a/kernel", "b"}
+
+
+@pytest.mark.parametrize("change", ["objects", "cut", "damaged", "bomb"])
+def test_a_numpy_archive_that_cannot_be_read_is_refused(tmp_path, change):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.array([{}]) if change == "objects" else VALUES)
+    whole = bytearray(path.read_bytes())
+    if change == "damaged":
+        whole[whole.index(b"NUMPY") + 130] ^= 255  # the checksum of what follows the header no longer holds
+    if change == "bomb":
+        np.savez_compressed(path, a=np.zeros(40_000_000, np.int8))
+        whole = path.read_bytes()
+    path.write_bytes(whole[:-40] if change == "cut" else whole)
+    with pytest.raises(CheckpointError, match=r"^[^\n]*x\.npz: [^\n]*$") as caught:
+        read_checkpoint(path)
+    reason = {"objects": "Object arrays cannot be loaded", "bomb": "declares 40,000,128 bytes of tensors"}.get(
+        change, "damaged"
+    )
+    assert re.search(reason, str(caught.value))
 
 
 def shards(folder):
