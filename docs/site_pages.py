@@ -1,5 +1,5 @@
-"""What the site has beside docs/*.md: model cards, measured results and the files at the repository's root as pages,
-their tables inside other pages, and links to them. Hooks of MkDocs; links and tables stay readable in the repository."""
+"""What the site has beside docs/*.md: model cards, measured results and files of the root as pages, their tables in
+other pages, and links to them. Hooks of MkDocs; links and tables stay readable in the repository."""
 
 import os
 import re
