@@ -1,5 +1,6 @@
-"""README's command lines and Python, run as they are written, in a folder outside the checkout, by the installed
-package. What a test machine lacks has a stand-in, and what takes long is made short; both are in the tables below."""
+"""Command lines and Python of README and docs/, run as they are written, in a folder outside the checkout, by the
+installed package. What a test machine lacks has a stand-in, and what takes long is made short; both are in the tables
+below."""
 
 import os
 import re
@@ -23,7 +24,10 @@ from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import shapes
 from robust_iqa_jax.models.releases import Release, releases
 
-README = (ROOT / "README.md").read_text()
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+}
 RIQA = Path(sys.executable).with_name("riqa")
 
 STAND_INS = (
@@ -36,7 +40,7 @@ STAND_INS = (
     (r"--checkpoint DIR", "--checkpoint runs/quickstart/base"),
     (r"riqa study clive_reduced", "riqa study clive_reduced_short.py"),  # 23 minutes
 )
-"""What README writes -> what is run in its place."""
+"""What a page writes -> what is run in its place."""
 
 SHORTER = (
     (r"^(RIQA_\w+=\S+ )*riqa train .*clive_lite0", "--steps 2 --batch-size 2 --head-epochs 1"),
@@ -86,26 +90,29 @@ ARCHIVES["koniq10k"] = dataclasses.replace(ARCHIVES["koniq10k"], count=9, splits
 """
 """`images`, which README does not define, and a KonIQ-10k of nine photos."""
 
+RUN_ELSEWHERE = {"docs/layers.md"}
+"""Pages whose Python test_layers_page.py runs, each example alone."""
+
 PLACEHOLDER = re.compile(r"\b(CONFIG|TABLE|CHECKPOINT|FOLDER|IMAGE|NAME|FILE|OUT|PHOTOS?|MODEL)\b|\[|\.\.\.")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
 
 
-def command_lines() -> Iterator[str]:
+def command_lines(page: str) -> Iterator[str]:
     """Of the blocks, without the remarks behind them."""
-    for block in blocks("sh"):
+    for block in blocks(page, "sh"):
         for line in block.splitlines():
             command = re.sub(r"\s+#\s.*$", "", line).strip()
             if command and not command.startswith("#"):
                 yield command
 
 
-def inline_commands() -> list[str]:
+def inline_commands(page: str) -> list[str]:
     """Of the text and tables."""
-    text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-    return list(dict.fromkeys(re.findall(r"`(riqa [^`]+)`", text)))
+    text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(command.split()) for command in re.findall(r"`(riqa [^`]+)`", text)]
 
 
 def is_whole(command: str) -> bool:
@@ -119,7 +126,9 @@ def as_run(command: str) -> str:
     return " ".join([command, *(options for pattern, options in SHORTER if re.search(pattern, command))])
 
 
-COMMANDS = [*command_lines(), *filter(is_whole, inline_commands())]
+INLINE = list(dict.fromkeys(command for page in PAGES for command in inline_commands(page)))
+LINES = list(dict.fromkeys(command for page in PAGES for command in command_lines(page)))
+COMMANDS = list(dict.fromkeys([*LINES, *filter(is_whole, INLINE)]))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -127,7 +136,7 @@ def test_every_command_is_run_or_listed_with_a_reason(command):
     assert command in NOT_RUN or re.match(r"(RIQA_\w+=\S+ )*riqa \w+", as_run(command)), command
 
 
-def test_the_tables_speak_of_this_readme():
+def test_the_tables_speak_of_these_pages():
     assert set(NOT_RUN) <= set(COMMANDS)
     for written, _ in STAND_INS:
         assert any(re.search(written, command) for command in COMMANDS), written
@@ -139,7 +148,7 @@ def test_options_of_the_text_are_those_of_the_commands(capsys):
     from robust_iqa_jax.cli import main
 
     shown: dict[str, str] = {}
-    for command in inline_commands():
+    for command in INLINE:
         _, name, *rest = command.split()
         options = re.findall(r"--[\w-]+", " ".join(rest))
         if name == "COMMAND" or not options:
@@ -230,10 +239,13 @@ def test_a_command_works_outside_the_checkout(number, folder):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_python_works_outside_the_checkout(folder):
-    (folder / "readme.py").write_text("\n".join([PREAMBLE, *blocks("python")]))
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python") and page not in RUN_ELSEWHERE])
+def test_python_works_outside_the_checkout(page, folder):
+    script = f"{Path(page).stem.lower()}_page.py"
+    (folder / script).write_text("
+".join([PREAMBLE, *blocks(page, "python")]))
     if not (folder / "runs/quickstart/report.json").is_file():
         run(folder, "riqa quickstart")
     if not (folder / "runs/exported").is_dir():
         run(folder, "riqa export robust-lite0 runs/exported")
-    run(folder, f"{sys.executable} readme.py")
+    run(folder, f"{sys.executable} {script}")
