@@ -12,7 +12,7 @@ from robust_iqa_jax.extras import EXTRAS, MissingExtra, require
 
 MODULES = {"scikit-image": "skimage", "scikit-learn": "sklearn", "orbax-checkpoint": "orbax"}
 """Distributions whose module has another name."""
-WITHOUT_MODULES = {"all", "dev", "cuda", "tpu"}
+WITHOUT_MODULES = {"all", "dev", "docs", "cuda", "tpu"}
 """Extras of other extras, of tools, and of accelerators, which jax looks for by itself."""
 
 
