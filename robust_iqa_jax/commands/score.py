@@ -69,6 +69,7 @@ def main(args: list[str]) -> int:
     stdout, progress = sys.stdout, bar()  # a running bar takes sys.stdout over and sends it to standard error
     progress.disable = given.json and stdout.isatty()
     scores: list[PhotoScore] = []
+    count = 0
     with progress:
         task = progress.add_task("scoring", total=len(paths), note="")
 

@@ -3,7 +3,7 @@ Sources: arXiv 2506.04951 and its code, MSU's robustness benchmark (docs/sources
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -66,9 +66,8 @@ def furthest_scores(clean: Scores, *attacked: Scores) -> Scores:
     """
     if not attacked:
         raise ValueError("furthest_scores: the scores under one attack or more expected, got none")
-    clean, *under = checked_scores(
-        "furthest_scores", clean=clean, **{f"attacked {i}": scores for i, scores in enumerate(attacked, 1)}
-    )
+    named: dict[str, Any] = {"clean": clean} | {f"attacked {i}": scores for i, scores in enumerate(attacked, 1)}
+    clean, *under = checked_scores("furthest_scores", **named)
     stacked = np.stack(under)
     return stacked[np.abs(stacked - clean).argmax(0), np.arange(len(clean))]
 

@@ -80,13 +80,13 @@ def worst_cases(report: ReportData) -> dict[str, Worst]:
 
 def _worst_srocc(cases: Sequence[AttackedScores]) -> float | None:
     """Of photos that each meet the attack that moves them furthest."""
-    if not cases or cases[0].mos is None or len(cases[0].images) < 2:
+    if not cases or (mos := cases[0].mos) is None or len(mos) < 2:
         return None
     first, *others = cases
     if any(set(case.images) != set(first.images) for case in others):
         return None
     furthest = furthest_scores(first.clean, first.attacked, *(aligned(first, case).attacked for case in others))
-    return srocc(furthest, first.mos) if np.ptp(furthest) > 0 and np.ptp(first.mos) > 0 else None
+    return srocc(furthest, mos) if np.ptp(furthest) > 0 and np.ptp(mos) > 0 else None
 
 
 def verdict(worst: Worst | None, facts: ModelFacts) -> str:
