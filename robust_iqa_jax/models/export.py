@@ -3,7 +3,8 @@ Format of the program: jax.export (StableHLO with a symbolic batch size; the wei
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -41,8 +42,21 @@ def exported_program(scorer: AnyScorer, platforms: Sequence[str]) -> bytes:
     prepared = scorer.prepare()
     (n,) = jax.export.symbolic_shape("n", constraints=["n >= 1"])
     images = jax.ShapeDtypeStruct((n, *scorer.spec.input_size, 3), jnp.float32)
-    exported = jax.export.export(jax.jit(lambda images: prepared(images)), platforms=tuple(platforms))(images)
-    return bytes(exported.serialize())
+    export = jax.export.export(jax.jit(lambda images: prepared(images)), platforms=tuple(platforms))
+    with _without_source_lines():
+        return bytes(export(images).serialize())
+
+
+@contextmanager
+def _without_source_lines() -> Iterator[None]:
+    """Programs that do not name the files of the machine that they were made on, and are smaller."""
+    option = "jax_traceback_in_locations_limit"
+    before = jax.config.read(option)
+    jax.config.update(option, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
 
 
 def _check_platforms(platforms: Sequence[str]) -> None:
