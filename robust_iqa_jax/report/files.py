@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from robust_iqa_jax.report.answer import answer_table, decisive, recommendation
 from robust_iqa_jax.report.comparison import worth
 from robust_iqa_jax.report.findings import WHICH, label_notes, pareto_front, tradeoff_points, worst_images
 from robust_iqa_jax.report.parquet import require_pyarrow, write_parquet
-from robust_iqa_jax.report.plots import png, tradeoff
+from robust_iqa_jax.report.plots import NotebookFigure, png, tradeoff
 from robust_iqa_jax.report.table import Table, markdown
 from robust_iqa_jax.report.tables import accuracy, defended, gains, tables
 from robust_iqa_jax.report.types import AttackKind, GainRow, ImageRow, ModelFacts, Picture, ReportData
@@ -39,6 +40,32 @@ class Report(ReportData):
     def write(self, folder: Path | str, title: str = TITLE) -> None:
         """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
         write_report(folder, self, title=title)
+
+    def plot(self) -> NotebookFigure:
+        """Robustness against accuracy, and gain against the size of the attack, a line of panels for each attack."""
+        return tradeoff(self.rows, self.models, decisive(self))
+
+    def to_pandas(self, *, per_image: bool = False) -> Any:
+        """A pandas.DataFrame of `rows`, or of `per_image`.
+
+        Raises:
+          ModuleNotFoundError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            message = "to_pandas: pandas is not installed; pip install 'robust_iqa_jax[notebook]'"
+            raise ModuleNotFoundError(message, name="pandas") from error
+        return pandas.DataFrame(self.per_image if per_image else self.rows)
+
+    def _repr_html_(self) -> str:
+        """The answer in sentences, and its table."""
+        table = answer_table(self)
+        lines = [*label_notes(self.models, self.run), *recommendation(self)]
+        heads = "".join(f"<th>{escape(column.title)}</th>" for column in table.columns)
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in texts)}</tr>" for texts in table.texts())
+        said = "".join(f"<p>{escape(line.replace('**', ''))}</p>" for line in lines)
+        return f"{said}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><p>{escape(table.note)}</p>"
 
 
 def write_report(
