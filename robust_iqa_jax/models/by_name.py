@@ -25,8 +25,8 @@ def create_model(name: str, pretrained: bool = True, *, seed: int = 0) -> Scorer
 
     Args:
       name: one of `list_models()`.
-      pretrained: with the weights that ship, as `load` gives them; if not, with weights that are drawn, whose scores mean
-        nothing before it is trained.
+      pretrained: with the weights that ship, as `load` gives them; if not, with drawn ones, whose scores mean nothing
+        before training.
       seed: of the drawn weights.
 
     Raises:
@@ -41,7 +41,7 @@ def create_model(name: str, pretrained: bool = True, *, seed: int = 0) -> Scorer
         spec = preset(name)
         if pretrained:
             raise ValueError(
-                f"{name}: no trained weights of it ship (those of {', '.join(SHIPPED)} do); convert published ones with "
-                "`riqa convert` and load them, or take pretrained=False for drawn weights"
+                f"{name}: no trained weights of it ship (those of {', '.join(SHIPPED)} do); convert published ones "
+                "with `riqa convert` and load them, or take pretrained=False for drawn weights"
             )
     return Scorer(jax.jit(init, static_argnums=0)(spec, jax.random.key(seed)), Calibration.identity(), spec)

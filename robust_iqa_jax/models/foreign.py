@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -101,8 +100,8 @@ def _scores_of(scorer: ForeignScorer, images: Array) -> Array:
 def _forward(scorer: ForeignScorer, images: Array) -> tuple[Array, Array]:
     if scorer.gradients is None:
         raise ValueError(
-            f"scorer: {scorer.name} has no gradient, and this asks for one; attack it with square or nes, which ask for "
-            "scores alone, or give its gradient to riqa.wrap"
+            f"scorer: {scorer.name} has no gradient, and this asks for one; attack it with square or nes, which ask "
+            "for scores alone, or give its gradient to riqa.wrap"
         )
     return _asked(scorer.gradients, images, _score_kind(images), jax.ShapeDtypeStruct(images.shape, images.dtype))
 
