@@ -177,7 +177,7 @@ def wrap(
 
 def signed(answer: Any, sign: int) -> Any:
     """An answer with its sign changed, where it is an array; anything else is for the check of scores to name."""
-    return sign * answer if sign < 0 and isinstance(answer, np.ndarray) else answer
+    return sign * answer if sign < 0 and hasattr(answer, "dtype") else answer
 
 
 def signed_range(ends: tuple[float, float] | None, sign: int) -> tuple[float, float] | None:

@@ -40,7 +40,7 @@ def gallery(
     if scores is not None:
         if not (isinstance(scores, (tuple, list)) and len(scores) == 2):
             raise ValueError("gallery: scores are a pair, those of the clean photos and those of the attacked ones")
-        known = [np.asarray(checked_scores(each, len(before), "gallery")) for each in scores]
+        known = [np.asarray(checked_scores(np.asarray(each), len(before), "gallery")) for each in scores]
     tall = before.shape[1] / before.shape[2]
     size = (3 * WIDTH, len(before) * (WIDTH * tall + 0.45))
     figure = NotebookFigure(figsize=size, dpi=110, layout="constrained")

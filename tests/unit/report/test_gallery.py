@@ -12,7 +12,7 @@ from robust_iqa_jax.report.answer import recommendation
 
 
 def texts(figure):
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return [axes.title for axes in figure.axes]
 
 
