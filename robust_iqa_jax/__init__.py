@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robust_iqa_jax import attacks
-    from robust_iqa_jax.data.images import read_image
+    from robust_iqa_jax.data.images import read_image, read_images
+    from robust_iqa_jax.evaluation.photo_scores import score_photos
+    from robust_iqa_jax.models.by_name import create_model, list_models
     from robust_iqa_jax.models.checkpoint import load
+    from robust_iqa_jax.models.foreign import wrap
     from robust_iqa_jax.models.scorer import Scorer
+    from robust_iqa_jax.models.torch_module import wrap_torch
     from robust_iqa_jax.report.evaluate import evaluate
+    from robust_iqa_jax.report.gallery import gallery
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 if not os.path.isdir(os.path.join(_HERE, "kernels")):
@@ -18,13 +23,34 @@ if not os.path.isdir(os.path.join(_HERE, "kernels")):
     __path__.append(os.path.dirname(_HERE))
 
 __version__ = "0.1.0"
-__all__ = ["Scorer", "__version__", "attacks", "evaluate", "load", "read_image"]
+__all__ = [
+    "Scorer",
+    "__version__",
+    "attacks",
+    "create_model",
+    "evaluate",
+    "gallery",
+    "list_models",
+    "load",
+    "read_image",
+    "read_images",
+    "score_photos",
+    "wrap",
+    "wrap_torch",
+]
 
 _PLACES = {
     "Scorer": "models.scorer",
+    "create_model": "models.by_name",
     "evaluate": "report.evaluate",
+    "gallery": "report.gallery",
+    "list_models": "models.by_name",
     "load": "models.checkpoint",
     "read_image": "data.images",
+    "read_images": "data.images",
+    "score_photos": "evaluation.photo_scores",
+    "wrap": "models.foreign",
+    "wrap_torch": "models.torch_module",
 }
 
 

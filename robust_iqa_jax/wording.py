@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""How an address begins that is no path."""
+
 
 def parse_eps(text: str) -> float:
     """ "4/255", "0.0157" or "1e-2" as a number.

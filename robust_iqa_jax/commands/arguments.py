@@ -13,12 +13,9 @@ import tyro
 
 from robust_iqa_jax.commands.progress import err
 from robust_iqa_jax.labels import COLUMNS
-from robust_iqa_jax.wording import eps_text, parse_eps
+from robust_iqa_jax.wording import ADDRESS, eps_text, parse_eps
 
 T = TypeVar("T")
-
-
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def parsed(

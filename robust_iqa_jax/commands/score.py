@@ -2,7 +2,6 @@
 Example: riqa score photo.jpg folder --out scores.csv"""
 
 import csv
-import glob
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,10 +13,11 @@ import tyro
 from rich.markup import escape
 from rich.table import Column, Table
 
-from robust_iqa_jax.commands.arguments import ADDRESS, parsed
+from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import bar, err, out
-from robust_iqa_jax.data.images import IMAGE_SUFFIXES, ImageError, check_path, read_picture
-from robust_iqa_jax.evaluation.photo_scores import Complain, PhotoScore, photo_scores
+from robust_iqa_jax.data.images import ImageError, read_picture
+from robust_iqa_jax.data.photo_paths import Complain, photo_paths
+from robust_iqa_jax.evaluation.photo_scores import PhotoScore, photo_scores
 from robust_iqa_jax.files import check_file, own_file
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
         refused.append(line)
         err.print(f"riqa: {line}", markup=False)
 
-    paths = photo_paths(given.images, complain)
+    paths = photo_paths(given.images, complain, remark)
     if given.out is not None:
         check_file(given.out, inputs=map(Path, paths))
     paths = from_first_readable(paths, complain)
@@ -93,6 +93,11 @@ def main(args: list[str]) -> int:
     return 1 if refused else 0
 
 
+def remark(line: str) -> None:
+    """A line on standard error about what is no mistake."""
+    err.print(f"riqa: {line}", markup=False)
+
+
 def opened_scorer(path: Path | None) -> tuple[Scorer, str]:
     """A trained model and what to call it, with a line on standard error where no people gave its labels.
 
@@ -105,33 +110,6 @@ def opened_scorer(path: Path | None) -> tuple[Scorer, str]:
     return scorer, model
 
 
-def photo_paths(given: Iterable[str], complain: Complain) -> list[str]:
-    """The image files that are meant, a folder's in place of it; nothing is decoded.
-
-    Args:
-      given: files and folders, as typed.
-      complain: is told of each that is no image, and of a folder's files that are left out.
-    """
-    paths: list[str] = []
-    for name in given:
-        if ADDRESS.match(name):
-            complain(f"{name}: is an address, and nothing is downloaded; give the path of a file")
-        elif Path(name).is_dir():
-            paths += _photos_in(name, complain)
-        elif not Path(name).exists() and glob.has_magic(name):
-            matches = [path for path in sorted(glob.glob(name, recursive=True)) if Path(path).is_file()]
-            if not matches:
-                complain(f"{name}: no file matches it")
-            paths += matches
-        else:
-            try:
-                check_path(name)
-                paths.append(name)
-            except ImageError as error:
-                complain(str(error))
-    return paths
-
-
 def from_first_readable(paths: list[str], complain: Complain) -> list[str]:
     """The paths without those before the first photo that decodes: where none does, no model need be loaded."""
     for i, path in enumerate(paths):
@@ -142,21 +120,6 @@ def from_first_readable(paths: list[str], complain: Complain) -> list[str]:
         else:
             return paths[i:]
     return []
-
-
-def _photos_in(folder: str, complain: Complain) -> list[str]:
-    try:
-        files = sorted(file for file in Path(folder).iterdir() if file.is_file() and not file.name.startswith("."))
-    except OSError as error:
-        complain(f"{folder}: cannot be read ({error.strerror})")
-        return []
-    photos = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-    if not photos:
-        complain(f"{folder}: a folder without photos (.png, .jpg, .webp, ...); those of its folders are not looked for")
-    elif others := [file.name for file in files if file not in set(photos)]:
-        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        err.print(f"riqa: {folder}: {len(photos)} photos; no photos by their names: {shown}", markup=False)
-    return [str(file) for file in photos]
 
 
 def _write_json(file: TextIO, rows: Iterable[PhotoScore], model: str) -> None:

@@ -5,7 +5,7 @@ import base64
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +81,30 @@ def read_image(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w 3"]:
       ImageError: as `read_pixels`.
     """
     return to_float(read_pixels(path))
+
+
+def read_images(paths: Iterable[str | os.PathLike[str]], size: tuple[int, int]) -> Float32[np.ndarray, "n h w 3"]:
+    """Decode pictures to one batch of a size, as a scorer with this input size sees them: `scorer(read_images(...))`.
+
+    Args:
+      paths: files; for more than memory holds see `evaluation.photo_scores`.
+      size: (height, width), such as a scorer's `spec.input_size`.
+
+    Returns:
+      float32 (n, height, width, 3) in [0,1].
+
+    Raises:
+      ImageError: as `read_pixels`.
+      ValueError: no path, a path alone, a size that is none.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        raise ValueError(f"read_images: several paths expected, got one, {os.fspath(paths)!r}; write [path]")
+    if not (isinstance(size, (tuple, list)) and len(size) == 2):
+        raise ValueError(f"read_images: size is (height, width) in pixels, such as (384, 384), got {size!r}")
+    photos = [at_size(read_pixels(path), (int(size[0]), int(size[1]))) for path in paths]
+    if not photos:
+        raise ValueError("read_images: no paths; give one or more")
+    return np.stack(photos)
 
 
 def read_pixels(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:

@@ -185,10 +185,9 @@ def masking_findings(
 
 
 def score_range(scorer: ScoreFunction, clean: Scores) -> tuple[float, float]:
-    """Ends of a model's scale: of its calibration, or of its clean scores where it has none."""
-    if isinstance(scorer, Scorer):
-        return float(scorer.calibration.low), float(scorer.calibration.high)
-    return float(clean.min()), float(clean.max())
+    """Ends of a model's scale: those that it knows, or of its clean scores."""
+    known = getattr(scorer, "score_range", None)
+    return (float(clean.min()), float(clean.max())) if known is None else known
 
 
 def _prepared(scorer: ScoreFunction) -> ScoreFunction:

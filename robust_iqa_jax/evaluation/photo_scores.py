@@ -2,7 +2,8 @@
 Source: this project."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -12,12 +13,10 @@ from jaxtyping import Array, Float, Float32
 from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import ImageError, at_size, read_picture
 from robust_iqa_jax.data.photo_notes import note_on
+from robust_iqa_jax.data.photo_paths import Complain, photo_paths
 from robust_iqa_jax.models.scorer import AnyScorer
 
 BATCH = 8
-
-Complain = Callable[[str], None]
-"""Takes a line about a photo that is not scored."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,34 @@ class PhotoScore:
     image: str
     score: float
     note: str | None
+
+
+def score_photos(
+    scorer: AnyScorer,
+    photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    complain: Complain | None = None,
+) -> Iterator[PhotoScore]:
+    """Scores of photos on disk, one after the other, in constant memory: what `riqa score` prints.
+
+    Args:
+      scorer: a model, which is prepared.
+      photos: a file, a folder (the photos directly in it, by name), a pattern such as "photos/**/*.jpg", or several.
+      complain: is told, in a line, of each that cannot be scored; None: the first of them is an error.
+
+    Yields:
+      each photo with its path, its score, and a note where the score means little.
+
+    Raises:
+      ImageError: a photo that cannot be scored, without `complain`.
+    """
+    given = [photos] if isinstance(photos, (str, os.PathLike)) else photos
+    told = _refuse if complain is None else complain
+    return photo_scores(scorer.prepare(), photo_paths(map(os.fspath, given), told), told)
+
+
+def _refuse(line: str) -> None:
+    raise ImageError(line)
 
 
 def photo_scores(scorer: AnyScorer, paths: Iterable[str], complain: Complain) -> Iterator[PhotoScore]:

@@ -3,6 +3,7 @@ What attacks, evaluation and users call; it is jit- and grad-friendly and changi
 
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Any, cast
 
 import jax
@@ -41,9 +42,44 @@ class Calibration:
         return cls(jnp.float32(1), jnp.float32(0), jnp.float32(0), jnp.float32(1))
 
 
+class Described:
+    """What people and notebooks ask of a scorer: which way its scores go, how far, and what it is.
+
+    Attributes:
+      lower_better: False: a higher score is a better photo, always.
+    """
+
+    calibration: Calibration
+    spec: ModelSpec
+    label: str
+
+    lower_better = False
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """Lowest and highest score of the photos that it was trained on, which other photos may pass a little."""
+        return float(self.calibration.low), float(self.calibration.high)
+
+    def _repr_html_(self) -> str:
+        record = architecture(self.spec)
+        low, high = self.score_range
+        what = {
+            "model": f"{record.title} over {self.spec.backbone}",
+            "RobustBlock": "none" if self.spec.block is None else f"at {self.spec.block.at}",
+            "images": "any size, resized to {} x {}".format(*self.spec.input_size),
+            "scores": f"{self.label}, {low:.4g} to {high:.4g}, higher is better",
+            "size": _size_of(cast(Any, self)),
+            "published in": record.paper,
+        }
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in what.items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=["variables", "calibration"], meta_fields=["spec", "label"])
 @dataclass(frozen=True, eq=False)
-class Scorer:
+class Scorer(Described):
     """Callable model: `scorer(images)` with float images (n, h, w, 3) in [0,1] gives (n,) scores, higher is better.
 
     Its leaves are weights and nothing that is derived from them, so that it can be averaged, pruned, fine-tuned and
@@ -72,7 +108,7 @@ class Scorer:
         return _score(self, _checked(images))
 
     def __repr__(self) -> str:
-        return f"Scorer({_in_words(self)}, {_parameters(self.variables)})"
+        return f"Scorer({_in_words(self)}, {_size_of(self)})"
 
     def prepare(self) -> "Scorer | PreparedScorer":
         """A scorer for these weights as they are now, several times faster where the model has a RobustBlock: its
@@ -95,7 +131,7 @@ class Scorer:
     meta_fields=["spec", "label", "parameters"],
 )
 @dataclass(frozen=True, eq=False)
-class PreparedScorer:
+class PreparedScorer(Described):
     """A Scorer for fixed weights, from `Scorer.prepare`: called like it, and faster.
 
     It holds the inverses of its orthogonal convolutions *in place of* their parameters, not beside them, so that there
@@ -118,7 +154,7 @@ class PreparedScorer:
         return _score(self, _checked(images))
 
     def __repr__(self) -> str:
-        return f"PreparedScorer({_in_words(self)}, {self.parameters:,} parameters)"
+        return f"PreparedScorer({_in_words(self)}, {_size_of(self)})"
 
     def prepare(self) -> "PreparedScorer":
         """Itself."""
@@ -164,9 +200,11 @@ def _scale(calibration: Calibration) -> str:
         return ""
 
 
-def _parameters(variables: Any) -> str:
+def _size_of(scorer: AnyScorer) -> str:
+    if isinstance(scorer, PreparedScorer):
+        return f"{scorer.parameters:,} parameters"
     try:
-        return f"{sum(leaf.size for leaf in jax.tree.leaves(variables['params'])):,} parameters"
+        return f"{sum(leaf.size for leaf in jax.tree.leaves(scorer.variables['params'])):,} parameters"
     except (TypeError, AttributeError, KeyError):  # placeholders of jax.tree
         return "no parameters"
 

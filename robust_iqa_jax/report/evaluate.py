@@ -29,6 +29,7 @@ from robust_iqa_jax.metrics.robustness import Scale
 from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.report.files import Report
+from robust_iqa_jax.report.progress_line import ProgressLine
 from robust_iqa_jax.report.summarise import merge, summarise
 from robust_iqa_jax.report.types import AttackKind, Picture
 
@@ -51,6 +52,7 @@ def evaluate(
     masking: bool = False,
     results: ResultFolder | Path | str | None = None,
     on_batch: OnBatch = lambda images: None,
+    progress: bool = False,
 ) -> Report:
     """Score and attack images with one model or several.
 
@@ -73,6 +75,7 @@ def evaluate(
       results: folder of finished parts, which a repeated call with the same models, images and attacks does not
         compute again.
       on_batch: called with the number of images after each attacked batch.
+      progress: whether to say on standard error how many images are attacked, as a line that grows no longer.
 
     Returns:
       rows, model facts, per-image scores.
@@ -86,6 +89,9 @@ def evaluate(
     if isinstance(results, (str, Path)):
         results = ResultFolder(results)
     setup = Setup.of(images, key, batch_size, devices, results, on_batch)
+    if progress:
+        counter = ProgressLine("evaluate", len(scorers) * len(attacks) * setup.count, on_batch)
+        setup = dataclasses.replace(setup, on_batch=counter)
     names = [str(i) for i in range(setup.count)] if names is None else list(names)
     for what, values in (("mos", mos), ("names", names)):
         if values is not None and len(values) != setup.count:

@@ -9,8 +9,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_outputs, recognise, write_text
@@ -22,6 +23,9 @@ from robust_iqa_jax.report.table import Table, markdown
 from robust_iqa_jax.report.tables import accuracy, defended, gains, tables
 from robust_iqa_jax.report.types import AttackKind, GainRow, ImageRow, ModelFacts, Picture, ReportData
 from robust_iqa_jax.wording import hyphenated
+
+if TYPE_CHECKING:
+    from robust_iqa_jax.report.plots import NotebookFigure
 
 TITLE = "Robustness report"
 FILES = ("report.json", "report.md", "per_image.csv", "perturbations.json", "timings.json", "tradeoff.png")
@@ -39,6 +43,37 @@ class Report(ReportData):
     def write(self, folder: Path | str, title: str = TITLE) -> None:
         """report.json, report.md, per_image.csv, perturbations.json and tradeoff.png in `folder`."""
         write_report(folder, self, title=title)
+
+    def plot(self) -> "NotebookFigure":
+        """Robustness against accuracy, and gain against the size of the attack, a line of panels for each attack.
+
+        Raises:
+          MissingExtra: matplotlib is not installed.
+        """
+        require("plot", "matplotlib")
+        from robust_iqa_jax.report.plots import tradeoff
+
+        return tradeoff(self.rows, self.models, decisive(self))
+
+    def to_pandas(self, *, per_image: bool = False) -> Any:
+        """A pandas.DataFrame of `rows`, or of `per_image`.
+
+        Raises:
+          MissingExtra: pandas is not installed.
+        """
+        require("to_pandas", "pandas")
+        import pandas
+
+        return pandas.DataFrame(self.per_image if per_image else self.rows)
+
+    def _repr_html_(self) -> str:
+        """The answer in sentences, and its table."""
+        table = answer_table(self)
+        lines = [*label_notes(self.models, self.run), *recommendation(self)]
+        heads = "".join(f"<th>{escape(column.title)}</th>" for column in table.columns)
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in texts)}</tr>" for texts in table.texts())
+        said = "".join(f"<p>{escape(line.replace('**', ''))}</p>" for line in lines)
+        return f"{said}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><p>{escape(table.note)}</p>"
 
 
 def write_report(

@@ -1,6 +1,7 @@
 """Figures of a report: robustness against accuracy with its Pareto front, gain against size, scores under attack.
 Colours from Okabe & Ito's colour-blind-safe set; shapes repeat what colours say."""
 
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,18 @@ INK, GREY = "#000000", "#7F7F7F"
 """Of text and axes, and of what stands behind the data; `svg` follows the reader's light or dark page."""
 
 
-def tradeoff(rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attacks: Sequence[str]) -> Figure:
+class NotebookFigure(Figure):
+    """A figure that notebooks show as the value of a cell, whether matplotlib's own display is set up or not."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+            FigureCanvasAgg(self).print_png(file)
+        return file.getvalue()
+
+
+def tradeoff(rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attacks: Sequence[str]) -> NotebookFigure:
     """One line of two panels for each attack, all models in each.
 
     Left: mean |AbsGain| over the attack sizes on the baseline's range (lower is better) against SROCC (right is
@@ -34,7 +46,7 @@ def tradeoff(rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attacks:
       attacks: names.
     """
     lines = max(len(attacks), 1)
-    figure = Figure(figsize=(9.6, 3.5 * lines + 0.4), dpi=110, layout="constrained")
+    figure = NotebookFigure(figsize=(9.6, 3.5 * lines + 0.4), dpi=110, layout="constrained")
     grid = figure.subplots(lines, 2, squeeze=False)
     for (points, curves), attack in zip(grid, attacks, strict=False):
         _scatter(points, tradeoff_points(rows, models, attack), list(models))
