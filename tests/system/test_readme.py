@@ -153,15 +153,12 @@ def test_options_of_the_text_are_those_of_the_commands(capsys):
         options = re.findall(r"--[\w-]+", " ".join(rest))
         if name == "COMMAND" or not options:
             continue
-<<<<<<< HEAD
-        # benchmarks and configurations have options of their own; a placeholder stands for any of them
+        # benchmarks, configurations and attacks have options of their own; a placeholder stands for any of them
         own = rest[:1] if name in ("bench", "train") and rest[0].islower() else []
-        asked = (name, *(own or {"bench": ["robust_block"], "train": ["clive_lite0"]}.get(name, [])))
-=======
-        named = re.findall(r"--attack [\w-]+", command)  # the help of an attack's own options
-        own = {"bench": ["robust_block"], "train": ["clive_lite0"], "attack": " ".join(named).split()}.get(name, [])
+        own = own or {"bench": ["robust_block"], "train": ["clive_lite0"]}.get(name, [])
+        if name == "attack":
+            own = " ".join(re.findall(r"--attack [\w-]+", command)).split()
         asked = (name, *own)
->>>>>>> docs
         if asked not in shown:
             with pytest.raises(SystemExit) as stop:
                 main([*asked, "--help"])
