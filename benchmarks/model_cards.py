@@ -27,7 +27,9 @@ from robust_iqa_jax.data.distorted_photos import embedded_photo
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.evaluation.predictions import predict
+from robust_iqa_jax.devices import ONE
+from robust_iqa_jax.evaluation.predictions import predict, timed_predictions
+from robust_iqa_jax.evaluation.results import ResultFolder
 from robust_iqa_jax.files import write_text
 from robust_iqa_jax.metrics.accuracy import plcc, srocc
 from robust_iqa_jax.metrics.bootstrap import bootstrap_interval
@@ -78,8 +80,9 @@ def main(args: Pack | Card) -> None:
     else:
         report, _ = read_report(args.report)
         test, clive = open_photos(args.biq2021).select("test"), open_photos(args.clive).select(HELD_OUT)
+        finished = ResultFolder(args.report / "cells")
         for name in SHIPPED:
-            write_card(name, report, test, clive)
+            write_card(name, report, finished, test, clive)
 
 
 def pack(name: str, run: Path) -> None:
@@ -93,11 +96,14 @@ def pack(name: str, run: Path) -> None:
     out.print(f"{FOLDER / name}: {size:,} bytes", markup=False)
 
 
-def write_card(name: str, report: ReportData, test: PhotoSet, clive: PhotoSet) -> None:
-    """The card of a model, and its measurements in its description."""
+def write_card(name: str, report: ReportData, finished: ResultFolder, test: PhotoSet, clive: PhotoSet) -> None:
+    """The card of a model, and its measurements in its description; `finished` are the parts of the report."""
     folder = FOLDER / name
     scorer = checkpoint.load(name)
-    accuracies = [*of_test(scorer, test), agreement(f"CLIVE, fold {HELD_OUT}", predict(scorer, clive), clive.scores)]
+    accuracies = [
+        *of_test(name, scorer, test, finished),
+        agreement(f"CLIVE, fold {HELD_OUT}", predict(scorer, clive), clive.scores),
+    ]
     seconds = {f"score, one at a time, {machine()['machine']}": seconds_a_photo(scorer)}
     text = model_card(name, WHAT[name], accuracies, probes(scorer), report, seconds)
     write_text(folder / "README.md", text)
@@ -115,9 +121,10 @@ def write_card(name: str, report: ReportData, test: PhotoSet, clive: PhotoSet) -
     out.print(f"{folder / 'README.md'}", markup=False)
 
 
-def of_test(scorer: Scorer, test: PhotoSet) -> list[Accuracy]:
-    """On BIQ2021's test photos, all and by subset."""
-    scores, subsets = predict(scorer, test), np.asarray(test.subsets)
+def of_test(name: str, scorer: Scorer, test: PhotoSet, finished: ResultFolder) -> list[Accuracy]:
+    """On BIQ2021's test photos, all and by subset; the scores are those of the report."""
+    scores, _ = timed_predictions({name: scorer}, test, ONE, finished)[name]
+    subsets = np.asarray(test.subsets)
     parts = {"BIQ2021, official test": np.ones(len(test), bool)}
     parts |= {f"BIQ2021 test, subset {name}": subsets == name for name in sorted(set(test.subsets))}
     return [agreement(data, scores[part], test.scores[part]) for data, part in parts.items()]
