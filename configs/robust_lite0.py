@@ -1,13 +1,16 @@
-"""The model that ships as the default, robust-lite0: consistency training of all layers.
+"""The model that ships as the default, robust-lite0: consistency training on BIQ2021, from `accurate_lite0`.
 
-    riqa train robust_lite0 --data DIR_OF_BIQ2021        # after lite0_at_256 and lite0_at_500
+    riqa train accurate_lite0 --data DIR_OF_BIQ2021
+    riqa train robust_lite0 --data DIR_OF_BIQ2021
 
-It starts from an accurate model, which decides: from ImageNet's weights the loss of clean photos stays high. The model
-has the weights of the last step, not those of the best SROCC, which are the least defended.
-EXPECTED
+A perturbation of a whole photo is, at half its size, one that is no larger: its pixels are weighed means. The weights
+of the last step are the model, not those of the best SROCC on the validation photos, which are the least defended.
+Expected: SROCC .792 on the 1,000 validation photos; APGD-10 at 4/255 moves the scores of 16 of them by .18 and -.13 of
+the range on average; 100 minutes on one core.
 """
 
 import dataclasses
+from pathlib import Path
 
 from robust_iqa_jax.configs import accurate_lite0
 from robust_iqa_jax.defenses.consistency import ConsistencyConfig
@@ -15,11 +18,12 @@ from robust_iqa_jax.training.config import TrainConfig
 
 
 def get_config() -> TrainConfig:
-    """Scores of attacked photos held at those of the clean ones."""
+    """All layers, scores of attacked photos held at those of the clean ones."""
     return dataclasses.replace(
         accurate_lite0.get_config(),
         name="robust_lite0",
-        steps=800,
-        warmup=100,
-        consistency=ConsistencyConfig(beta=0.6, ramp=0.1),
+        start_from=Path("runs/accurate_lite0"),
+        head_epochs=0,
+        steps=1400,
+        consistency=ConsistencyConfig(beta=0.5, ramp=0.1),
     )
