@@ -53,7 +53,7 @@ class ForeignScorer:
         """
         images = checked_images(images, "scorer")
         self._ask_once(images.shape, images.dtype)
-        return _scores(self, images)
+        return checked_scores(_scores(self, images), images.shape[0], f"scorer: {self.name}")
 
     def __repr__(self) -> str:
         scale = "" if self.score_range is None else ", scores {:g} to {:g}".format(*self.score_range)

@@ -90,6 +90,17 @@ def test_an_answer_that_is_no_score_is_one_line_before_any_program_runs(function
             call(X)
 
 
+def test_a_score_that_is_no_number_for_some_photos_only_is_named():
+    """The first question, with noise, finds nothing."""
+    scorer = riqa.wrap(lambda x: np.where(x.max((1, 2, 3)) > 0, value(x), np.nan))
+    with_black = X * np.float32([1, 0, 1])[:, None, None, None]
+    np.testing.assert_allclose(scorer(X), score(X), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^scorer: <lambda>: .*; the score of image 1 is nan$"):
+        scorer(with_black)
+    with pytest.raises(ValueError, match="the score of image 1 is nan"):
+        riqa.evaluate(scorer, with_black, SQUARE)
+
+
 def test_wrong_images_gradients_and_options_are_one_line():
     scorer = riqa.wrap(value)
     with pytest.raises(ValueError, match=r"scorer: pixels in \[0, 1\] expected, got .*; divide 8-bit values by 255"):
