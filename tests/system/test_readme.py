@@ -44,6 +44,7 @@ STAND_INS = (
 
 SHORTER = (
     (r"^(RIQA_\w+=\S+ )*riqa train .*clive_lite0", "--steps 2 --batch-size 2 --head-epochs 1"),
+    (r"^riqa train my_photos ", "--steps 1 --batch-size 2"),
     (r"^riqa train .*koniq_linearity_r101_robust", "--steps 1 --batch-size 2"),
     (r"^riqa evaluate ", "--steps 1 --eps 4/255"),
     (r"^riqa certify ", "--samples 20 --radius 0.05"),
