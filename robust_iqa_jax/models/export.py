@@ -51,7 +51,7 @@ def exported_program(scorer: AnyScorer, platforms: Sequence[str]) -> bytes:
 def _without_source_lines() -> Iterator[None]:
     """Programs that do not name the files of the machine that they were made on, and are smaller."""
     option = "jax_traceback_in_locations_limit"
-    before = jax.config.read(option)
+    before = getattr(jax.config, option)
     jax.config.update(option, 0)
     try:
         yield

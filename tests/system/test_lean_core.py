@@ -14,15 +14,15 @@ from tiny_checkpoint import write_checkpoint
 
 from robust_iqa_jax.extras import EXTRAS
 
-LIBRARY: set[str] = set()
-SCORING = {
+LIBRARY = {"robust_iqa_jax"}
+SCORING = LIBRARY | {
     "PIL", "_csparsetools", "_cyutility", "absl", "docstring_parser", "etils", "flax", "jax", "jaxlib", "jaxtyping",
     "ml_dtypes", "msgpack", "numpy", "opt_einsum", "pygments", "rich", "safetensors", "scipy", "typeguard",
     "typing_extensions", "tyro", "wadler_lindig", "yaml",
-    "charset_normalizer", "cloudpickle", "filelock",  # numpy and jax take them where they are
+    "charset_normalizer", "cloudpickle", "filelock", "flatbuffers",  # numpy and jax take them where they are
 }  # fmt: skip
 ATTACKING = SCORING | {"optax"}
-"""Modules of other projects."""
+"""Modules of site-packages."""
 
 CHILD = """
 import importlib.abc, json, sys

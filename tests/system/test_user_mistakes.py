@@ -92,7 +92,7 @@ SCORE = {
     "no such photo": Mistake("score absent.png --checkpoint block", 1, "absent.png", NO_SUCH),
     "no such photo, Unicode": Mistake("score größe.png --checkpoint block", 1, "größe.png", NO_SUCH),
     "photos by comma": Mistake("score photo.png,other.jpg --checkpoint block", 1, "photo.png,other.jpg", NO_SUCH),
-    "pattern without a match": Mistake("score '*.tif' --checkpoint block", 1, r"\*\.tif", NO_SUCH),
+    "pattern without a match": Mistake("score '*.gif' --checkpoint block", 1, r"\*\.gif", "no file matches"),
     "home folder in quotes": Mistake("score '~/photo.png' --checkpoint block", 1, "~/photo.png", NO_SUCH),
     "URL": Mistake(
         "score https://example.org/photo.png --checkpoint block", 1, "https://example.org/photo.png", "download|file"
