@@ -13,7 +13,12 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+HEAVY = (1, 5, 6)
+"""Examples that compile for five seconds and more."""
+NUMBERS = [pytest.param(i, marks=pytest.mark.slow) if i in HEAVY else i for i in range(len(EXAMPLES))]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_an_example_runs_as_it_is_written(number):
     assert len(EXAMPLES[number].splitlines()) <= 12
     exec(compile(EXAMPLES[number], f"docs/layers.md, example {number}", "exec"), {})

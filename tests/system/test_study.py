@@ -102,6 +102,7 @@ def run(tmp_path, more):
     return json.loads((tmp_path / "out" / "report.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hardly_optimised")
 def test_one_command_trains_attacks_and_writes_the_page(tmp_path, capsys):
     report = run(tmp_path, "prunings={}")

@@ -271,6 +271,7 @@ def test_wrong_names_are_refused():
         shapes(MUSIQ("musiq_test", block=Shift(), block_at="stem"), (1, 40, 40, 3))
 
 
+@pytest.mark.slow
 def test_it_is_attacked_through_its_own_resizes_with_and_without_a_prepared_block():
     robust = spec((66, 98), block=BlockSpec("patches", 6, "none", 1))
     variables = {**random_variables(build(robust), (1, 66, 98, 3)), "batch_stats": {}}

@@ -52,9 +52,9 @@ def test_a_photo_has_the_score_that_was_measured_where_the_card_was_written(name
 def test_an_attack_moves_the_robust_one_far_less(models):
     moved = {}
     for name, scorer in models.items():
-        photos = pixels(scorer, PHOTOS[:2])
+        photos = pixels(scorer, PHOTOS[1:2])
         keys = example_keys(jax.random.key(0), len(photos))
-        attacked = riqa.attacks.pgd(eps=4 / 255, steps=8)(scorer, keys, photos)
+        attacked = riqa.attacks.pgd(eps=4 / 255, steps=5)(scorer, keys, photos)
         moved[name] = float(jnp.mean(scorer(attacked) - scorer(photos)))
     assert 0 < moved[DEFAULT] < moved[UNDEFENDED] / 3
 
