@@ -13,7 +13,8 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Array
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as safetensors_bytes
 
 from robust_iqa_jax.files import check_outputs, cure, own_file, recognise
 from robust_iqa_jax.models.hub import hub_folder, is_address
@@ -60,7 +61,7 @@ def save(
     }
     try:
         with own_file(folder / DESCRIPTION) as described, own_file(folder / WEIGHTS) as weighed:
-            save_file(tensors, weighed)
+            weighed.write_bytes(safetensors_bytes(tensors))  # its own save_file is readable by its owner alone
             described.write_text(json.dumps(description, indent=2) + "\n")
     except (SafetensorError, OSError) as error:  # the first for a full disk, too
         if is_new and not any(folder.iterdir()):

@@ -96,3 +96,9 @@ def test_the_description_says_how_it_was_trained():
         assert config["name"] == name.replace("-", "_")
         assert (config["consistency"] is None) == (name == UNDEFENDED)
         assert set(facts[MEASURED]["srocc"]) == {"CLIVE", "BIQ2021"}
+
+
+def test_a_saved_model_is_readable_by_whom_new_files_are(tmp_path, models):
+    (tmp_path / "new").touch()
+    checkpoint.save(tmp_path / "model", models[DEFAULT])
+    assert (tmp_path / "model" / checkpoint.WEIGHTS).stat().st_mode == (tmp_path / "new").stat().st_mode
