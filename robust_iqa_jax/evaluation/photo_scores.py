@@ -47,9 +47,9 @@ def score_photos(
     Raises:
       ImageError: a photo that cannot be scored, without `complain`.
     """
-    given = [photos] if isinstance(photos, (str, os.PathLike)) else photos
+    given: Iterable[str | os.PathLike[str]] = [photos] if isinstance(photos, (str, os.PathLike)) else photos
     told = _refuse if complain is None else complain
-    return photo_scores(scorer.prepare(), photo_paths(map(os.fspath, given), told), told)
+    return photo_scores(scorer.prepare(), photo_paths([str(os.fspath(path)) for path in given], told), told)
 
 
 def _refuse(line: str) -> None:

@@ -44,7 +44,7 @@ def wrap_torch(
     check_layout("wrap_torch", layout)
     if not callable(module):
         raise ValueError(f"wrap_torch: a module, or a function of tensors, expected, got {type(module).__name__}")
-    name = name or getattr(module, "__name__", type(module).__name__)
+    name = str(name or getattr(module, "__name__", type(module).__name__))
     if getattr(module, "training", False):
         raise ValueError(
             f"wrap_torch: {name} is in training mode, where scores depend on their batch; call .eval() first"
