@@ -10,6 +10,7 @@ import photo_tables
 import pytest
 import tiny_backbone
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 from skimage import data
 from tiny_checkpoint import write_checkpoint
 
@@ -19,7 +20,6 @@ from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.evaluation.results import ResultFolder
-from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.spec import BlockSpec
 
 PHOTOS = {"astronaut": data.astronaut, "coffee": data.coffee, "cat": data.chelsea}
@@ -388,10 +388,10 @@ def damage(path, kind):
     elif kind == "not json":
         path.write_text("{")
     else:
-        tensors = checkpoint.load_file(path)
+        tensors = load_file(path)
         name = sorted(tensors)[0]
         tensors[name] = {"nan": np.full_like(tensors[name], np.nan), "shape": np.zeros(3, np.float32)}[kind]
-        checkpoint.save_file(tensors, path)
+        save_file(tensors, path)
 
 
 @pytest.mark.parametrize(
