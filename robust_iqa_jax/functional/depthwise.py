@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.bilinear import bilinear
 from robust_iqa_jax.functional.elementwise import as_float, over
+from robust_iqa_jax.functional.same_padding import same_padding
 
 Padding = Literal["SAME", "VALID"]
 _Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -47,14 +48,9 @@ def depthwise_conv(
     size = kernel.shape[0]
     if padding == "VALID" and min(x.shape[1:3]) < size:
         raise ValueError(f"depthwise_conv: a VALID kernel of {size} does not fit a map of {x.shape[1:3]}")
-    pads = (_same_pads(x.shape[1], size, stride), _same_pads(x.shape[2], size, stride))
+    pads = (same_padding(x.shape[1], size, stride), same_padding(x.shape[2], size, stride))
     pads = ((0, 0), (0, 0)) if padding == "VALID" else pads
     return _depthwise(x, kernel.astype(x.dtype), stride=stride, pads=pads)
-
-
-def _same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
 
 
 def _of_each_channel(x: Array, kernel: Array, stride: int, pads: _Pads) -> Array:

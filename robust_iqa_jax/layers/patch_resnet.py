@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.elementwise import relu_sum
 from robust_iqa_jax.functional.pooling import max_pool
-from robust_iqa_jax.layers.standardised_conv import StandardisedConv, same_padding
+from robust_iqa_jax.functional.same_padding import same_padding
+from robust_iqa_jax.layers.standardised_conv import StandardisedConv
 
 GROUPS = 32
 """Of channels, in every normalisation."""

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.functional.conv2d import conv2d
+from robust_iqa_jax.functional.same_padding import same_padding
 
 EPSILON = 1e-5
 """Added to the deviation of each output's weights."""
@@ -38,9 +39,3 @@ def standardised(kernel: Float[Array, "kh kw i o"]) -> Float[Array, "kh kw i o"]
     """(kernel - mean) / (deviation + EPSILON), each of the weights of an output."""
     centred = kernel - kernel.mean((0, 1, 2), keepdims=True)
     return centred / (kernel.std((0, 1, 2), keepdims=True) + EPSILON)
-
-
-def same_padding(side: int, window: int, stride: int) -> tuple[int, int]:
-    """Pixels before and behind, such that windows begin at every stride-th pixel; the odd one stands behind."""
-    total = max((-(-side // stride) - 1) * stride + window - side, 0)
-    return total // 2, total - total // 2
