@@ -22,6 +22,11 @@ def parse_eps(text: str) -> float:
         raise ValueError(f"eps {text!r}: give a number or a fraction such as 4/255") from error
 
 
+def attack_text(attack: str, eps: float | None) -> str:
+    """An attack with its size, where it has one: "pgd-8 at 4/255"."""
+    return attack if eps is None else f"{attack} at {eps_text(eps)}"
+
+
 def eps_text(eps: float) -> str:
     """An eps as people write it: "4/255" where it is n/255 for a whole n, else a short decimal."""
     levels = eps * 255

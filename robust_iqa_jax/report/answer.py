@@ -11,10 +11,11 @@ from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.metrics.bootstrap import bootstrap_interval
 from robust_iqa_jax.metrics.robustness import furthest_scores
 from robust_iqa_jax.report.comparison import SUITE, Comparison, against_baselines, strongest
+from robust_iqa_jax.report.findings import undefended
 from robust_iqa_jax.report.per_image import AttackedScores, aligned, by_case
 from robust_iqa_jax.report.table import Column, Table, number
 from robust_iqa_jax.report.types import GainRow, ModelFacts, ReportData
-from robust_iqa_jax.wording import eps_text
+from robust_iqa_jax.wording import attack_text
 
 SAFETY = ((0.1, "hard to push"), (0.25, "can be pushed a little"), (0.5, "easy to push"))
 """Largest worst mean gain, in ranges of the model's own clean scores -> what that is called."""
@@ -93,7 +94,7 @@ def verdict(worst: Worst | None, facts: ModelFacts) -> str:
     """How safe a model is, in words."""
     if worst is None:
         return "not attacked"
-    if any(finding["suspicious"] for finding in (facts.get("masking") or {}).values()):
+    if _masked(facts):
         return "not known: signs of masked gradients"
     return next((words for most, words in SAFETY if worst.own <= most), OPEN)
 
@@ -111,7 +112,7 @@ def answer_table(report: ReportData) -> Table:
         numbers = (None,) * 7
         if case is not None:
             low, high = case.interval or (None, None)
-            numbers = (case.srocc, case.own, low, high, case.baseline, case.points, _where(case))
+            numbers = (case.srocc, case.own, low, high, case.baseline, case.points, _under(case))
         lines.append((model, verdict(case, facts), facts["srocc"], *numbers))
     levels = "; ".join(f"{words}: at most {most:g}" for most, words in SAFETY)
     note = (
@@ -132,7 +133,7 @@ def recommendation(report: ReportData) -> list[str]:
     if len(report.models) == 1:
         (model, case), facts = next(iter(worst.items())), next(iter(report.models.values()))
         return [f"{model} {_phrase(verdict(case, facts))}: {_moved(case)}. No other model was evaluated beside it."]
-    better = shown_better(report)
+    better = {model: base for model, base in shown_better(report).items() if {model, base} <= worst.keys()}
     if not better:
         instead = "" if accurate is None else f" {accurate} agrees best with people ({_srocc(report, accurate)})."
         return [
@@ -143,7 +144,7 @@ def recommendation(report: ReportData) -> list[str]:
     base = better[best]
     sentences = [
         f"Where anybody gains by a high score, use {best}, which {_phrase(verdict(worst[best], report.models[best]))}: "
-        f"{_moved(worst[best])}; the undefended {base}'s, by {worst[base].own:.3f} ({_where(worst[base])})."
+        f"{_moved(worst[best])}; the undefended {base}'s, by {worst[base].own:.3f} ({_under(worst[base])})."
     ]
     if accurate not in (None, best):
         assert accurate is not None
@@ -159,17 +160,20 @@ def shown_better(report: ReportData) -> dict[str, str]:
     score ranges, beyond chance where scores of single photos are there; without those with signs of masked gradients.
     """
     comparisons: dict[str, list[Comparison]] = {}
-    baselines = {}
     for (model, _), comparison in against_baselines(report).items():
         if report.kind(comparison.attack).blind is None:
             comparisons.setdefault(model, []).append(comparison)
-    worst = worst_cases(report)
-    for model, of_model in comparisons.items():
-        strong, base = strongest(of_model), report.models[model].get("baseline") or next(iter(report.models))
-        masked = any(finding["suspicious"] for finding in (report.models[model].get("masking") or {}).values())
-        if strong.own.more_robust == strong.baseline.more_robust == "second" and not masked and base in worst:
-            baselines[model] = base
-    return baselines
+    better = [model for model, of_model in comparisons.items() if _on_both_ranges(strongest(of_model))]
+    return {model: undefended(report.models)[model] for model in better if not _masked(report.models[model])}
+
+
+def _on_both_ranges(comparison: Comparison) -> bool:
+    return comparison.own.more_robust == comparison.baseline.more_robust == "second"
+
+
+def _masked(facts: ModelFacts) -> bool:
+    """Whether a check found signs of masked gradients."""
+    return any(finding["suspicious"] for finding in (facts.get("masking") or {}).values())
 
 
 def decisive(report: ReportData) -> list[str]:
@@ -209,13 +213,13 @@ def _srocc(report: ReportData, model: str) -> str:
 
 
 def _moved(case: Worst) -> str:
-    return f"at worst ({_where(case)}) its scores move by {case.own:.3f} of their own range on average"
+    return f"at worst ({_under(case)}) its scores move by {case.own:.3f} of their own range on average"
 
 
-def _where(case: Worst) -> str:
-    return case.attack if case.eps is None else f"{case.attack} at {eps_text(case.eps)}"
+def _under(case: Worst) -> str:
+    return attack_text(case.attack, case.eps)
 
 
 def _phrase(words: str) -> str:
-    """A verdict as what a sentence says of a model."""
-    return {OPEN: OPEN, SAFETY[1][1]: SAFETY[1][1]}.get(words, f"is {words}")
+    """A verdict as what a sentence says of a model: most are adjectives, some have a verb."""
+    return words if words.startswith(("can ", "goes ")) else f"is {words}"

@@ -226,16 +226,13 @@ def _pictures(path: Path) -> list[Picture]:
         return []
     try:
         stored = json.loads(path.read_text())
+        required = Picture.__required_keys__
         return [
-            cast(Picture, {key: row[key] for key in Picture.__annotations__ if key in row or _required(key)})
+            cast(Picture, {key: row[key] for key in Picture.__annotations__ if key in row or key in required})
             for row in stored
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the pictures of a report; remove it") from error
-
-
-def _required(key: str) -> bool:
-    return key in Picture.__required_keys__
 
 
 def _timings(path: Path) -> dict[str, dict[str, Any]]:

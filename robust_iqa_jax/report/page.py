@@ -14,7 +14,7 @@ from robust_iqa_jax.report.svg import svg
 from robust_iqa_jax.report.table import Table
 from robust_iqa_jax.report.tables import tables
 from robust_iqa_jax.report.types import ReportData
-from robust_iqa_jax.wording import eps_text
+from robust_iqa_jax.wording import attack_text
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --grid: #8c959f; --line: #d0d7de;
@@ -138,7 +138,6 @@ def _furthest(report: ReportData) -> str:
         picture = pictures.get(tuple(row[key] for key in WHICH))
         if picture is None or "before" not in picture or "after" not in picture:
             continue
-        under = row["attack"] if row["eps"] is None else f"{row['attack']} at {eps_text(row['eps'])}"
         parts = (
             (picture["before"], f"before: {row['clean']:.1f}"),
             (picture["after"], f"after: {row['attacked']:.1f}"),
@@ -147,6 +146,7 @@ def _furthest(report: ReportData) -> str:
         images = "".join(
             f'<span><img alt="{escape(words)}" src="{escape(uri)}">{escape(words)}</span>' for uri, words in parts
         )
+        under = attack_text(row["attack"], row["eps"])
         caption = f"{row['model']} under {under}: the middle of {row['image']}"
         figures.append(f"<figure><div>{images}</div><figcaption>{escape(caption)}</figcaption></figure>")
     return f'<div class="furthest">{"".join(figures)}</div>' if figures else ""

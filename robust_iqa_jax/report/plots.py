@@ -28,9 +28,7 @@ class NotebookFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-            FigureCanvasAgg(self).print_png(file)
+        _print_png(self, file)
         return file.getvalue()
 
 
@@ -169,9 +167,15 @@ def comparison(comparisons: Sequence[Comparison], names: Sequence[str]) -> Figur
 
 def png(figure: Figure, path: Path) -> None:
     """Write a PNG file, whole or not at all."""
-    with own_file(path) as temporary, warnings.catch_warnings():
+    with own_file(path) as temporary:
+        _print_png(figure, str(temporary))
+
+
+def _print_png(figure: Figure, to: str | io.BytesIO) -> None:
+    """Without a warning for names whose letters the font lacks."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        FigureCanvasAgg(figure).print_png(str(temporary))
+        FigureCanvasAgg(figure).print_png(to)
 
 
 def label(name: str, longest: int = 40) -> str:
