@@ -102,15 +102,10 @@ def _denoiser(text: str) -> "Denoiser":
 
 def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoiser | None") -> int:
     """Certify the photos one by one and print what came of it; the exit status."""
-    from robust_iqa_jax.commands.score import from_first_readable, opened_scorer, remark
+    from robust_iqa_jax.commands.score import from_first_readable, opened_scorer, refusals, remark
     from robust_iqa_jax.data.photo_paths import photo_paths
 
-    refused: list[str] = []
-
-    def complain(line: str) -> None:
-        refused.append(line)
-        err.print(f"riqa: {line}", markup=False)
-
+    refused, complain = refusals()
     paths = from_first_readable(photo_paths(given.images, complain, remark), complain)
     if not paths:
         if given.json:

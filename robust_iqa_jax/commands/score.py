@@ -50,12 +50,7 @@ def main(args: list[str]) -> int:
     if given.json and given.out is not None:
         err.print("riqa score: --json prints the scores and --out writes them; give one of the two")
         return 2
-    refused: list[str] = []
-
-    def complain(line: str) -> None:
-        refused.append(line)
-        err.print(f"riqa: {line}", markup=False)
-
+    refused, complain = refusals()
     paths = photo_paths(given.images, complain, remark)
     if given.out is not None:
         check_file(given.out, inputs=map(Path, paths))
@@ -93,8 +88,19 @@ def main(args: list[str]) -> int:
     return 1 if refused else 0
 
 
+def refusals() -> tuple[list[str], Complain]:
+    """Lines about what is refused, as far as they have come, and what to call with the next one: it is printed too."""
+    refused: list[str] = []
+
+    def complain(line: str) -> None:
+        refused.append(line)
+        remark(line)
+
+    return refused, complain
+
+
 def remark(line: str) -> None:
-    """A line on standard error about what is no mistake."""
+    """A line on standard error."""
     err.print(f"riqa: {line}", markup=False)
 
 
