@@ -8,29 +8,26 @@ clean ones, and the model is put on your scores' scale; compare it with robust-l
 runs/my_photos --data MY.csv`, and fine-tune longer with --epochs.
 """
 
+import dataclasses
 from pathlib import Path
 
-from robust_iqa_jax.defenses.consistency import ConsistencyConfig
-from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.configs import robust_lite0
 from robust_iqa_jax.training.config import TrainConfig
 
 
 def get_config() -> TrainConfig:
     """Ten passes over the photos, at a third of the rate that robust-lite0 was trained with."""
-    return TrainConfig(
+    return dataclasses.replace(
+        robust_lite0.get_config(),
         name="my_photos",
-        model=ModelSpec(input_size=(256, 256)),
         data="scores.csv",
+        validation_group=None,
+        validate_every=None,
+        keep="best",
         start_from=Path("robust-lite0"),
         epochs=10,
-        batch_size=16,
+        steps=None,
         learning_rate=1e-4,
-        backbone_factor=1,
-        decay="cosine",
         warmup=20,
-        clip=5.0,
         ema=0.99,
-        backbone_stats="frozen",
-        crop=192,
-        consistency=ConsistencyConfig(beta=0.5, ramp=0.1),
     )

@@ -56,7 +56,7 @@ def linked(markdown: str, path: str) -> str:
       path: of the file it is made of, from the repository's root.
     """
     made = {file: uri for uri, file in pages().items()}
-    here = {file: uri for uri, file in pages().items()}.get(path, path.removeprefix("docs/"))
+    here = made.get(path, path.removeprefix("docs/"))
 
     def replaced(link: re.Match[str]) -> str:
         if re.match(r"[a-z]+:", link[2]):

@@ -43,7 +43,7 @@ def main(args: list[str]) -> int:
     check_output(given.out, [given.checkpoint, source], EXPORTED)
     check_export(given.out)
     check_folder(given.out, "OUT")
-    scorer = checkpoint.load(given.checkpoint)
+    scorer = checkpoint.load(source)
     own_card = source / CARD
     about = own_card.read_text(encoding="utf-8") if own_card.is_file() else None
     with err.status(f"exporting {given.checkpoint}"):

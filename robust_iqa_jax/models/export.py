@@ -107,14 +107,18 @@ def check_export(folder: Path) -> None:
 
 def configuration(scorer: Scorer, platforms: Sequence[str]) -> dict[str, Any]:
     """What a user of the program has to know, as JSON types."""
-    low, high = float(scorer.calibration.low), float(scorer.calibration.high)
     return {
         "library_name": "robust_iqa_jax",
         "model_type": scorer.spec.architecture,
         "program": PROGRAM,
         "platforms": list(platforms),
         "input": {"shape": ["n", *scorer.spec.input_size, 3], "dtype": "float32", "range": [0, 1], "colours": "sRGB"},
-        "output": {"shape": ["n"], "dtype": "float32", "label": scorer.label, "training_range": [low, high]},
+        "output": {
+            "shape": ["n"],
+            "dtype": "float32",
+            "label": scorer.label,
+            "training_range": list(scorer.score_range),
+        },
         "higher_is_better": True,
     }
 
@@ -123,7 +127,7 @@ def card(scorer: Scorer, name: str, about: str | None = None) -> str:
     """The card as model hubs show it: a header in YAML, what the model is, how to load it; arguments as above."""
     if about is None:
         height, width = scorer.spec.input_size
-        low, high = float(scorer.calibration.low), float(scorer.calibration.high)
+        low, high = scorer.score_range
         about = (
             f"# {name}\n\nA no-reference image-quality model: {scorer!r}.\n\nIt gives a photo of {width}x{height} "
             f"pixels a score, {scorer.label}, {low:.4g} to {high:.4g} in its training, higher is better. "
