@@ -11,7 +11,9 @@ from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner as carlini_wagne
 from robust_iqa_jax.attacks.color_curves import ColorCurves as color_curves
 from robust_iqa_jax.attacks.eot import EOT as eot
 from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
+from robust_iqa_jax.attacks.fmn import FMN as fmn
 from robust_iqa_jax.attacks.ifgsm import IFGSM as ifgsm
+from robust_iqa_jax.attacks.ioi import IOI as ioi
 from robust_iqa_jax.attacks.jpeg import JPEG as jpeg
 from robust_iqa_jax.attacks.korhonen import Korhonen as korhonen
 from robust_iqa_jax.attacks.madc import MADC as madc
@@ -22,6 +24,8 @@ from robust_iqa_jax.attacks.noise import UniformNoise as uniform_noise
 from robust_iqa_jax.attacks.perceptual import Perceptual as perceptual
 from robust_iqa_jax.attacks.pgd import PGD as pgd
 from robust_iqa_jax.attacks.quantise import Quantise as quantise
+from robust_iqa_jax.attacks.sparse_rs import SparseRS as sparse_rs
+from robust_iqa_jax.attacks.square import MultiSquare as multi_square
 from robust_iqa_jax.attacks.square import Square as square
 from robust_iqa_jax.attacks.stadv import StAdv as stadv
 from robust_iqa_jax.attacks.suite import AttackSuite as suite
@@ -39,18 +43,22 @@ __all__ = [
     "color_curves",
     "eot",
     "fgsm",
+    "fmn",
     "gaussian_noise",
     "generative_uap",
     "gradient_masking",
     "ifgsm",
+    "ioi",
     "jpeg",
     "korhonen",
     "madc",
     "mifgsm",
+    "multi_square",
     "nes",
     "perceptual",
     "pgd",
     "quantise",
+    "sparse_rs",
     "square",
     "stadv",
     "suite",

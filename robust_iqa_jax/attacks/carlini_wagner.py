@@ -37,10 +37,10 @@ class CarliniWagner(Attack):
       steps: Adam iterations for each c, >= 1.
       searches: values of c tried, >= 1.
       step_size: first Adam step, on w, > 0.
-      direction: which way scores are pushed, see attacks.objective; not "invert".
+      direction: which way scores are pushed, see attacks.objective; not one that looks at the whole batch.
 
     Raises:
-      ValueError: a number that is not positive, an unknown direction or "invert".
+      ValueError: a number that is not positive, an unknown direction or one of whole batches.
     """
 
     kind = "carlini-wagner"
@@ -52,9 +52,9 @@ class CarliniWagner(Attack):
     direction: Direction = "raise"
 
     def check(self) -> None:
-        """ "invert" is refused."""
-        if self.direction == "invert":
-            raise ValueError("attack: direction invert sets no gain for a single image; choose another one")
+        """Directions of whole batches are refused."""
+        if self.couples:
+            raise ValueError(f"attack: direction {self.direction} sets no gain for a single image; choose another one")
 
     @property
     def effort(self) -> str:

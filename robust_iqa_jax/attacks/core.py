@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_count, check_settings, check_some, example_keys
 from robust_iqa_jax.attacks.ball import BALLS, Ball, Perturbation
-from robust_iqa_jax.attacks.objective import Direction, Opposite, ScoreFunction, check_direction
+from robust_iqa_jax.attacks.objective import OF_BATCHES, Direction, Opposite, ScoreFunction, check_direction
 from robust_iqa_jax.attacks.score_contract import check_kind, check_scorer, dependable
 from robust_iqa_jax.checks import check_eps, checked_images, is_known
 from robust_iqa_jax.pytrees import as_pytree
@@ -113,7 +113,7 @@ class Attack(Settings):
     @property
     def couples(self) -> bool:
         """Whether an image's result depends on the other images of its batch."""
-        return self.direction == "invert"
+        return self.direction in OF_BATCHES
 
     def ball(self, images: Images) -> tuple[Ball, Array]:
         """The geometry of the norm, and eps as a number of the images' type."""

@@ -24,13 +24,17 @@ class Opposite:
     midpoint: float = 50.0
 
 
-Direction = Literal["raise", "lower", "opposite", "change", "invert"] | Opposite
+Direction = Literal["raise", "lower", "opposite", "change", "invert", "reverse"] | Opposite
 """Which way scores are pushed:
 "raise", "lower"; "opposite": Opposite(50);
 "change": away from the clean score, to the side that the attack's start is on, upwards from the clean image itself;
-"invert": against the order of the batch (the only one in which an image's result depends on its neighbours)."""
+"invert": against the order of the batch;
+"reverse": to the clean scores of the batch in reverse order, the best image to the score of the worst.
+In the last two an image's result depends on its neighbours."""
 
-NAMES = ("raise", "lower", "opposite", "change", "invert")
+NAMES = ("raise", "lower", "opposite", "change", "invert", "reverse")
+OF_BATCHES = ("invert", "reverse")
+"""Those in which an image's result depends on the other images of its batch."""
 
 
 def check_direction(direction: Direction) -> None:
@@ -46,7 +50,11 @@ def objective(scorer: ScoreFunction, images: Images, direction: Direction) -> Sc
       scorer: images -> scores (n,).
       images: clean images, scored once where the direction depends on their scores.
       direction: see Direction. "invert" weighs each score by minus the mean sign of its difference to the others:
-        the sum over a batch is the mean amount by which clean pairs approach or exchange their order.
+        the sum over a batch is the mean amount by which clean pairs approach or exchange their order. "reverse" is
+        minus the distance to a score that is aimed at: the two-stage attack on rank and error of Yang et al. 2024
+        (arXiv 2404.13277), whose first stage searches the targets by gradients. Of all permutations of the clean scores
+        the reversed one has rank correlation -1 and, by the rearrangement inequality, the largest mean square error,
+        so here it is taken at once.
     """
     if direction == "raise":
         return scorer
@@ -63,6 +71,9 @@ def objective(scorer: ScoreFunction, images: Images, direction: Direction) -> Sc
             return jnp.where(moved < -rounding, -moved, moved)
 
         return change
+    if direction == "reverse":
+        aims = jnp.sort(clean)[::-1][jnp.argsort(jnp.argsort(clean))]
+        return lambda x: -jnp.abs(scorer(x) - aims)
     if direction == "invert":
         weights = -jnp.sign(clean[:, None] - clean[None]).mean(1)
     else:

@@ -12,7 +12,9 @@ from robust_iqa_jax.attacks.callable_module import AttackModule
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.fmn import FMN
 from robust_iqa_jax.attacks.gradient import AMIFGSM, FGSM, IFGSM, MIFGSM, PGD
+from robust_iqa_jax.attacks.ioi import IOI
 from robust_iqa_jax.attacks.jpeg import JPEG
 from robust_iqa_jax.attacks.korhonen import Korhonen
 from robust_iqa_jax.attacks.madc import MADC
@@ -20,7 +22,8 @@ from robust_iqa_jax.attacks.nes import NES
 from robust_iqa_jax.attacks.noise import GaussianNoise, UniformNoise
 from robust_iqa_jax.attacks.perceptual import Perceptual
 from robust_iqa_jax.attacks.quantise import Quantise
-from robust_iqa_jax.attacks.square import Square
+from robust_iqa_jax.attacks.sparse_rs import SparseRS
+from robust_iqa_jax.attacks.square import MultiSquare, Square
 from robust_iqa_jax.attacks.stadv import StAdv
 from robust_iqa_jax.attacks.suite import AttackSuite
 from robust_iqa_jax.attacks.uap import UAP, UniversalFit
@@ -69,15 +72,19 @@ ATTACKS: dict[str, Entry] = {
     "apgd": Entry(APGD, 4 / 255, "ascent with momentum and steps that halve by themselves"),
     "suite": Entry(AttackSuite, 4 / 255, "the strongest of PGD, APGD, MI-FGSM and Square, image by image"),
     "carlini-wagner": Entry(CarliniWagner, None, "the smallest l2 change that gains given score points"),
+    "fmn": Entry(FMN, None, "the same in l2 or linf, inside a ball that shrinks and grows; one gradient a step"),
     "uap": Entry(UAP, 10 / 255, "one perturbation for all images, fitted by Adam"),
     "uap-cumulative": Entry(partial(UAP, update="gradient"), 10 / 255, "the same, fitted by plain gradient steps"),
     "uap-generative": Entry(GenerativeUAP, 10 / 255, "the same, drawn by a fitted generator"),
     "stadv": Entry(StAdv, None, "a smooth flow of the pixels"),
+    "ioi": Entry(IOI, None, "one step along the gradient's signs, where texture and faint frequencies hide it"),
     "korhonen": Entry(Korhonen, None, "Adam on pixels, where the image is busy"),
     "perceptual": Entry(Perceptual, None, "Adam on pixels within a perceptual distance"),
     "madc": Entry(MADC, None, "steps that keep the mean square error"),
     "color-curves": Entry(ColorCurves, None, "a tone curve for each channel"),
     "square": Entry(Square, 4 / 255, "random search with squares; scores only, no gradients"),
+    "multi-square": Entry(MultiSquare, 3 / 255, "the same with two squares at a time, towards the scale's other end"),
+    "sparse-rs": Entry(SparseRS, None, "random search over few pixels; scores only, no gradients"),
     "nes": Entry(NES, 4 / 255, "PGD on gradients estimated from scores"),
     "gaussian-noise": Entry(GaussianNoise, 4 / 255, "control: white noise of an attack's size"),
     "uniform-noise": Entry(UniformNoise, 4 / 255, "control: noise uniform in an attack's ball"),

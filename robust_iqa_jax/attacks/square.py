@@ -1,5 +1,6 @@
 """Square Attack: random search with squares (linf) or pairs of windows (l2); asks for scores, never for gradients.
-Andriushchenko et al. 2020, "Square Attack" (arXiv 1912.00049), algorithms 1 to 3, for scores in place of margins."""
+Andriushchenko et al. 2020, "Square Attack" (arXiv 1912.00049), algorithms 1 to 3, for scores in place of margins;
+Ran et al., "Black-box adversarial attacks against image quality assessment models" (GZHU-DVL/AttackIQA, main.py)."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -33,6 +34,7 @@ class Square(Attack):
         "lower" ask for the clean score besides, and the first call with a scorer for two scores more.
       share: share of the pixels that the first squares cover, in (0, 1]: 0.8 as in AutoAttack (Croce and Hein 2020,
         arXiv 2003.01690), which suits hundreds of queries; the paper has 0.05 (linf) and 0.1 (l2) for 10,000.
+      squares: painted (linf), or pairs of windows moved (l2), a proposal, >= 1; Ran et al. have 2.
     """
 
     kind = "square"
@@ -42,11 +44,17 @@ class Square(Attack):
     direction: Direction = "raise"
     norm: Norm = "linf"
     share: Any = 0.8
+    squares: int = 1
 
     @property
     def effort(self) -> str:
         """The queries."""
         return str(int(self.queries))
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """The squares, where there are several."""
+        return (f"{self.squares}squares",) if self.squares > 1 else ()
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; one key an image."""
@@ -61,11 +69,29 @@ class Square(Attack):
         def query(i: Array, best: tuple[Array, Images]) -> tuple[Array, Images]:
             side = search.side(share_at(i - 1, self.queries, self.share), images.shape[1], images.shape[2])
             propose = jax.vmap(lambda key, image, at: search.propose(key, image, at, side, eps))
-            return stronger(best, scored(propose(fold(keys, i), images, best[1])))
+            drawn, proposed = fold(keys, i), best[1]
+            for square in range(self.squares):
+                proposed = propose(fold(drawn, square) if square else drawn, images, proposed)
+            return stronger(best, scored(proposed))
 
         start = jax.vmap(lambda key, image: search.start(key, image, eps))(fold(keys, 0), images)
         first = scored(start)
         return Result(jax.lax.fori_loop(1, self.queries, query, first)[1], jnp.isfinite(first[0]))
+
+
+@traced("eps", "queries", "share")
+class MultiSquare(Square):
+    """Square Attack with two squares a proposal, towards the other end of the scale; Ran et al.'s settings.
+
+    Their "bi-directional loss" is direction "opposite": scores above the middle fall, the others rise.
+    """
+
+    kind = "multi-square"
+    eps: Any = 3 / 255
+    _: KW_ONLY
+    direction: Direction = "opposite"
+    share: Any = 0.04
+    squares: int = 2
 
 
 def share_at(iteration: Any, queries: Any, share: Any) -> Float[Array, ""]:

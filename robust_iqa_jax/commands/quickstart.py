@@ -29,7 +29,7 @@ class QuickstartArgs:
 def main(args: list[str]) -> int:
     """Run the command; its exit status."""
     given = parsed(QuickstartArgs, args, "riqa quickstart", __doc__)
-    require("riqa quickstart", *PACKAGES)
+    require("its models and pictures", *PACKAGES)
     check_folder(given.out)  # before the imports, so that a mistake is answered at once
     from robust_iqa_jax.commands.study import run_study
     from robust_iqa_jax.report.files import check_report_folder

@@ -7,9 +7,10 @@ from typing import Any, Required, TypedDict
 
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.eot import EOT
+from robust_iqa_jax.attacks.objective import OF_BATCHES
 from robust_iqa_jax.attacks.transfer import Transfer
 
-BOTH_WAYS = ("opposite", "change", "invert")
+BOTH_WAYS = ("opposite", "change", *OF_BATCHES)
 """Directions that raise some scores and lower others, so that their mean gain cancels out."""
 
 NAMED = {"suite": "AttackSuite", "uap": "Universal", "stadv": "StAdv"}

@@ -34,6 +34,11 @@ SETTINGS = {
     "apgd": {"eps": 0.1, "steps": 5, "restarts": 1},
     "apgd l2": {"eps": 0.9, "steps": 5, "norm": "l2", "restarts": 2},
     "carlini-wagner": {"gain": 1.0, "steps": 5, "searches": 2},
+    "fmn": {"gain": 1.0, "steps": 5},
+    "ioi": {},
+    "pgd reverse": {"eps": 0.1, "direction": "reverse"},
+    "multi-square": {"eps": 0.3, "queries": 5},
+    "sparse-rs": {},
     "stadv adam": {"optimizer": "adam"},
     "stadv authors": {"flow": "authors", "shared": True, "optimizer": "adam"},
     "korhonen": {"eps": 0.1},
@@ -121,7 +126,7 @@ def test_chunks_change_nothing(case):
 
 @each
 def test_coupled_images_refuse_chunks(case):
-    coupled = case in ("pgd invert", "stadv authors")
+    coupled = case in ("pgd invert", "pgd reverse", "stadv authors")
     assert ready(case).couples == coupled
     if coupled:
         with pytest.raises(ValueError, match="looks at a batch as a whole and cannot run in chunks of 3"):

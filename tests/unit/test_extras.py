@@ -44,8 +44,8 @@ def test_all_that_is_missing_is_said_at_once(monkeypatch):
     ("hidden", "line", "what"),
     [
         ("matplotlib", "compare a b", "the figure"),
-        ("matplotlib", "quickstart", "riqa quickstart"),
-        ("sklearn", "quickstart", "riqa quickstart"),
+        ("matplotlib", "quickstart", "its models and pictures"),
+        ("sklearn", "quickstart", "its models and pictures"),
         ("matplotlib", "evaluate", "figures of a report"),
         ("skimage", "report . --data distorted-photos", "the embedded photos"),
     ],

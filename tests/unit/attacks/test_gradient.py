@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from small_score import WEIGHTS, gradient, images, linear, score, value
 
 from robust_iqa_jax.attacks import amifgsm, fgsm, ifgsm, mifgsm, pgd
@@ -217,7 +218,11 @@ def test_bad_images_are_refused_with_what_was_expected(bad, message):
         (amifgsm, {"eps": -1}, "eps must be above 0"),
         (pgd, {"steps": 0}, "steps must be above 0"),
         (pgd, {"steps": 8.0}, "steps must be a whole number, got 8.0"),
-        (pgd, {"direction": "up"}, "unknown direction 'up'; choose one of raise, lower, opposite, change, invert"),
+        (
+            pgd,
+            {"direction": "up"},
+            "unknown direction 'up'; choose one of raise, lower, opposite, change, invert, reverse",
+        ),
         (pgd, {"direction": None}, "unknown direction None"),
         (pgd, {"variant": "x"}, "unknown variant 'x'; choose one of a-kon, authors-linearity"),
         (
@@ -230,3 +235,13 @@ def test_bad_images_are_refused_with_what_was_expected(bad, message):
 def test_bad_settings_are_refused(make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**arguments)
+
+
+def test_reverse_aims_at_the_clean_scores_in_reverse_order():
+    x = 0.2 + 0.6 * images(5)
+    clean = value(x)
+    moved = value(attacked(ifgsm(0.5, 600, step_size=0.001, direction="reverse"), x))
+    assert spearmanr(clean, moved)[0] == pytest.approx(-1)
+    np.testing.assert_allclose(np.sort(moved), np.sort(clean), atol=0.1)
+    orders = [((clean - clean[list(order)]) ** 2).sum() for order in itertools.permutations(range(5))]
+    assert ((clean - moved) ** 2).sum() == pytest.approx(max(orders), rel=0.05)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_score import WEIGHTS, images, linear, score, value
 
-from robust_iqa_jax.attacks.square import SEARCHES, Square, _bump, share_at
+from robust_iqa_jax.attacks.square import SEARCHES, MultiSquare, Square, _bump, share_at
 
 KEY = jax.random.key(4)
 BUMP = jax.jit(_bump, static_argnums=3)
@@ -145,3 +145,20 @@ def test_asks_an_opaque_scorer_exactly_as_often_as_it_says():
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Square(**arguments)
+
+
+def test_several_squares_a_proposal_are_painted_one_after_the_other():
+    x, eps = images(1).astype(np.float64), 0.1
+    keys = jax.random.split(KEY, 1)
+    with jax.enable_x64(True):
+        ours = MultiSquare(eps, 6, direction="raise", share=0.3)(score, keys, jnp.asarray(x))
+        best = np.clip(x[0] + eps * np.asarray(jax.random.rademacher(jax.random.fold_in(keys[0], 0), (1, 5, 3))), 0, 1)
+        for i in range(1, 6):
+            share = share_at(i - 1, 6, 0.3)
+            side = SEARCHES["linf"].side(share, 6, 5)
+            drawn, candidate = jax.random.fold_in(keys[0], i), best
+            for key in (drawn, jax.random.fold_in(drawn, 1)):
+                candidate = SEARCHES["linf"].propose(key, jnp.asarray(x[0]), candidate, side, jnp.asarray(eps))
+            best = candidate if value(candidate[None])[0] > value(np.asarray(best)[None])[0] else best
+    np.testing.assert_allclose(ours[0], best, atol=1e-12)
+    assert MultiSquare().direction == "opposite"
