@@ -19,6 +19,7 @@ OUTPUTS = ("config.json", "metrics.jsonl", "tensorboard", "checkpoints", "model"
 """In a work folder."""
 
 WORKDIR = setting("workdir")
+"""As messages name it."""
 
 
 @contextmanager
