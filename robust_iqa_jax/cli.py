@@ -11,6 +11,7 @@ from pathlib import Path
 
 from robust_iqa_jax.compilation_cache import keep_compiled_programs
 from robust_iqa_jax.extras import missing
+from robust_iqa_jax.setting_error import with_options
 
 COMMANDS = {
     "quickstart": "train, prune, attack and report on embedded photos, in minutes",
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def message(error: Exception) -> str:
     """What a user is told of an error: what is wrong and, where it is known, what to do."""
-    text = str(error)
+    text = with_options(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
         return f"memory is not enough ({text[:200] or 'MemoryError'}); take smaller batches or smaller images"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:

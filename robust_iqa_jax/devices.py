@@ -10,6 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from robust_iqa_jax.setting_error import SettingError, setting
+
 AXIS = "batch"
 """Name of the axis over which a batch is spread."""
 
@@ -122,13 +124,15 @@ def run_devices(mode: Mode, batch_size: int) -> Devices:
       ValueError: unknown mode, or a batch that the devices cannot share evenly.
     """
     if mode not in get_args(Mode):
-        raise ValueError(f"--parallel {mode}: choose one of {', '.join(get_args(Mode))}")
+        raise SettingError(f"{setting('parallel')} {mode}: choose one of {', '.join(get_args(Mode))}")
     if mode == "none":
         if jax.process_count() > 1:
-            raise ValueError(f"--parallel none: {jax.process_count()} processes run; choose pmap or sharded")
+            raise SettingError(
+                f"{setting('parallel')} none: {jax.process_count()} processes run; choose pmap or sharded"
+            )
         return ONE
     if batch_size % jax.device_count():
-        raise ValueError(f"--batch-size {batch_size}: no multiple of the {jax.device_count()} devices")
+        raise SettingError(f"{setting('batch_size')} {batch_size}: no multiple of the {jax.device_count()} devices")
     return Devices(mode, Mesh(np.asarray(jax.devices()), (AXIS,)) if mode == "sharded" else None)
 
 

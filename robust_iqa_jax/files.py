@@ -8,6 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from robust_iqa_jax.setting_error import SettingError, setting
+
+OUT = setting("folder", "--out")
+"""What gives the place of outputs, unless something else is said to."""
+
 LIST = ".riqa-files"
 """Names of the files in its folder that riqa wrote, one a line; they may be replaced, any other may not."""
 
@@ -60,47 +65,47 @@ def note(paths: Iterable[Path]) -> None:
                 file.write(f"{path.name}\n")
 
 
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), option: str = "--out") -> None:
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), place: str = OUT) -> None:
     """Raise ValueError where one of the files to write is an input, or exists and is not ours.
 
     Args:
       outputs: files that a command is going to write; their folders need not exist.
       inputs: files that it reads. Other names of them count too: links of both kinds, and other spellings on a file
         system that does not tell upper from lower case.
-      option: where the outputs' place is given, for the message.
+      place: what gives the outputs' place, for the message; may have a `setting` in it.
     """
     read = {identity for path in inputs if (identity := _identity(path)) is not None}
     for path in outputs:
         if not os.path.lexists(path):
             continue
         if _identity(path) in read:
-            raise ValueError(f"{path}: is read by this command and would be replaced; choose another {option}")
+            raise SettingError(f"{path}: is read by this command and would be replaced; choose another {place}")
         if path.is_dir():
-            raise ValueError(f"{path}: is a folder where a file is to be written; choose another {option}")
+            raise SettingError(f"{path}: is a folder where a file is to be written; choose another {place}")
         if not is_ours(path):
-            raise ValueError(
-                f"{path}: exists and was not written by riqa; choose another {option}, or move that file away"
+            raise SettingError(
+                f"{path}: exists and was not written by riqa; choose another {place}, or move that file away"
             )
 
 
-def check_folder(folder: Path, option: str = "--out") -> None:
+def check_folder(folder: Path, place: str = OUT) -> None:
     """Create a folder for outputs where it is missing, and raise ValueError where nothing can be written to it."""
     standing = next(part for part in (folder, *folder.absolute().parents) if part.exists())
     if not standing.is_dir():
-        raise ValueError(f"{option} {folder}: {standing} is a file; give a folder")
+        raise SettingError(f"{place} {folder}: {standing} is a file; give a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".riqa.{os.getpid()}.tmp"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ValueError(f"{option} {folder}: cannot be written to ({error.strerror}); choose another") from error
+        raise SettingError(f"{place} {folder}: cannot be written to ({error.strerror}); choose another") from error
 
 
-def check_file(path: Path, option: str = "--out", inputs: Iterable[Path] = ()) -> None:
+def check_file(path: Path, place: str = OUT, inputs: Iterable[Path] = ()) -> None:
     """Raise ValueError where a single output file cannot be written, or may not be (`check_outputs`)."""
-    check_outputs([path], inputs, option)
-    check_folder(path.parent, option)
+    check_outputs([path], inputs, place)
+    check_folder(path.parent, place)
 
 
 def check_space(folder: Path, needed: float, what: str) -> None:

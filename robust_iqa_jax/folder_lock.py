@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from robust_iqa_jax.files import OUT
+from robust_iqa_jax.setting_error import SettingError
+
 try:
     import fcntl
 except ImportError:  # Windows has no flock: folders are not locked there
@@ -17,20 +20,20 @@ FILE = ".riqa-lock"
 
 
 @contextmanager
-def locked(folder: Path, option: str = "--out") -> Iterator[None]:
+def locked(folder: Path, place: str = OUT) -> Iterator[None]:
     """Hold a folder for the block.
 
     A file system without locks leaves it unlocked. The lock is not re-entrant.
 
     Args:
       folder: it exists.
-      option: where the folder is given, for the message.
+      place: what gives the folder, for the message; may have a `setting` in it.
 
     Raises:
       ValueError: another run holds it; the message says which process on which host.
     """
     path = folder / FILE
-    handle = _acquired(path, option)
+    handle = _acquired(path, place)
     try:
         yield
     finally:
@@ -39,7 +42,7 @@ def locked(folder: Path, option: str = "--out") -> Iterator[None]:
             os.close(handle)
 
 
-def _acquired(path: Path, option: str) -> int | None:
+def _acquired(path: Path, place: str) -> int | None:
     if fcntl is None:
         return None
     while True:
@@ -49,8 +52,8 @@ def _acquired(path: Path, option: str) -> int | None:
         except BlockingIOError as error:
             holder = os.read(handle, 200).decode(errors="replace") or "another run"
             os.close(handle)
-            raise ValueError(
-                f"{path.parent}: {holder} is writing there; wait for it, end it, or choose another {option}"
+            raise SettingError(
+                f"{path.parent}: {holder} is writing there; wait for it, end it, or choose another {place}"
             ) from error
         except OSError:
             os.close(handle)

@@ -15,6 +15,7 @@ from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import check_folder
 from robust_iqa_jax.folder_lock import locked
 from robust_iqa_jax.models.shipped import DEFAULT, SHIPPED, UNDEFENDED
+from robust_iqa_jax.setting_error import with_options
 
 if TYPE_CHECKING:
     from robust_iqa_jax.data.photo_set import PhotoSet
@@ -167,7 +168,7 @@ def _test_photos(given: EvaluateArgs, configurations: dict[str, dict[str, Any]])
     try:
         test = choose_photos(configurations, given.data, given.test_group, columns(given))
     except NotReadable as error:
-        raise ValueError(f"{error}; give --data") from error
+        raise ValueError(f"{with_options(error)}; give --data") from error
     check_test_photos(test.photos, f"--test-group {test.group}")
     what = f"evaluating on group {test.group} of {test.data} ({test.reason}): {described(test.photos)}"
     for line in (what, *(f"note: {note}" for note in test.notes)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from robust_iqa_jax.data.file_kinds import image_kind, other_kind
 from robust_iqa_jax.data.photo_files import LabelTableError, Row, labelled_photos, number
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.setting_error import setting
 
 # Lower case, with "_" for spaces, dots and hyphens. In order of preference, but for scores, of which none is preferred.
 # DMOS is absent on purpose: in LIVE lower is better, in KADID-10k higher.
@@ -115,7 +116,7 @@ class _Role:
 
     def choose(self, column: str = "NAME") -> str:
         """How to name it."""
-        return f"choose with --{self.argument.replace('_', '-')} {column!r} (in Python {self.argument}={column!r})"
+        return f"choose with {setting(self.argument)} {column!r}"
 
 
 _IMAGE = _Role("image name", "image_column", IMAGE_COLUMNS, ())
@@ -135,8 +136,7 @@ def _column(table: _Table, role: _Role, asked: str | None) -> int:
         found = [i for i, name in enumerate(names) if name == _plain(asked)]
         if not found:
             raise LabelTableError(
-                f"{table.path}: no column {asked!r} (--{role.argument.replace('_', '-')}, {role.argument} in Python); "
-                f"the table has {shown}"
+                f"{table.path}: no column {asked!r} ({setting(role.argument)}); the table has {shown}"
             )
     else:
         rivals = [i for i, name in enumerate(names) if name in role.rivals]

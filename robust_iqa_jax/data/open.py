@@ -11,6 +11,7 @@ from robust_iqa_jax.data.info_mat import read_info_mat
 from robust_iqa_jax.data.label_table import read_label_table
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.data.prepared import MARK, read_prepared
+from robust_iqa_jax.setting_error import SettingError, setting
 
 EMBEDDED = "distorted-photos"
 VALIDATION = ("val", "validation")
@@ -47,9 +48,11 @@ def open_photos(
     is_csv = is_table and path.suffix.lower() != ".mat"
     for argument, value in columns.items():
         if value is not None and not is_csv:
-            raise ValueError(f"--{argument.replace('_', '-')} {value}: only a CSV has columns to name, {data} is none")
+            raise SettingError(f"{setting(argument)} {value}: only a CSV has columns to name, {data} is none")
     if image_dir is not None and not is_table:
-        raise ValueError(f"--image-dir {image_dir}: {data} has its images with it; give it with a table only")
+        raise SettingError(
+            f"{setting('image_dir')} {image_dir}: {data} has its images with it; give it with a table only"
+        )
     if is_embedded:
         from robust_iqa_jax.data.distorted_photos import distorted_photos  # imports scipy.signal, which takes seconds
 
@@ -83,14 +86,15 @@ def split_photos(photos: PhotoSet, test_group: str, validation_group: str | None
       ValueError: no photo in a group, one group for both, or no photo outside of them.
     """
     groups = sorted(set(photos.groups))
-    for option, group in (("--test-group", test_group), ("--validation-group", validation_group)):
+    for name, group in (("test_group", test_group), ("validation_group", validation_group)):
         if group is not None and group not in groups:
-            raise ValueError(f"{option} {group}: not in the data; its groups are {', '.join(groups) or 'none'}")
+            there = ", ".join(groups) or "none"
+            raise SettingError(f"{setting(name)} {group}: not in the data; its groups are {there}")
     if validation_group == test_group:
-        raise ValueError(f"--validation-group {validation_group}: is the test group; choose another one")
+        raise SettingError(f"{setting('validation_group')} {validation_group}: is the test group; choose another one")
     rest = [g for g in groups if g not in (test_group, validation_group) and g.lower() not in VALIDATION]
     if not rest:
-        raise ValueError(f"--test-group {test_group}: leaves no photo to train on")
+        raise SettingError(f"{setting('test_group')} {test_group}: leaves no photo to train on")
     return photos.select(rest), photos.select([test_group])
 
 
@@ -101,12 +105,14 @@ def check_test_photos(test: PhotoSet, who: str = "test photos") -> None:
 
     Args:
       test: to be evaluated on.
-      who: first words of a message.
+      who: first words of a message; may have a `setting` in them.
     """
     if len(test) < 2:
-        raise ValueError(f"{who}: {len(test)} photo there, and a correlation needs two or more; choose a larger group")
+        raise SettingError(
+            f"{who}: {len(test)} photo there, and a correlation needs two or more; choose a larger group"
+        )
     if np.ptp(test.scores) == 0:
-        raise ValueError(
+        raise SettingError(
             f"{who}: the {len(test)} photos have equal scores, {test.scores[0]:g}, so there is no correlation; "
             "choose a group whose scores differ, or the right column of scores"
         )

@@ -11,12 +11,13 @@ import numpy as np
 
 from robust_iqa_jax.data.images import IMAGE_SUFFIXES, read_pixels
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.setting_error import SettingError, setting
 
 LONGEST_MESSAGE, CURE = 800, 200
 """Characters of a message, and of its end, which says what to do."""
 
 
-class LabelTableError(ValueError):
+class LabelTableError(SettingError):
     """A table that cannot be used; one line that names the file, the line or column, and the cure.
 
     Whatever the table holds: breaks of lines in what is quoted become spaces, and a long text is shortened within.
@@ -129,7 +130,7 @@ def _find_images(table: Path, lines: dict[str, int], image_dir: Path | None) -> 
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise LabelTableError(
             f"{table}: {len(missing)} of {len(lines)} images are not in {where}: {shown}; "
-            "put them there, or name their folder with --image-dir (in Python image_dir=...)"
+            f"put them there, or name their folder with {setting('image_dir')}"
         )
     return tuple(owner)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, UInt8, UInt16
 from robust_iqa_jax.data.batches import padded_batches
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.photo_set import PhotoSet
+from robust_iqa_jax.setting_error import SettingError, setting
 
 if TYPE_CHECKING:
     import grain
@@ -72,7 +73,7 @@ def crop_and_flip(size: tuple[int, int], crop: int | None, flip: bool, vertical:
       ValueError: a crop larger than the size.
     """
     if crop is not None and not 1 <= crop <= min(size):
-        raise ValueError(f"--crop {crop}: must lie in 1..{min(size)}, the shorter side of what is cropped")
+        raise SettingError(f"{setting('crop')} {crop}: must lie in 1..{min(size)}, the shorter side of what is cropped")
 
     def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mirror = flip and rng.random() < 0.5
@@ -123,7 +124,7 @@ def training_batches(
 
     process, processes = part
     if batch_size % processes:
-        raise ValueError(f"--batch-size {batch_size}: no multiple of the {processes} processes")
+        raise SettingError(f"{setting('batch_size')} {batch_size}: no multiple of the {processes} processes")
     check_batch_size(len(scores), batch_size)
 
     order = np.repeat(np.arange(len(scores)), times or 1).tolist()
@@ -141,7 +142,8 @@ def training_batches(
 def check_batch_size(count: int, batch_size: int) -> None:
     """Raise ValueError where `count` photos do not fill one batch."""
     if count < batch_size:
-        raise ValueError(f"{count} training photos do not fill a batch of {batch_size}; lower --batch-size")
+        cure = f"lower {setting('batch_size')}"
+        raise SettingError(f"{count} training photos do not fill a batch of {batch_size}; {cure}")
 
 
 def evaluation_batches(photos: PhotoSet, size: tuple[int, int], batch_size: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.devices import all_rows
+from robust_iqa_jax.setting_error import SettingError, setting
 
 Space = Literal["pixels", "normalised"]
 Statistics = Literal["running", "batch"]
@@ -98,7 +99,8 @@ def gradient_norms(
       ValueError: relative with a single image.
     """
     if relative and images.shape[0] < 2 and axis_name is None:
-        raise ValueError("gradient_norm: relative needs batches of two images or more; enlarge --batch-size")
+        cure = f"enlarge {setting('batch_size')}"
+        raise SettingError(f"gradient_norm: relative needs batches of two images or more; {cure}")
     constant = jax.lax.stop_gradient(params)
     v = jnp.sign(jax.grad(lambda x: score(constant, x).sum())(images))
     clean = score(params, images)

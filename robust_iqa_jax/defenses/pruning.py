@@ -11,6 +11,7 @@ from robust_iqa_jax.defenses.magnitude import l1_weight_masks, l2_filter_masks
 from robust_iqa_jax.defenses.masks import Masks
 from robust_iqa_jax.defenses.pls import displs_masks, pls_masks
 from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.setting_error import SettingError, setting
 
 PruneMethod = Literal["l1", "l2", "pls", "displs", "hsic"]
 
@@ -71,9 +72,11 @@ def gradual_shares(share: float, rounds: int, steps: int) -> dict[int, float]:
       ValueError: no round, rounds without a share, or more rounds than there are steps for.
     """
     if rounds < 1 or (rounds > 1 and not share):
-        raise ValueError(f"--prune-rounds {rounds}: 1 or more; more than 1 need --prune")
+        raise SettingError(f"{setting('prune_rounds')} {rounds}: 1 or more; more than 1 need {setting('prune')}")
     if rounds > max(1, steps // 2):
-        raise ValueError(f"--prune-rounds {rounds}: more than the first half of {steps} steps has; take fewer")
+        raise SettingError(
+            f"{setting('prune_rounds')} {rounds}: more than the first half of {steps} steps has; take fewer"
+        )
     if not share:
         return {}
     reached = {1 + r * steps // (2 * rounds): 1 - (1 - (r + 1) / rounds) ** 3 for r in range(rounds)}

@@ -7,6 +7,7 @@ from typing import Any
 from robust_iqa_jax.data.open import EMBEDDED, open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.labels import COLUMNS
+from robust_iqa_jax.setting_error import SettingError, marked
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ChosenPhotos:
     notes: tuple[str, ...]
 
 
-class NotReadable(ValueError):
+class NotReadable(SettingError):
     """The data that a model was trained on is not there any more."""
 
 
@@ -59,7 +60,7 @@ def choose_photos(
         photos = open_photos(chosen, **{**of_training, **(columns or {})})
     except (ValueError, OSError) as error:
         if data is None and known:
-            raise NotReadable(f"{first} was trained on {chosen}, which cannot be read ({error})") from error
+            raise NotReadable(f"{first} was trained on {chosen}, which cannot be read ({marked(error)})") from error
         raise
     chosen_group = group or (config.get("test_group") if same else None) or "test"
     reason = "as given"

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as safetensors_bytes
 
-from robust_iqa_jax.files import check_outputs, cure, own_file, recognise
+from robust_iqa_jax.files import OUT, check_outputs, cure, own_file, recognise
 from robust_iqa_jax.models.hub import hub_folder, is_address
 from robust_iqa_jax.models.registry import COLLECTIONS, shapes
 from robust_iqa_jax.models.scorer import Calibration, Scorer
@@ -69,17 +69,17 @@ def save(
         raise OSError(f"{folder}: the model cannot be written ({error}); {cure(error)}") from error
 
 
-def check_save(folder: Path, inputs: Iterable[Path] = (), option: str = "--out") -> None:
+def check_save(folder: Path, inputs: Iterable[Path] = (), place: str = OUT) -> None:
     """Raise ValueError where `save` would replace an input, or files that are not a model's of ours.
 
     Args:
       folder: of the model to be; it need not exist.
       inputs: files that are read.
-      option: that gives the folder, for the message.
+      place: what gives the folder, for the message; may have a `setting` in it.
     """
     paths = [folder / DESCRIPTION, folder / WEIGHTS]
     recognise(paths, lambda: _is_description(folder / DESCRIPTION))
-    check_outputs(paths, inputs, option)
+    check_outputs(paths, inputs, place)
 
 
 def find(path: str | os.PathLike[str] | None) -> Path:

@@ -16,6 +16,7 @@ from robust_iqa_jax.files import check_outputs, own_file, write_text
 from robust_iqa_jax.labels import label_note
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.scorer import AnyScorer, Scorer
+from robust_iqa_jax.setting_error import setting
 from robust_iqa_jax.wording import unknown
 
 Platform = Literal["cpu", "cuda", "tpu"]
@@ -102,7 +103,7 @@ def save_exported(
 def check_export(folder: Path) -> None:
     """Raise ValueError where `save_exported` would replace files that riqa did not write."""
     checkpoint.check_save(folder)
-    check_outputs([folder / name for name in (PROGRAM, CONFIG, CARD)], option="OUT")
+    check_outputs([folder / name for name in (PROGRAM, CONFIG, CARD)], place=setting("folder", "OUT"))
 
 
 def configuration(scorer: Scorer, platforms: Sequence[str]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from robust_iqa_jax.models.record import (
     robust_block,
 )
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
+from robust_iqa_jax.setting_error import setting
 from robust_iqa_jax.weights.backbone_names import resnet_name, robust_block_name
 from robust_iqa_jax.weights.conversion import LEAVES, Path, Release
 from robust_iqa_jax.weights.state_dict import with_masks_applied, without_prefixes
@@ -174,7 +175,8 @@ def _number(name: str, value: Any) -> float:
     try:
         return float(np.ravel(np.asarray(value, np.float64))[0])
     except (TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"its {name} is {value!r:.40}, not a number; give --slope and --intercept") from error
+        cure = f"give {setting('slope')} and {setting('intercept')}"
+        raise CheckpointError(f"its {name} is {value!r:.40}, not a number; {cure}") from error
 
 
 POSITIONS = {

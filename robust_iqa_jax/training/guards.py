@@ -12,9 +12,14 @@ import numpy as np
 from jax import monitoring
 
 from robust_iqa_jax.files import own_file
+from robust_iqa_jax.setting_error import SettingError, setting
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 """Event that jax.monitoring reports for each program that XLA compiles."""
+
+
+class NotFinite(SettingError, FloatingPointError):
+    """The loss of a step, or its gradient, is not."""
 
 
 def is_finite(metrics: Mapping[str, float]) -> bool:
@@ -22,9 +27,7 @@ def is_finite(metrics: Mapping[str, float]) -> bool:
     return bool(np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all())
 
 
-def not_finite(
-    metrics: Mapping[str, float], batch: Mapping[str, Any], step: int, seed: int, folder: Path
-) -> FloatingPointError:
+def not_finite(metrics: Mapping[str, float], batch: Mapping[str, Any], step: int, seed: int, folder: Path) -> NotFinite:
     """The error that ends a run, once process I's batch lies in failed_batch_I.npz.
 
     The file holds `inputs` and `scores` as the step was given them (the process's part of the batch), `step`, counted
@@ -42,9 +45,9 @@ def not_finite(
     key = np.asarray(jax.random.key_data(jax.random.key(seed)))
     with own_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, inputs=batch["inputs"], scores=batch["scores"], step=step, key=key)
-    return FloatingPointError(
+    return NotFinite(
         f"step {step}: the loss is {metrics['loss']}, its gradient's norm {metrics['gradient_norm']}; "
-        f"{path} has the batch and the same command repeats the step; lower --learning-rate"
+        f"{path} has the batch and the same command repeats the step; lower {setting('learning_rate')}"
     )
 
 

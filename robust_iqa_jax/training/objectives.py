@@ -7,6 +7,7 @@ from robust_iqa_jax.losses.objective import Objective, of_outputs
 from robust_iqa_jax.losses.ranking import monotonicity
 from robust_iqa_jax.losses.total import LOSSES, OutputLoss, total_loss
 from robust_iqa_jax.models.architectures import architecture
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 
 
@@ -20,9 +21,10 @@ def output_loss(config: TrainConfig, axis_name: str | None = None) -> OutputLoss
     """
     record = architecture(config.model)
     if record.objective is not None and (config.loss is not None or config.monotonicity):
-        raise ValueError(f"--loss, --monotonicity: {record.title} is trained with a loss of its own; leave them out")
+        both = f"{setting('loss')}, {setting('monotonicity')}"
+        raise SettingError(f"{both}: {record.title} is trained with a loss of its own; leave them out")
     if config.loss is not None and config.loss not in LOSSES:
-        raise ValueError(f"--loss {config.loss}: not a loss; choose one of {', '.join(LOSSES)}")
+        raise SettingError(f"{setting('loss')} {config.loss}: not a loss; choose one of {', '.join(LOSSES)}")
     plain = LOSSES[config.loss or record.loss]
 
     def of_scores(predictions: Array, mos: Array) -> Array:

@@ -10,6 +10,7 @@ import optax
 from flax import traverse_util
 
 from robust_iqa_jax.models.backbone_table import backbone
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 
 
@@ -53,8 +54,8 @@ def part_labels(config: TrainConfig, params: dict[str, Any]) -> dict[str, Any]:
     if config.train_from is not None:
         row = backbone(config.model.backbone)
         if config.train_from not in row.taps:
-            raise ValueError(
-                f"--train-from {config.train_from}: not a feature map; choose one of {', '.join(row.taps)}"
+            raise SettingError(
+                f"{setting('train_from')} {config.train_from}: not a feature map; choose one of {', '.join(row.taps)}"
             )
         before = row.taps[: row.taps.index(config.train_from)]
         frozen = frozenset(module for module in params.get("backbone", {}) if row.map_of(module) in before)

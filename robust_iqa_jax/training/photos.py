@@ -6,6 +6,7 @@ from typing import Any
 
 from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
 from robust_iqa_jax.data.photo_set import PhotoSet, joined
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 
 NOTHING = "none"
@@ -48,32 +49,31 @@ def run_photos(config: TrainConfig) -> RunPhotos:
     )
     group = config.validation_group
     training, test = split_photos(photos, config.test_group, group)
-    check_test_photos(test, f"--test-group {config.test_group}")
+    check_test_photos(test, f"{setting('test_group')} {config.test_group}")
     validation = None if group is None else photos.select([group])
     if validation is not None:
-        check_test_photos(validation, f"--validation-group {group}")
+        check_test_photos(validation, f"{setting('validation_group')} {group}")
     sets, tests = [training], {config.data: test}
-    for data, held_out in zip(
-        config.also, one_each(config, "--also-test-groups", config.also_test_groups), strict=True
-    ):
+    for data, held_out in zip(config.also, one_each(config, "also_test_groups", config.also_test_groups), strict=True):
         if data in tests:
-            raise ValueError(f"--also {data}: is named twice")
+            raise SettingError(f"{setting('also')} {data}: is named twice")
         more = open_photos(data)
         if held_out == NOTHING:
             sets.append(more)
             continue
         rest, tests[data] = split_photos(more, held_out)
-        check_test_photos(tests[data], f"--also-test-groups {held_out}")
+        check_test_photos(tests[data], f"{setting('also_test_groups')} {held_out}")
         sets.append(rest)
     if len(sets) == 1:
         return RunPhotos(training, tests, validation)
-    lines = [(1.0, 0.0), *one_each(config, "--also-lines", config.also_lines or ((1.0, 0.0),) * len(config.also))]
-    times = [1, *one_each(config, "--also-times", config.also_times or (1,) * len(config.also))]
+    lines = [(1.0, 0.0), *one_each(config, "also_lines", config.also_lines or ((1.0, 0.0),) * len(config.also))]
+    times = [1, *one_each(config, "also_times", config.also_times or (1,) * len(config.also))]
     return RunPhotos(joined(sets, lines, times), tests, validation)
 
 
-def one_each(config: TrainConfig, option: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values, where there is one for each set of `also`; else ValueError."""
+def one_each(config: TrainConfig, name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a setting, where there is one for each set of `also`; else SettingError."""
     if len(values) != len(config.also):
-        raise ValueError(f"{option}: {len(values)} given for {len(config.also)} data sets of --also; give one for each")
+        given = f"{len(values)} given for {len(config.also)} data sets of {setting('also')}"
+        raise SettingError(f"{setting(name)}: {given}; give one for each")
     return values

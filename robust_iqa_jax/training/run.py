@@ -22,6 +22,7 @@ from robust_iqa_jax.losses.total import OutputLoss
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.registry import build
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.micro_batches import apply_in_parts
 from robust_iqa_jax.training.objectives import objective, output_loss
@@ -132,7 +133,7 @@ def total_steps(config: TrainConfig, photos: int) -> int:
 def _check_settings(config: TrainConfig, reads_maps: bool) -> None:
     for field in () if reads_maps else OF_MAPS:
         if getattr(config, field) != getattr(TrainConfig, field):
-            raise ValueError(f"--{field.replace('_', '-')}: only LinearityIQA has it, not {config.model.architecture}")
+            raise SettingError(f"{setting(field)}: only LinearityIQA has it, not {config.model.architecture}")
     output_loss(config)
     _check_consistency(config)
     part_labels(config, {})
@@ -140,33 +141,36 @@ def _check_settings(config: TrainConfig, reads_maps: bool) -> None:
     for field in POSITIVE:
         value = getattr(config, field)
         if value is not None and not (value > 0 and np.isfinite(value)):
-            raise ValueError(f"--{field.replace('_', '-')} {value}: must be above 0")
+            raise SettingError(f"{setting(field)} {value}: must be above 0")
     if config.ema is not None and not 0 < config.ema < 1:
-        raise ValueError(f"--ema {config.ema}: a decay lies between 0 and 1, such as 0.999")
+        raise SettingError(f"{setting('ema')} {config.ema}: a decay lies between 0 and 1, such as 0.999")
     if config.warmup < 0:
-        raise ValueError(f"--warmup {config.warmup}: must not be negative")
+        raise SettingError(f"{setting('warmup')} {config.warmup}: must not be negative")
     if config.weight_decay < 0:
-        raise ValueError(f"--weight-decay {config.weight_decay}: must not be negative")
+        raise SettingError(f"{setting('weight_decay')} {config.weight_decay}: must not be negative")
 
 
 def _check_consistency(config: TrainConfig) -> None:
     if config.consistency is None:
         return
+    consistency = setting("consistency")
     if config.adversarial is not None:
-        raise ValueError("--consistency: the photos of a step are attacked once; drop it or --adversarial")
+        raise SettingError(
+            f"{consistency}: the photos of a step are attacked once; drop it or {setting('adversarial')}"
+        )
     record = architecture(config.model)
     if record.objective is not None:
-        raise ValueError(f"--consistency: {record.title} is trained with a loss of its own; leave it out")
+        raise SettingError(f"{consistency}: {record.title} is trained with a loss of its own; leave it out")
     if config.batch_size < 2:
-        raise ValueError(
-            f"--batch-size {config.batch_size}: --consistency compares the photos of a batch; give 2 or more"
+        raise SettingError(
+            f"{setting('batch_size')} {config.batch_size}: {consistency} compares the photos of a batch; give 2 or more"
         )
 
 
 def _check_parts(config: TrainConfig, share: int) -> None:
     if config.accumulate < 1 or share % config.accumulate:
-        raise ValueError(
-            f"--accumulate {config.accumulate}: must divide the {share} photos that a device has of a batch"
+        raise SettingError(
+            f"{setting('accumulate')} {config.accumulate}: must divide the {share} photos that a device has of a batch"
         )
 
 
@@ -180,23 +184,25 @@ def _with_label_range(adversarial: AdversarialConfig | None, labels: np.ndarray)
 def _cached_map(config: TrainConfig) -> str:
     """Name of the last map of the frozen part; ValueError where it is not the same at every step."""
     entry = backbone(config.model.backbone)
-    taps = entry.taps
+    taps, cache = entry.taps, setting("cache_frozen")
     for field in ("gradient_norm", "adversarial", "consistency"):
         if getattr(config, field) is not None:
-            raise ValueError(f"--cache-frozen: cached maps have no pixels for {field}; drop one of the two")
+            raise SettingError(f"{cache}: cached maps have no pixels for {field}; drop one of the two")
     if config.prune_rounds > 1:
-        raise ValueError("--cache-frozen: later rounds of --prune-rounds change the frozen layers; drop one of the two")
+        raise SettingError(
+            f"{cache}: later rounds of {setting('prune_rounds')} change the frozen layers; drop one of the two"
+        )
     if config.flip_vertical:
-        raise ValueError("--cache-frozen: there are no maps of photos upside down; drop it or --flip-vertical")
+        raise SettingError(f"{cache}: there are no maps of photos upside down; drop it or {setting('flip_vertical')}")
     if config.train_from is None or config.train_from == taps[0]:
-        raise ValueError("--cache-frozen: needs --train-from with at least one feature map before it")
+        raise SettingError(f"{cache}: needs {setting('train_from')} with at least one feature map before it")
     if config.backbone_stats != "frozen":
-        raise ValueError("--cache-frozen: needs --backbone-stats frozen")
+        raise SettingError(f"{cache}: needs {setting('backbone_stats')} frozen")
     at = taps[taps.index(config.train_from) - 1]
     block = config.model.block
     if block is not None and block.at in entry.block_points[: entry.block_points.index(at)]:
-        raise ValueError(
-            f"--cache-frozen: the block at {block.at} lies inside the frozen part; choose an earlier --train-from"
+        raise SettingError(
+            f"{cache}: the block at {block.at} lies inside the frozen part; choose an earlier {setting('train_from')}"
         )
     return at
 

@@ -17,6 +17,7 @@ from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import COLLECTIONS, init_pretrained, normalise, shapes, with_fresh_parts
 from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.models.spec import ModelSpec
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.run import Run
 
@@ -53,9 +54,9 @@ def check_start(config: TrainConfig, scorer: Scorer) -> None:
     resized = dataclasses.replace(scorer.spec, input_size=config.model.input_size)
     same = resized in (config.model, dataclasses.replace(config.model, block=None))
     if not same or shapes(resized) != shapes(scorer.spec):
-        raise ValueError(
-            f"--start-from {config.start_from}: holds another model than the configuration's; choose a checkpoint of "
-            f"{config.model.architecture} over {config.model.backbone} with its maps"
+        raise SettingError(
+            f"{setting('start_from')} {config.start_from}: holds another model than the configuration's; choose a "
+            f"checkpoint of {config.model.architecture} over {config.model.backbone} with its maps"
         )
 
 

@@ -11,6 +11,7 @@ from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.resume import Evaluations, best_step
 
@@ -28,11 +29,11 @@ class Validation:
         Raises:
           ValueError: a number below 1, or a patience with nothing to wait for.
         """
-        for option in ("validate_every", "patience"):
-            value = getattr(config, option)
+        for name in ("validate_every", "patience"):
+            value = getattr(config, name)
             if value is not None and (value < 1 or photos is None):
-                cure = "needs --validation-group" if photos is None else "must be 1 or more"
-                raise ValueError(f"--{option.replace('_', '-')} {value}: {cure}")
+                cure = f"needs {setting('validation_group')}" if photos is None else "must be 1 or more"
+                raise SettingError(f"{setting(name)} {value}: {cure}")
         self.evaluations: Evaluations = []
         self._spec, self._photos, self._patience = config.model, photos, config.patience
         self._every = config.validate_every or max(1, round(training_photos / config.batch_size))

@@ -11,11 +11,15 @@ import jax
 
 from robust_iqa_jax.files import check_folder, check_outputs, recognise, write_text
 from robust_iqa_jax.folder_lock import locked
+from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.metrics_log import FILE
 
 OUTPUTS = ("config.json", "metrics.jsonl", "tensorboard", "checkpoints", "model")
 """In a work folder."""
+
+WORKDIR = setting("workdir")
+"""As messages name it."""
 
 
 @contextmanager
@@ -29,8 +33,8 @@ def own_workdir(config: TrainConfig, workdir: Path) -> Iterator[None]:
     if jax.process_index() > 0:
         yield
         return
-    check_folder(workdir, "--workdir")
-    with locked(workdir, "--workdir"):
+    check_folder(workdir, WORKDIR)
+    with locked(workdir, WORKDIR):
         _claim(config, workdir)
         yield
 
@@ -47,20 +51,20 @@ def _claim(config: TrainConfig, workdir: Path) -> None:
     )
     if not path.exists():
         if strange := [name for name in OUTPUTS if (workdir / name).exists()]:
-            raise ValueError(
-                f"--workdir {workdir}: holds {strange[0]} and no config.json, so that no run wrote it; choose another"
+            raise SettingError(
+                f"{WORKDIR} {workdir}: holds {strange[0]} and no config.json, so that no run wrote it; choose another"
             )
     else:
         earlier = _run_config(path)
         if earlier is None:
-            raise ValueError(f"--workdir {workdir}: its config.json is not one of a run; choose another")
+            raise SettingError(f"{WORKDIR} {workdir}: its config.json is not one of a run; choose another")
         changed = [name for name in own if own[name] != (defaults | earlier)[name]]
         if changed:
-            raise ValueError(
-                f"{workdir}: holds a run with other {', '.join(changed)}; choose another --workdir or remove it"
+            raise SettingError(
+                f"{workdir}: holds a run with other {', '.join(changed)}; choose another {WORKDIR} or remove it"
             )
         recognise([path, workdir / FILE], lambda: True)
-    check_outputs([path, workdir / FILE], option="--workdir")
+    check_outputs([path, workdir / FILE], place=WORKDIR)
     write_text(path, json.dumps(own, indent=2) + "\n")
 
 

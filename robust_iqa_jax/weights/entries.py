@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust_iqa_jax.checks import unknown
+from robust_iqa_jax.setting_error import SettingError, setting
 
 PLAIN = (
     "state_dict", "model", "params", "model_state_dict", "model_state", "net", "network", "weights", "module",
@@ -69,7 +70,8 @@ def find_entry(top: Mapping[Any, Any], is_tensor: Callable[[Any], bool], wanted:
     sizes = {path: sum(map(is_tensor, values.values())) for path, values in found.items()}
     first, *rest = sorted(found, key=lambda path: (-sizes[path], path.count("/"), path))
     if rest and first and sizes[rest[0]] * 2 > sizes[first]:
-        raise ValueError(f"holds several sets of weights: {', '.join(sorted(found))}; choose one with --entry")
+        cure = f"choose one with {setting('entry')}"
+        raise SettingError(f"holds several sets of weights: {', '.join(sorted(found))}; {cure}")
     return _entry(first, found)
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from robust_iqa_jax.checks import unknown
+from robust_iqa_jax.setting_error import marked, setting
 from robust_iqa_jax.weights.entries import under_prefix
 from robust_iqa_jax.weights.file_kind import other_kind
 from robust_iqa_jax.weights.numpy_archive import is_numpy_archive, read_numpy_archive
@@ -81,7 +82,9 @@ def read_checkpoint(path: str | os.PathLike[str], entry: str = "") -> ReadCheckp
     except CheckpointError:
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: damaged, or not what its name says ({' '.join(str(error).split())})") from None
+        raise CheckpointError(
+            f"{path}: damaged, or not what its name says ({' '.join(marked(error).split())})"
+        ) from None
     except Exception as error:  # msgpack and orbax have exceptions of their own for bytes that they cannot read
         raise CheckpointError(f"{path}: damaged, or not what its name says ({type(error).__name__})") from None
     if not tensors:
@@ -114,7 +117,7 @@ def _read_folder(path: pathlib.Path, entry: str) -> ReadCheckpoint:
     names = {file.name for file in path.iterdir()}
     if ours := _ours(path):
         raise CheckpointError(
-            f"{path}: is a checkpoint of riqa already; there is nothing to convert: use --checkpoint {ours}"
+            f"{path}: is a checkpoint of riqa already; there is nothing to convert: use {setting('checkpoint')} {ours}"
         )
     if files := [name for name in _IN_FOLDERS if name in names]:
         return _read_file(path / files[0], entry)

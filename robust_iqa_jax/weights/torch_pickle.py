@@ -13,6 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from robust_iqa_jax.setting_error import SettingError, marked
 from robust_iqa_jax.weights.entries import Entry, find_entry
 from robust_iqa_jax.weights.file_kind import other_kind, other_zip
 from robust_iqa_jax.weights.inert_pickle import Filled, Global, Makers, Reader, Unread, read_pickle
@@ -37,7 +38,7 @@ _DTYPES = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SettingError):
     """A checkpoint that cannot be read, is refused, or does not fit the model; one line that names the file."""
 
 
@@ -98,9 +99,9 @@ def read_torch_file(path: str | Path, entry: str = "") -> TorchFile:
             top, storages = _read_zip(file) if data[:4] == _ZIP_MAGIC else _read_legacy(memoryview(data))
         return _taken(top, storages, entry, path.stat().st_size)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {marked(error)}") from None
     except ValueError as error:
-        raise CheckpointError(f"{path}: damaged, or not to be read: {error}") from None
+        raise CheckpointError(f"{path}: damaged, or not to be read: {marked(error)}") from None
 
 
 @dataclass(frozen=True)

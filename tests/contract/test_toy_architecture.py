@@ -118,7 +118,7 @@ def test_it_is_trained_from_drawn_weights_and_read_back(tiny_training, tmp_path)
 
 
 def test_what_belongs_to_others_is_refused():
-    with pytest.raises(ValueError, match="--head-epochs: only LinearityIQA has it, not toy"):
+    with pytest.raises(ValueError, match="head_epochs: only LinearityIQA has it, not toy"):
         resolve(TrainConfig(model=SPEC, head_epochs=1), np.arange(8.0))
     with pytest.raises(ValueError, match="toy over none: no feature map 'stage5' for the block"):
         build(RECORD.presets["toy"].robust)

@@ -171,11 +171,15 @@ def test_evaluation_takes_the_data_and_the_group_of_the_training(tmp_path, capsy
     groups, _, said = chosen(data=str(other))
     assert groups == {"test"}
     assert f"note: model was trained on {data}" in said
-    with pytest.raises(ValueError, match=r"--test-group test: not in the data; its groups are a, b, c"):
+    with pytest.raises(ValueError, match=r"^test_group test: not in the data; its groups are a, b, c"):
         _test_photos(EvaluateArgs((model,), data=str(data)), {"model": {}})
     gone = {"model": {"data": "gone.csv", "test_group": "b"}}
     with pytest.raises(ValueError, match=r"model was trained on gone\.csv, which cannot be read .*; give --data"):
         _test_photos(EvaluateArgs((model,)), gone)
+    (tmp_path / "moved.csv").write_text("image,mos\nlost.png,1\n")
+    moved = {"model": {"data": str(tmp_path / "moved.csv"), "test_group": "b"}}
+    with pytest.raises(ValueError, match=r"lost\.png; .* name their folder with --image-dir\); give --data$"):
+        _test_photos(EvaluateArgs((model,)), moved)
 
 
 def test_checkpoints_that_know_no_data_are_measured_on_embedded_photos_and_said_to_be(tmp_path, monkeypatch, capsys):

@@ -108,5 +108,5 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_later(limit, message,
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tiny_training):
-    with pytest.raises(ValueError, match=r"--workdir /proc/runs: cannot be written to \(.*\); choose another"):
+    with pytest.raises(ValueError, match=r"^workdir /proc/runs: cannot be written to \(.*\); choose another"):
         train(CONFIG, tiny_training, Path("/proc/runs"))

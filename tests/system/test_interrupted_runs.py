@@ -21,6 +21,7 @@ from robust_iqa_jax.data.open import split_photos
 from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.scorer import Calibration, Scorer
+from robust_iqa_jax.setting_error import with_options
 from robust_iqa_jax.training.loop import train
 from robust_iqa_jax.training.optimizer import make_optimizer
 from robust_iqa_jax.training.resume import RunCheckpoints
@@ -100,8 +101,10 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_it_and_the_batch(tiny
     scores[3] = np.nan
     broken = dataclasses.replace(tiny_training, scores=scores)
     seen, message = [], r"step \d+: the loss is nan, .*failed_batch_0.npz has the batch and the same command repeats"
-    with pytest.raises(FloatingPointError, match=message):
+    with pytest.raises(FloatingPointError, match=message) as caught:
         train(CONFIG, broken, tmp_path, lambda step, total, metrics: seen.append(step))
+    assert str(caught.value).endswith("; lower learning_rate")
+    assert with_options(caught.value).endswith("; lower --learning-rate")
     failed = dict(np.load(tmp_path / "failed_batch_0.npz"))
     assert failed["step"] == len(seen) + 1
     assert failed["inputs"].dtype == np.float32  # grey levels of photos that were resized
@@ -185,8 +188,8 @@ def test_validation_measures_the_srocc_of_the_model_as_it_stands(tiny_photos):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"patience": 3}, "--patience 3: needs --validation-group"),
-        ({"validate_every": 10}, "--validate-every 10: needs --validation-group"),
+        ({"patience": 3}, "^patience 3: needs validation_group"),
+        ({"validate_every": 10}, "^validate_every 10: needs validation_group"),
     ],
 )
 def test_evaluations_without_photos_are_refused(changes, message, tiny_training, tmp_path):
@@ -199,7 +202,7 @@ def test_the_validation_group_is_neither_trained_nor_tested_on(tiny_photos):
     training, test = split_photos(folds, "b", "d")
     assert set(training.groups) == {"a", "c"}
     assert set(test.groups) == {"b"}
-    with pytest.raises(ValueError, match="--validation-group e: not in the data; its groups are a, b, c, d"):
+    with pytest.raises(ValueError, match=r"^validation_group e: not in the data; its groups are a, b, c, d"):
         split_photos(folds, "b", "e")
-    with pytest.raises(ValueError, match="--validation-group b: is the test group; choose another one"):
+    with pytest.raises(ValueError, match=r"^validation_group b: is the test group; choose another one"):
         split_photos(folds, "b", "b")

@@ -79,7 +79,7 @@ def test_a_finished_run_comes_back_as_it_is_and_an_older_one_too(finished_run, t
     np.testing.assert_allclose(predict(again, tiny_training), predict(expected, tiny_training), rtol=1e-6)
     assert json.loads((folder / "config.json").read_text())["monotonicity"] == 0
     other = dataclasses.replace(CONFIG, batch_size=2, monotonicity=0.1)
-    with pytest.raises(ValueError, match="holds a run with other batch_size, monotonicity; choose another --workdir"):
+    with pytest.raises(ValueError, match="holds a run with other batch_size, monotonicity; choose another workdir"):
         train(other, tiny_training, folder)
 
 
@@ -239,15 +239,15 @@ def test_pruned_filters_stay_zero_and_batch_statistics_are_those_of_the_pruned_n
     ("changes", "message"),
     [
         ({"batch_size": 50}, "8 training photos do not fill a batch of 50"),
-        ({"crop": 100}, r"--crop 100: must lie in 1\.\.32"),
+        ({"crop": 100}, r"^crop 100: must lie in 1\.\.32"),
         ({"crop": 17, "cache_frozen": True, "train_from": "second", "backbone_stats": "frozen"}, r"lie in 1\.\.16"),
-        ({"train_from": "layer9"}, "--train-from layer9: not a feature map; choose one of first, "),
+        ({"train_from": "layer9"}, "^train_from layer9: not a feature map; choose one of first, "),
         ({"model": dataclasses.replace(SPEC, taps=("first", "neck"))}, "no feature map 'neck'; choose one of first, "),
         ({"prune": 1.5}, r"amount must lie in \[0, 1\)"),
         ({"prune_method": "random"}, "unknown method 'random'; choose one of l1, l2, pls, displs, hsic"),
-        ({"cache_frozen": True}, "--cache-frozen: needs --train-from"),
-        ({"cache_frozen": True, "train_from": "second"}, "--cache-frozen: needs --backbone-stats frozen"),
-        ({"model": ModelSpec("tres", "resnet50", ()), "head_epochs": 1}, "--head-epochs: only LinearityIQA has it"),
+        ({"cache_frozen": True}, "^cache_frozen: needs train_from"),
+        ({"cache_frozen": True, "train_from": "second"}, "^cache_frozen: needs backbone_stats frozen"),
+        ({"model": ModelSpec("tres", "resnet50", ()), "head_epochs": 1}, "^head_epochs: only LinearityIQA has it"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(changes, message):

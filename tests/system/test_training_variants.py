@@ -229,14 +229,14 @@ def test_an_adversarial_run_reports_its_label_penalty(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cache_frozen": True, "gradient_norm": NT}, "--cache-frozen: cached maps have no pixels for gradient_norm"),
-        ({"cache_frozen": True, "adversarial": AT}, "--cache-frozen: cached maps have no pixels for adversarial"),
-        ({"accumulate": 3}, "--accumulate 3: must divide the 8 photos that a device has of a batch"),
-        ({"ema": 1.0}, "--ema 1.0: a decay lies between 0 and 1"),
-        ({"loss": "cross-entropy"}, "--loss cross-entropy: not a loss; choose one of norm-in-norm, "),
+        ({"cache_frozen": True, "gradient_norm": NT}, "^cache_frozen: cached maps have no pixels for gradient_norm"),
+        ({"cache_frozen": True, "adversarial": AT}, "^cache_frozen: cached maps have no pixels for adversarial"),
+        ({"accumulate": 3}, "^accumulate 3: must divide the 8 photos that a device has of a batch"),
+        ({"ema": 1.0}, "^ema 1.0: a decay lies between 0 and 1"),
+        ({"loss": "cross-entropy"}, "^loss cross-entropy: not a loss; choose one of norm-in-norm, "),
         (
             {"loss": "absolute", "model": ModelSpec("tres", "resnet50", ())},
-            "--loss, --monotonicity: TReS is trained with a loss of its own",
+            "^loss, monotonicity: TReS is trained with a loss of its own",
         ),
     ],
 )

@@ -96,8 +96,10 @@ def test_quoted_errors_are_the_code_s():
     quoted = re.findall(r"^\| `(.+?)` \|", DOCS["errors.md"], re.M)
     assert len(quoted) > 30
     for message in quoted:
-        for part in message.split("..."):
+        for part in re.split(r"\.\.\.|--[a-z-]+", message):
             assert part.strip(" ,;:()") in said, f"{message}: {part}"
+        for option in re.findall(r"--([a-z-]+)", message):
+            assert option.replace("-", "_") in said.splitlines(), f"{message}: {option} is no setting"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_ours_may_be_replaced_and_others_not(tmp_path):
     assert (tmp_path / "report.md").read_text() == "second"
     theirs = tmp_path / "scores.csv"
     theirs.write_text("mine")
-    with pytest.raises(ValueError, match=r"scores\.csv: exists and was not written by riqa; choose another --out"):
+    with pytest.raises(ValueError, match=r"scores\.csv: exists and was not written by riqa; choose another folder"):
         write_text(theirs, "riqa's")
     assert theirs.read_text() == "mine"
 
@@ -90,9 +90,9 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 
 def test_places_that_cannot_be_written_to_are_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"--out .*file/sub: .*file is a file; give a folder"):
+    with pytest.raises(ValueError, match=r"^folder .*file/sub: .*file is a file; give a folder"):
         check_folder(tmp_path / "file" / "sub")
-    with pytest.raises(ValueError, match=r"--out .*file: .*file is a file; give a folder"):
+    with pytest.raises(ValueError, match=r"^folder .*file: .*file is a file; give a folder"):
         check_folder(tmp_path / "file")
     with pytest.raises(ValueError, match=r"--json /proc/x: cannot be written to \(.*\); choose another"):
         check_file(Path("/proc/x/rows.json"), "--json")

@@ -38,7 +38,7 @@ def test_the_second_run_is_told_who_holds_the_folder_and_a_killed_one_holds_noth
 def test_a_lock_is_gone_after_an_error(tmp_path):
     with pytest.raises(RuntimeError), locked(tmp_path):
         raise RuntimeError
-    with locked(tmp_path), pytest.raises(ValueError, match="choose another --workdir"), locked(tmp_path, "--workdir"):
+    with locked(tmp_path), pytest.raises(ValueError, match="choose another place"), locked(tmp_path, "place"):
         pass
 
 

@@ -81,9 +81,9 @@ def test_the_name_as_written_wins_over_the_stem(tmp_path):
         ("name,mos\n", "a header but no rows"),
         (
             "picture_nr,mos\n1,2\n",
-            "no image name column .* the table has picture_nr, mos; choose .*--image-column 'NAME' .in Python",
+            "no image name column .* the table has picture_nr, mos; choose with image_column 'NAME'",
         ),
-        ("name,sd\na.png,2\n", "no score column .* the table has name, sd; choose with --score-column"),
+        ("name,sd\na.png,2\n", "no score column .* the table has name, sd; choose with score_column 'NAME'"),
         ("name,DMOS\na.png,2\n", "lower is better, so it is used only when it is named"),
         ("name,mos\na.png,1\nb.png,good\n", "line 3: 'mos' is 'good', not a finite number"),
         ("name,mos\na.png,nan\n", "line 2: 'mos' is 'nan'"),
@@ -95,7 +95,7 @@ def test_the_name_as_written_wins_over_the_stem(tmp_path):
         ("name,mos\na.png,1,2\n", "line 2: 3 fields where the header has 2"),
         (
             "name,mos\nx,1\na.png,2\ny,3\nz,4\nw,5\n",
-            r"4 of 5 images are not in .*: x, y, z, \.\.\.; put them there, or name their folder with --image-dir",
+            r"4 of 5 images are not in .*: x, y, z, \.\.\.; put them there, or name their folder with image_dir$",
         ),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_stem_that_fits_several_images_is_ambiguous(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score_column": "zz"}, "no column 'zz' .--score-column, .*; the table has name, mos"),
+        ({"score_column": "zz"}, "no column 'zz' .score_column.; the table has name, mos"),
         ({"image_dir": "nowhere"}, "nowhere: no such folder"),
     ],
 )

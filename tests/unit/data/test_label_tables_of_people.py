@@ -63,18 +63,17 @@ def test_a_table_as_people_have_it_is_read(table, text, encoding):
     [
         (
             "image,mos,rating\na.png,1,2\nb.png,3,4\n",
-            r"2 columns may be the score: 'mos', 'rating'; choose with --score-column 'rating' "
-            r"\(in Python score_column='rating'\)",
+            "2 columns may be the score: 'mos', 'rating'; choose with score_column 'rating'",
         ),
         ("image,MOS,mos\na.png,1,2\n", "2 columns may be the score: 'MOS', 'mos'; rename one"),
         ("image,Image,mos\na.png,a.png,2\n", "2 columns may be the image name: 'image', 'Image'; rename one"),
         (
             "image,mos,split,fold\na.png,1,train,0\n",
-            "2 columns may be the group: 'split', 'fold'; choose with --group-column 'fold'",
+            "2 columns may be the group: 'split', 'fold'; choose with group_column 'fold'",
         ),
         (
             "stimulus,mos\na.png,1\n",
-            r"no image name column .* choose with --image-column 'NAME' \(in Python image_column",
+            "no image name column .* choose with image_column 'NAME'",
         ),
         ("a.png,1,train\nb.png,2,test\n", "line 1: 'a.png,1,train' has numbers where names of columns are expected"),
         ("10,62.1\n11,35.8\n", "line 1: '10,62.1' has numbers where names"),
@@ -110,8 +109,8 @@ def test_a_column_that_is_named_settles_what_is_ambiguous(table):
 
 def test_columns_and_a_folder_are_refused_where_there_is_no_table(tmp_path):
     for options, message in (
-        ({"score_column": "mos"}, "--score-column mos: only a CSV has columns to name, distorted-photos is none"),
-        ({"image_dir": tmp_path}, "--image-dir .*: distorted-photos has its images with it"),
+        ({"score_column": "mos"}, "score_column mos: only a CSV has columns to name, distorted-photos is none"),
+        ({"image_dir": tmp_path}, "image_dir .*: distorted-photos has its images with it"),
     ):
         with pytest.raises(ValueError, match=message):
             open_photos("distorted-photos", **options)
@@ -121,7 +120,7 @@ def test_images_elsewhere_are_found_by_their_folder(table, tmp_path):
     path = table("image,mos\na.png,1\nb.png,2\n")
     (tmp_path / "t").mkdir()
     moved = path.rename(tmp_path / "t/labels.csv")
-    with pytest.raises(LabelTableError, match=r"2 of 2 images are not in .*: a\.png, b\.png; .* --image-dir"):
+    with pytest.raises(LabelTableError, match=r"2 of 2 images are not in .*: a\.png, b\.png; .* image_dir"):
         open_photos(moved)
     assert len(open_photos(moved, image_dir=tmp_path)) == 2
 

@@ -101,5 +101,5 @@ def test_settings_that_make_no_sense_are_named(settings, message):
 
 
 def test_relative_norms_need_two_images():
-    with pytest.raises(ValueError, match="batches of two images or more; enlarge --batch-size"):
+    with pytest.raises(ValueError, match="batches of two images or more; enlarge batch_size"):
         gradient_norms(score, PARAMS, jnp.asarray(IMAGES[:1]), 0.01, relative=True)

@@ -60,5 +60,5 @@ def test_convolutions_run_in_bfloat16_and_what_they_learn_stays_close_to_float32
 
 def test_architectures_that_it_was_not_tried_on_are_refused():
     config = dataclasses.replace(CONFIG, compute_dtype="bfloat16", model=ModelSpec("tres", "resnet50", ()), loss=None)
-    with pytest.raises(ValueError, match="--compute-dtype: only LinearityIQA has it, not tres"):
+    with pytest.raises(ValueError, match="compute_dtype: only LinearityIQA has it, not tres"):
         resolve(config, SCORES)

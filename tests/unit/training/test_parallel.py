@@ -94,5 +94,5 @@ def test_two_processes_of_four_devices_give_the_run_of_one(mode, single, tmp_pat
 )
 def test_modes_and_batches_that_devices_cannot_share_are_refused(mode, message, monkeypatch):
     monkeypatch.setattr("jax.device_count", lambda: 3)
-    with pytest.raises(ValueError, match=message or "--batch-size 16: no multiple of the 3 devices"):
+    with pytest.raises(ValueError, match=message or "batch_size 16: no multiple of the 3 devices"):
         run_devices(mode, 16)

@@ -79,8 +79,8 @@ def test_a_configuration_names_several_sets_and_what_each_holds_out(tables):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"also_test_groups": ()}, "--also-test-groups: 0 given for 1 data sets"),
-        ({"also_test_groups": ("test",), "also_times": (1, 2)}, "--also-times: 2 given for 1"),
+        ({"also_test_groups": ()}, "also_test_groups: 0 given for 1 data sets"),
+        ({"also_test_groups": ("test",), "also_times": (1, 2)}, "also_times: 2 given for 1"),
         ({"also_test_groups": ("nowhere",)}, "nowhere: not in the data"),
     ],
 )

@@ -85,12 +85,12 @@ def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, tiny
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prune_rounds": 0}, "--prune-rounds 0: 1 or more"),
-        ({"prune": 0.0}, "--prune-rounds 3: 1 or more; more than 1 need --prune"),
-        ({"prune_rounds": 7}, "--prune-rounds 7: more than the first half of 12 steps has"),
+        ({"prune_rounds": 0}, "prune_rounds 0: 1 or more"),
+        ({"prune": 0.0}, "prune_rounds 3: 1 or more; more than 1 need prune"),
+        ({"prune_rounds": 7}, "prune_rounds 7: more than the first half of 12 steps has"),
         (
             {"cache_frozen": True, "train_from": "second", "backbone_stats": "frozen"},
-            "--cache-frozen: later rounds of --prune-rounds change the frozen layers",
+            "cache_frozen: later rounds of prune_rounds change the frozen layers",
         ),
     ],
 )

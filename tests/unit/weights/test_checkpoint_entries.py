@@ -17,6 +17,7 @@ from torch_pickles import VALUES, legacy_file, op_dict, op_global, op_int, op_st
 
 from robust_iqa_jax.models.linearity_iqa import RESCALE, rescale
 from robust_iqa_jax.models.record import Rescale
+from robust_iqa_jax.setting_error import with_options
 from robust_iqa_jax.weights.conversion import from_torch
 from robust_iqa_jax.weights.read import read_checkpoint
 from robust_iqa_jax.weights.tensor_checks import check_calibration, check_tensors
@@ -68,8 +69,11 @@ def test_entries_lie_in_one_another_and_two_without_usual_names_are_asked_about(
     nested = saved(tmp_path / "x.pth", state_dict=op_dict(net=op_weights())[2:-1])
     assert read_checkpoint(nested).entry == "state_dict/net"
     several = saved(tmp_path / "y.pth", first=op_weights(), second=op_weights())
-    with pytest.raises(CheckpointError, match="several sets of weights: first, second; choose one with --entry"):
+    with pytest.raises(
+        CheckpointError, match="several sets of weights: first, second; choose one with entry"
+    ) as caught:
         read_checkpoint(several)
+    assert with_options(caught.value).count("choose one with --entry") == 1
     assert read_checkpoint(several, "second").entry == "second"
 
 
@@ -167,8 +171,9 @@ def test_rescale_is_read_from_every_kind_of_number(tmp_path):
         assert rescale(read_checkpoint(tmp_path / "x").facts) == Rescale(9.5, 9.5, 9.5, 90), number
     torch.save({"a": torch.ones(2), "k": one, "b": one}, tmp_path / "x")  # among the weights
     assert {"k", "b"} <= set(read_checkpoint(tmp_path / "x").tensors) & set(RESCALE)
-    with pytest.raises(CheckpointError, match="its k is 'steep', not a number; give --slope and --intercept"):
+    with pytest.raises(CheckpointError, match="its k is 'steep', not a number; give slope and intercept") as caught:
         rescale({"k": "steep", "b": 1})
+    assert with_options(caught.value).endswith("give --slope and --intercept")
 
 
 def _zip(**files):
@@ -291,8 +296,11 @@ def test_folders_are_called_what_they_are(tmp_path):
         (folder / "model.json").write_text("{}")
         save_file({"a": VALUES}, folder / "model.safetensors")
     for folder, inner in ((ours, ours), (run, run / "model")):
-        with pytest.raises(CheckpointError, match=rf"is a checkpoint of riqa already; .*use --checkpoint {inner}$"):
+        with pytest.raises(
+            CheckpointError, match=rf"is a checkpoint of riqa already; .*use checkpoint {inner}$"
+        ) as caught:
             read_checkpoint(folder)
+        assert with_options(caught.value).endswith(f"use --checkpoint {inner}")
     hub.mkdir()
     (hub / "config.json").write_text("{}")
     with pytest.raises(
