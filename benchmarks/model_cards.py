@@ -4,8 +4,9 @@
     riqa evaluate configs/shipped_models.py --out runs/shipped
     python -m robust_iqa_jax.benchmarks.model_cards card --report runs/shipped/biq2021 --biq2021 biq2021 \\
         --clive clive/scores.csv
+    python -m robust_iqa_jax.benchmarks.model_cards picture
 
-In a checkout, whose robust_iqa_jax/pretrained/ it writes.
+In a checkout, whose robust_iqa_jax/pretrained/ and docs/ it writes.
 """
 
 import dataclasses
@@ -15,16 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from robust_iqa_jax import attacks
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.benchmarks.measure import stopwatch
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import out
 from robust_iqa_jax.data.distorted_photos import embedded_photo
-from robust_iqa_jax.data.images import at_size
+from robust_iqa_jax.data.images import at_size, to_float
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.devices import ONE
@@ -70,9 +73,18 @@ class Card:
     """Label table of CLIVE."""
 
 
-def main(args: Pack | Card) -> None:
-    """Pack or write the cards."""
-    if isinstance(args, Pack):
+@dataclass(frozen=True)
+class Picture:
+    """Draw the README's picture: a photo, and what the same attack makes of it for each model."""
+
+    out: Path = Path("docs/pushed.png")
+
+
+def main(args: Pack | Card | Picture) -> None:
+    """Pack, write the cards, or draw the picture."""
+    if isinstance(args, Picture):
+        draw(args.out)
+    elif isinstance(args, Pack):
         for name, run in ((DEFAULT, args.robust), (UNDEFENDED, args.accurate)):
             pack(name, run)
     else:
@@ -183,6 +195,32 @@ def seconds_a_photo(scorer: Scorer, times: int = 9) -> float:
     return float(np.median(seconds))
 
 
+def draw(path: Path) -> None:
+    """The embedded photo, and the two that APGD-20 makes of it, each with the score of the model that was attacked."""
+    from matplotlib.figure import Figure
+
+    photo = to_float(embedded_photo(EXAMPLE))
+    attack = attacks.apgd(eps=4 / 255, steps=20)
+    pictures, clean = [photo], []
+    titles = [""]
+    for name in (UNDEFENDED, DEFAULT):
+        scorer = checkpoint.load(name)
+        pushed = np.asarray(attack(scorer, jax.random.key(0), photo[None]))
+        before, after = float(scorer(photo[None])[0]), float(scorer(pushed)[0])
+        clean.append(f"{before:.0f} by {name}")
+        pictures.append(pushed[0])
+        titles.append(f"pushed against {name}: {before:.0f} to {after:.0f}")
+    titles[0] = f"photo: {', '.join(clean)}"
+    tall = photo.shape[0] / photo.shape[1]
+    figure = Figure(figsize=(12, 4 * tall + 0.3), dpi=100, layout="constrained")
+    for place, picture, title in zip(figure.subplots(1, len(pictures)), pictures, titles, strict=True):
+        place.imshow(picture)
+        place.set_title(title, fontsize=10.5)
+        place.set_axis_off()
+    figure.savefig(path)
+    out.print(f"{path}: {path.stat().st_size:,} bytes", markup=False)
+
+
 TERMS = (
     "Trained on BIQ2021 (Ahmed and Asif 2022, Journal of Electronic Imaging 31(5); its owners allow training and "
     "evaluation and state no licence; 8,000 of the photos are Unsplash's), from ImageNet's weights of "
@@ -220,7 +258,7 @@ WHAT = {
 
 if __name__ == "__main__":
     arguments: Any = parsed(
-        Annotated[Pack | Card, tyro.conf.ConsolidateSubcommandArgs],  # pyright: ignore[reportArgumentType]
+        Annotated[Pack | Card | Picture, tyro.conf.ConsolidateSubcommandArgs],  # pyright: ignore[reportArgumentType]
         sys.argv[1:],
         "model_cards",
         __doc__,
