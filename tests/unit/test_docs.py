@@ -70,7 +70,7 @@ def test_relative_links_lead_to_files_and_headings(page):
 
 @pytest.mark.parametrize("page", DOCS)
 def test_links_and_tables_of_a_page_are_those_of_the_site(page):
-    made = {*DOCS, *site_pages.pages(), "results/index.md"}
+    made = {*DOCS, *site_pages.pages(), "results/index.md", *(path.name for path in ROOT.glob("docs/*.png"))}
     for target in re.findall(r"\]\(([^)#\s]+)", without_code(site_pages.linked(DOCS[page], f"docs/{page}"))):
         if not re.match(r"[a-z]+:", target):
             assert (ROOT / "docs" / page).parent.joinpath(target).resolve().relative_to(
