@@ -3,6 +3,7 @@ Example: riqa evaluate runs/base runs/with-block --data clive/scores.csv --test-
 `riqa evaluate SUITE.py`: what a file's get_config() describes (evaluation.suite.SuiteConfig). A killed run goes on."""
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,6 +19,7 @@ from robust_iqa_jax.models.shipped import DEFAULT, SHIPPED, UNDEFENDED
 from robust_iqa_jax.setting_error import with_options
 
 if TYPE_CHECKING:
+    from robust_iqa_jax.attacks.core import Attack
     from robust_iqa_jax.data.photo_set import PhotoSet
     from robust_iqa_jax.report.photos import Inference
 
@@ -41,10 +43,18 @@ class EvaluateArgs:
     group_column: str | None = None
     image_dir: str | None = None
     """Folder of a table's images, where they are not beside it or in images/."""
-    steps: tuple[int, ...] = (1, 8)
-    """PGD iterations, one attack for each."""
+    steps: tuple[int, ...] = ()
+    """Iterations, one attack for each: 1 and 8 of PGD where neither they nor --attack are given, else each attack's own
+    default."""
     eps: tuple[float, ...] = tuple(n / 255 for n in (2, 4, 6, 8, 10))
     """Attack sizes in [0,1] pixels, such as 4/255."""
+    attack: tuple[str, ...] = ()
+    """Attacks by name, in place of PGD, each at every size where it has one; riqa attack --help lists them. Universal
+    ones are fitted first, which a suite file does."""
+    direction: tuple[Literal["raise", "lower"], ...] = ()
+    """Which way scores are pushed: raise, lower, or both; as each attack does, mostly raise, where not given."""
+    transfer: bool = False
+    """Also attack every model with what was made on each of the others: what an attacker gets who does not know it."""
     suite: bool = False
     """Also attack with the strongest of several attacks, image by image, at every size; takes far longer."""
     defense: tuple[str, ...] = ()
@@ -100,6 +110,9 @@ def _check_settings(given: EvaluateArgs) -> None:
     if bad := [steps for steps in given.steps if steps < 1]:
         raise ValueError(f"--steps {bad[0]}: give whole numbers from 1")
     checked_eps(given.eps)
+    _attacks(given)
+    if given.transfer and len(given.checkpoints) < 2:
+        raise ValueError("--transfer: attacks made on other models need two checkpoints or more")
     if given.adaptive and not given.defense:
         raise ValueError("--adaptive attacks through a defence; give one with --defense, such as jpeg:75")
     if given.draws < 1:
@@ -116,8 +129,31 @@ def _inference(given: EvaluateArgs) -> "Inference":
     return Inference(tuple(defenses.values()), given.adaptive, given.draws)
 
 
+def _attacks(given: EvaluateArgs) -> "list[Attack]":
+    """Every attack in every combination of the settings that are given and that it has.
+
+    Raises:
+      ValueError: an unknown attack, or one that has to be fitted first.
+    """
+    from robust_iqa_jax.attacks import registry
+
+    names = dict.fromkeys([*(given.attack or ("pgd",)), *(("suite",) if given.suite else ())])
+    grid: list[Attack] = []
+    for name in names:
+        row = registry.entry(name)
+        if row.fitted:
+            raise ValueError(f"--attack {name}: is fitted on other photos first, which a suite file does; see --help")
+        steps = given.steps or (() if given.attack else (1, 8))
+        values = {"steps": () if name == "suite" else steps, "direction": given.direction, "eps": given.eps}
+        swept = {setting: chosen for setting, chosen in values.items() if chosen and setting in row.settings}
+        grid += [
+            registry.make(name, **dict(zip(swept, chosen, strict=True)))
+            for chosen in itertools.product(*swept.values())
+        ]
+    return grid
+
+
 def _checkpoints(given: EvaluateArgs) -> int:
-    from robust_iqa_jax import attacks
     from robust_iqa_jax.commands.evaluation import on_bar, write_evaluation
     from robust_iqa_jax.evaluation.results import ResultFolder
     from robust_iqa_jax.models import checkpoint
@@ -138,8 +174,7 @@ def _checkpoints(given: EvaluateArgs) -> int:
     facts = {name: checkpoint.facts(path) for name, path in workdirs.items()}
     test = _test_photos(given, {name: fact.get("config", {}) for name, fact in facts.items()})
     scorers = {name: checkpoint.load(path) for name, path in workdirs.items()}
-    grid: list[Any] = [attacks.pgd(eps=eps, steps=steps) for steps in given.steps for eps in given.eps]
-    grid += [attacks.suite(eps=eps) for eps in given.eps] if given.suite else []
+    grid = _attacks(given)
     check_folder(given.out)
     with locked(given.out):
         with on_bar() as on_progress:
@@ -151,6 +186,7 @@ def _checkpoints(given: EvaluateArgs) -> int:
                 given.seed,
                 masking=given.masking,
                 inference=_inference(given),
+                transfer=given.transfer,
                 results=ResultFolder(given.out / "cells"),
                 devices=given.devices,
                 on_progress=on_progress,

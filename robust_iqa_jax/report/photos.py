@@ -25,13 +25,10 @@ from robust_iqa_jax.models.scorer import AnyScorer, Scorer
 from robust_iqa_jax.report.evaluate import evaluate, parameters, run_facts
 from robust_iqa_jax.report.files import Report
 from robust_iqa_jax.report.summarise import merge
-from robust_iqa_jax.report.types import ModelFacts
+from robust_iqa_jax.report.types import BLIND, FROM, ModelFacts
 
 OnProgress = Callable[[str, int, int], None]
 """Called after each attacked batch: model, images of the batch, images in all that are attacked."""
-
-BLIND = "blind"
-"""What follows the name of an attack that is made on a model without its defence."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,7 @@ def evaluate_photos(
     baselines: Mapping[str, str] | None = None,
     masking: bool = False,
     inference: Inference = Inference(),
+    transfer: bool = False,
     results: ResultFolder | None = None,
     batch_size: int = 8,
     devices: Count = 1,
@@ -86,6 +84,8 @@ def evaluate_photos(
       baselines: name -> the undefended model whose range scales its headline; the first model where not given.
       inference: defences; each model behind each of them is a model more, NAME+DEFENCE, whose gains under blind attacks
         are those of attacks called NAME-blind.
+      transfer: whether each model also meets the attacks that were made on each of the others, called
+        ATTACK-from-MODEL.
       masking: whether the model facts get "masking", the findings of the checks for masked gradients by name.
       results: where finished parts are stored.
       batch_size: most images a call on a device.
@@ -99,6 +99,8 @@ def evaluate_photos(
     attacked = test.subset(evenly_spread(len(test), attack_photos))
     placed = local_devices(devices)
     cases = [case for name, scorer in scorers.items() for case in _cases(name, scorer, attacks_on, inference, placed)]
+    if transfer:
+        cases = _with_transfers(cases, placed)
     predictions = timed_predictions({case.name: case.scorer for case in cases}, test, placed, results)
     reports, first = [], next(iter(scorers))
     total = sum(len(case.attacks) for case in cases) * len(attacked)
@@ -157,6 +159,21 @@ def _cases(
             met += attacks
         cases.append(_Case(f"{name}+{defense.name}", defense.on(prepared), scorer, met, name))
     return cases
+
+
+def _with_transfers(cases: Sequence[_Case], placed: Devices) -> list[_Case]:
+    """The cases, each model under the attacks on every other too; models behind defences are no sources."""
+    sources = [case for case in cases if case.defends is None]
+
+    def met(case: _Case) -> list[Attack]:
+        return [
+            Transfer(attack, placed.copies(source.bare.prepare()), label=f"{FROM}{source.name}")
+            for source in sources
+            if source.name not in (case.name, case.defends)
+            for attack in source.attacks
+        ]
+
+    return [dataclasses.replace(case, attacks=[*case.attacks, *met(case)]) for case in cases]
 
 
 def evaluate_suite(

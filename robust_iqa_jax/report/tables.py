@@ -26,8 +26,8 @@ def tables(report: ReportData) -> list[Table]:
     models = report.models
     of_published = str(report.run.get("photos_of", "")).startswith(DATA)
     optional = (
-        defended(report), areas(models), compression(report), paired(against_baselines(report), models),
-        masking(models), cost(models),
+        defended(report), transfers(report), areas(report), compression(report),
+        paired(against_baselines(report), models), masking(models), cost(models),
     )  # fmt: skip
     return [
         *([accuracy(models)] if any(facts["srocc"] is not None for facts in models.values()) else []),
@@ -75,8 +75,8 @@ def gains(report: ReportData) -> Table:
     )  # fmt: skip
 
 
-def areas(models: Mapping[str, ModelFacts]) -> Table:
-    """Areas over eps, of attacks with several sizes."""
+def areas(report: ReportData) -> Table:
+    """Areas over eps, of attacks with several sizes that were made on the model itself."""
     measures = {
         "abs_gain_baseline_range": "AbsGain, baseline range",
         "abs_gain": "AbsGain, own range",
@@ -85,8 +85,9 @@ def areas(models: Mapping[str, ModelFacts]) -> Table:
     }
     rows = tuple(
         (name, attack, *(area.get(measure) for measure in measures))
-        for name, facts in models.items()
+        for name, facts in report.models.items()
         for attack, area in (facts.get("auc") or {}).items()
+        if report.kind(attack).blind is None
     )
     note = "Trapezoids over the sizes above, eps in [0,1] pixels."
     columns = (MODEL, ATTACK, *(number(title, 5) for title in measures.values()))
@@ -101,7 +102,7 @@ def defended(report: ReportData) -> Table:
         *(number(f"{who}, {title}") for who in ("blind", "adaptive") for title in scalings.values()),
     )  # fmt: skip
     by_case = {(row["model"], row["attack"], row["eps"]): row for row in report.rows}
-    blind = {kind.blind: name for name, kind in report.attacks.items() if kind.blind is not None}
+    blind = {kind.blind: name for name, kind in report.attacks.items() if kind.blind and kind.source is None}
     lines = []
     for attack, name in blind.items():
         for eps in dict.fromkeys(row["eps"] for row in report.rows if row["attack"] == name):
@@ -119,6 +120,31 @@ def defended(report: ReportData) -> Table:
         "the adaptive attack, which is the one of the other tables. A model without a defence has one attack only."
     )
     return Table("defended", "Defences at inference", columns, tuple(lines), note)
+
+
+def transfers(report: ReportData) -> Table:
+    """Models under attacks that were made on another model, beside the same attacks made on themselves."""
+    scalings = {"abs_gain": "own range", "abs_gain_baseline_range": "baseline range"}
+    columns = (
+        Column("made on"), MODEL, ATTACK, EPS,
+        *(number(f"{who}, {title}") for title in scalings.values() for who in ("made on the other", "on itself")),
+    )  # fmt: skip
+    by_case = {(row["model"], row["attack"], row["eps"]): row for row in report.rows}
+    lines = []
+    for (model, name, eps), row in by_case.items():
+        kind = report.kind(name)
+        if kind.source is not None and kind.blind is not None:
+            itself = by_case.get((model, kind.blind, eps), {})
+            gains = [each.get(scaling) for scaling in scalings for each in (row, itself)]
+            lines.append((kind.source, model, kind.blind, eps, *gains))
+    note = (
+        "AbsGain of adversarial photos that were made on another model (riqa evaluate --transfer): what an attacker "
+        "gets who does not know this one. A gain above that of the attack on the model itself is a sign of masked "
+        "gradients (arXiv 1605.07277, 1802.00420)."
+    )
+    return Table(
+        "transfers", "Attacks made on another model", columns, tuple(sorted(lines, key=lambda line: line[:2])), note
+    )
 
 
 def compression(report: ReportData) -> Table:

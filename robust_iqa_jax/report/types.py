@@ -13,6 +13,10 @@ from robust_iqa_jax.attacks.transfer import Transfer
 BOTH_WAYS = ("opposite", "change", *OF_BATCHES)
 """Directions that raise some scores and lower others, so that their mean gain cancels out."""
 
+BLIND, FROM = "blind", "from-"
+"""What follows the name of an attack that is made on a model without its defence, and, with that one's name, on another
+model."""
+
 NAMED = {"suite": "AttackSuite", "uap": "Universal", "stadv": "StAdv"}
 """First word of an attack's name -> its class, where a report asks for one and has a name only."""
 
@@ -108,18 +112,21 @@ class AttackKind:
     Attributes:
       kind: name of its class.
       one_way: whether it pushes all scores the same way, so that its mean gain says how far they move.
-      blind: name of the attack that it is when it is made on the model without its defence; None for others.
+      blind: name of the attack that it is when it is made on the model that it meets; None where it is.
+      source: the other model that it is made on; None where that is the same one without its defence, or the same.
     """
 
     kind: str
     one_way: bool
     blind: str | None = None
+    source: str | None = None
 
     @classmethod
     def of(cls, attack: Attack) -> "AttackKind":
         """Of an attack; from its name where its direction is not among its settings."""
         if isinstance(attack, Transfer):
-            return replace(cls.of(attack.attack), blind=attack.attack.name)
+            source = attack.label.removeprefix(FROM) if attack.label.startswith(FROM) else None
+            return replace(cls.of(attack.attack), blind=attack.attack.name, source=source)
         if isinstance(attack, EOT):
             return cls.of(attack.attack)
         direction = getattr(attack, "direction", None)
@@ -163,6 +170,7 @@ class ReportData:
         return self.attacks.get(attack) or AttackKind.named(attack)
 
     def one_way_attacks(self) -> list[str]:
-        """Attacks that push all scores one way, in the order of the rows; without blind ones, which say little."""
+        """Attacks that push all scores one way, in the order of the rows; without those made on another model, which
+        say little."""
         names = dict.fromkeys(row["attack"] for row in self.rows)
         return [name for name in names if self.kind(name).one_way and self.kind(name).blind is None]

@@ -15,7 +15,9 @@ from skimage import data
 from tiny_checkpoint import write_checkpoint
 
 import robust_iqa_jax as riqa
+from robust_iqa_jax.attacks.registry import make
 from robust_iqa_jax.cli import main
+from robust_iqa_jax.commands.evaluate import EvaluateArgs, _attacks
 from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.open import open_photos
 from robust_iqa_jax.evaluation.predictions import predict
@@ -119,6 +121,9 @@ def test_table_names_the_scale(folder, capsys):
         (["evaluate", "base", "--defense", "jpg:75"], 2, "unknown defense 'jpg'; did you mean jpeg?"),
         (["evaluate", "base", "--adaptive"], 2, "--adaptive attacks through a defence; give one with --defense"),
         (["evaluate", "base", "--defense", "flip", "--draws", "0"], 2, "--draws 0: give a whole number from 1"),
+        (["evaluate", "base", "--attack", "uap"], 2, "--attack uap: is fitted on other photos first"),
+        (["evaluate", "base", "--attack", "pgdd"], 2, "unknown attack 'pgdd'; did you mean pgd?"),
+        (["evaluate", "base", "--transfer"], 2, "--transfer: attacks made on other models need two checkpoints"),
         (["evaluate", "base", "--devices", "99"], 1, "devices: 99 asked for, this process has"),
         (["study", "clive_lite0"], 1, "gives a TrainConfig, this command needs a StudyConfig; give it to `riqa train`"),
         (["study", "clive_reduced"], 1, "clive/scores.csv: no such label table"),
@@ -260,6 +265,38 @@ def test_evaluate_attacks_through_a_defence_and_shows_blind_attacks_beside(folde
         ("base", "pgd-1"), ("base+flip-0.5", "pgd-1-blind"), ("base+flip-0.5", "pgd-1"),
     ]  # fmt: skip
     assert "| base+flip-0.5 | base | pgd-1 | 0.02 |" in out
+
+
+def test_evaluate_runs_every_combination_of_settings_that_an_attack_has():
+    both = ("raise", "lower")
+    given = EvaluateArgs(attack=("fgsm", "apgd", "jpeg"), steps=(2, 3), direction=both, eps=(0.01,), suite=True)
+    names = [attack.name for attack in _attacks(given)]
+    assert names == [
+        "fgsm", "fgsm-lower", "apgd-2", "apgd-2-lower", "apgd-3", "apgd-3-lower", "jpeg-75", "suite-20", "suite-20-lower"
+    ]  # fmt: skip
+    assert [(attack.name, attack.eps) for attack in _attacks(EvaluateArgs(eps=(0.01, 0.02)))] == [
+        ("pgd-1", 0.01), ("pgd-1", 0.02), ("pgd-8", 0.01), ("pgd-8", 0.02)
+    ]  # fmt: skip
+    assert [attack.name for attack in _attacks(EvaluateArgs(attack=("multi-square",), eps=(0.01,)))] == [
+        make("multi-square").name
+    ]
+
+
+@pytest.mark.slow
+def test_evaluate_takes_attacks_by_name_both_ways_and_those_made_on_the_other_model(folder, capsys, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
+    status, _, _ = run(
+        capsys, "evaluate", folder / "base", folder / "robust", "--data", table, "--attack", "fgsm", "quantise",
+        "--direction", "raise", "lower", "--eps", 0.02, "--attack-photos", 2, "--transfer",
+        "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert status == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    of_base = [row["attack"] for row in report["rows"] if row["model"] == "base"]
+    assert of_base == [
+        f"{attack}{made}" for made in ("", "-from-robust") for attack in ("fgsm", "fgsm-lower", "quantise")
+    ]
+    assert report["attacks"]["fgsm-lower-from-robust"]["source"] == "robust"
 
 
 def test_evaluate_writes_a_report_of_both_models(folder, capsys, tmp_path):

@@ -15,7 +15,7 @@ from robust_iqa_jax.models.registry import init
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.report.files import read_report, write_report
 from robust_iqa_jax.report.photos import Inference, evaluate_photos, pixels
-from robust_iqa_jax.report.tables import defended, gains
+from robust_iqa_jax.report.tables import defended, gains, transfers
 from robust_iqa_jax.report.types import AttackKind
 
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
@@ -99,3 +99,25 @@ def test_progress_counts_every_attack_of_every_model(scorer, tiny_photos):
     )  # fmt: skip
     assert {total for _, _, total in calls} == {4}
     assert sum(images for _, images, _ in calls) == 4
+
+
+def test_attacks_made_on_other_models_stand_in_a_table_of_their_own(scorer, tiny_photos, tmp_path):
+    other = Scorer(init(SPEC, jax.random.key(1)), Calibration.identity(), SPEC)
+    report = evaluate_photos({"base": scorer, "other": other}, tiny_photos, lambda _: ATTACKS[1:], 3, transfer=True)
+    assert not defended(report).rows
+    assert report.one_way_attacks() == ["pgd-2"]
+    assert {row[1] for row in gains(report).rows} == {"pgd-2"}
+    assert [row[:4] for row in transfers(report).rows] == [
+        ("base", "other", "pgd-2", 0.05), ("other", "base", "pgd-2", 0.05)
+    ]  # fmt: skip
+    images = pixels(tiny_photos.subset(evenly_spread(len(tiny_photos), 3)), SPEC.input_size)
+    moved = other(ATTACKS[1](scorer, 0, images)) - other(images)
+    facts = report.models["other"]
+    own = float(np.mean(moved)) / (facts["clean_high"] - facts["clean_low"])
+    assert transfers(report).rows[0][4] == pytest.approx(own, rel=1e-3)
+    itself = next(row for row in report.rows if (row["model"], row["attack"]) == ("other", "pgd-2"))
+    assert transfers(report).rows[0][5] == itself["abs_gain"]
+    write_report(tmp_path, report)
+    again, _ = read_report(tmp_path)
+    assert again.kind("pgd-2-from-base") == AttackKind("PGD", True, blind="pgd-2", source="base")
+    assert transfers(again).rows == transfers(report).rows
