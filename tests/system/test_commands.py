@@ -272,7 +272,8 @@ def test_evaluate_runs_every_combination_of_settings_that_an_attack_has():
     given = EvaluateArgs(attack=("fgsm", "apgd", "jpeg"), steps=(2, 3), direction=both, eps=(0.01,), suite=True)
     names = [attack.name for attack in _attacks(given)]
     assert names == [
-        "fgsm", "fgsm-lower", "apgd-2", "apgd-2-lower", "apgd-3", "apgd-3-lower", "jpeg-75", "suite-20", "suite-20-lower"
+        "fgsm", "fgsm-lower", "apgd-2", "apgd-2-lower", "apgd-3", "apgd-3-lower", "jpeg-75", "suite-20",
+        "suite-20-lower",
     ]  # fmt: skip
     assert [(attack.name, attack.eps) for attack in _attacks(EvaluateArgs(eps=(0.01, 0.02)))] == [
         ("pgd-1", 0.01), ("pgd-1", 0.02), ("pgd-8", 0.01), ("pgd-8", 0.02)
