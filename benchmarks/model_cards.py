@@ -207,17 +207,17 @@ def draw(path: Path) -> None:
         scorer = checkpoint.load(name)
         pushed = np.asarray(attack(scorer, jax.random.key(0), photo[None]))
         before, after = float(scorer(photo[None])[0]), float(scorer(pushed)[0])
-        clean.append(f"{before:.0f} by {name}")
+        clean.append(f"{name.split('-')[0]}: {before:.0f}")
         pictures.append(pushed[0])
-        titles.append(f"pushed against {name}: {before:.0f} to {after:.0f}")
-    titles[0] = f"photo: {', '.join(clean)}"
+        titles.append(f"pushed against\n{name}: {before:.0f} to {after:.0f}")
+    titles[0] = f"photo\n{', '.join(clean)}"
     tall = photo.shape[0] / photo.shape[1]
-    figure = Figure(figsize=(12, 4 * tall + 0.3), dpi=100, layout="constrained")
+    figure = Figure(figsize=(12, 4 * tall + 0.8), dpi=100, layout="constrained")
     for place, picture, title in zip(figure.subplots(1, len(pictures)), pictures, titles, strict=True):
         place.imshow(picture)
-        place.set_title(title, fontsize=10.5)
+        place.set_title(title, fontsize=17)
         place.set_axis_off()
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.05)
     out.print(f"{path}: {path.stat().st_size:,} bytes", markup=False)
 
 
