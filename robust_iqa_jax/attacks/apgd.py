@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ascent import Result, has_direction
 from robust_iqa_jax.attacks.ball import Ball, Norm
-from robust_iqa_jax.attacks.core import Attack, Result, has_direction, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.restarts import strongest
+from robust_iqa_jax.attacks.settings import traced
 
 ALPHA = 0.75
 """Weight of the new step against momentum."""

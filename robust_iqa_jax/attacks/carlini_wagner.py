@@ -11,8 +11,10 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, has_direction, stronger, traced
+from robust_iqa_jax.attacks.ascent import Result, has_direction, stronger
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.settings import traced
 
 INSIDE = 0.999999
 """Black and white pixels are moved in by this factor before arctanh, which is infinite there (the authors' code)."""

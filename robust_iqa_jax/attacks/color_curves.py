@@ -10,9 +10,11 @@ import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, adam_ascent, has_direction, stronger, traced
+from robust_iqa_jax.attacks.ascent import Result, adam_ascent, has_direction, stronger
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.quantise import rounded
+from robust_iqa_jax.attacks.settings import traced
 
 Slopes = Float[Array, "n c pieces"]
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Result, traced
+from robust_iqa_jax.attacks.ascent import Result
 from robust_iqa_jax.attacks.gradient import PGD
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.attacks.wrapped import Wrapped
 
 

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ascent import Result, has_direction, stronger
 from robust_iqa_jax.attacks.ball import BALLS, Norm, in_range, length
-from robust_iqa_jax.attacks.core import Attack, Result, has_direction, stronger, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.settings import traced
 
 LAST_STEP, FIRST_CHANGE, LAST_CHANGE = 0.01, 0.05, 0.001
 """The step's last length as a share of its first, and the first and last share by which the ball changes (the authors'

@@ -10,11 +10,13 @@ import optax
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ascent import Result, along, ascend
 from robust_iqa_jax.attacks.authors import pgd_of_linearity
 from robust_iqa_jax.attacks.ball import Ball, Norm, Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, Result, along, ascend, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.restarts import strongest
+from robust_iqa_jax.attacks.settings import traced
 
 
 class SteepestAscent(Attack):

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, traced
+from robust_iqa_jax.attacks.ascent import Result
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.functional.jpeg import Subsampling, round_trip
 
 

@@ -10,9 +10,11 @@ import optax
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ascent import Result, ascend
 from robust_iqa_jax.attacks.ball import Perturbation, in_range
-from robust_iqa_jax.attacks.core import Attack, Result, ascend, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.settings import traced
 
 _IMAGE = (1, 2, 3)
 

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ascent import Result, has_direction
 from robust_iqa_jax.attacks.ball import Norm, Perturbation
-from robust_iqa_jax.attacks.core import Attack, Result, has_direction, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.gradient import pgd_step
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.settings import traced
 
 
 @traced("eps", "steps", "sigma")

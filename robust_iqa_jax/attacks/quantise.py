@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, traced
+from robust_iqa_jax.attacks.ascent import Result
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.settings import traced
 
 
 @traced()

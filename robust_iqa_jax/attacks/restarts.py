@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Result, stronger
+from robust_iqa_jax.attacks.ascent import Result, stronger
 from robust_iqa_jax.attacks.objective import ScoreFunction
 
 

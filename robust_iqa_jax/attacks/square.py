@@ -11,9 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images
+from robust_iqa_jax.attacks.ascent import Result, stronger
 from robust_iqa_jax.attacks.ball import BALLS, Norm
-from robust_iqa_jax.attacks.core import Attack, Result, stronger, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.settings import traced
 
 Image = Float[Array, "h w c"]
 

@@ -11,8 +11,10 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Attack, Result, has_direction, traced
+from robust_iqa_jax.attacks.ascent import Result, has_direction
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
+from robust_iqa_jax.attacks.settings import traced
 
 Flow = Float[Array, "h w 2"]
 FlowTerm = Literal["original", "authors"]

@@ -10,11 +10,13 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.apgd import APGD
 from robust_iqa_jax.attacks.arguments import Images, check_some, example_keys
+from robust_iqa_jax.attacks.ascent import Result, stronger
 from robust_iqa_jax.attacks.ball import Norm
-from robust_iqa_jax.attacks.core import Attack, Result, stronger, traced
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.gradient import MIFGSM, PGD
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.score_contract import dependable
+from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.checks import checked_images
 

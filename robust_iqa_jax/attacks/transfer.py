@@ -7,8 +7,9 @@ from typing import Any
 from jaxtyping import Array
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.core import Result, traced
+from robust_iqa_jax.attacks.ascent import Result
 from robust_iqa_jax.attacks.objective import ScoreFunction
+from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.attacks.wrapped import Wrapped
 from robust_iqa_jax.pytrees import as_pytree
 

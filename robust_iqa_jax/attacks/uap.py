@@ -14,18 +14,11 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_some, single_key
-from robust_iqa_jax.attacks.core import (
-    Attack,
-    Result,
-    Settings,
-    adam_ascent,
-    attack_name,
-    has_direction,
-    traced,
-    warn_of_dead_gradients,
-)
+from robust_iqa_jax.attacks.ascent import Result, adam_ascent, has_direction
+from robust_iqa_jax.attacks.core import Attack, attack_name, warn_of_dead_gradients
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
+from robust_iqa_jax.attacks.settings import Settings, traced
 from robust_iqa_jax.checks import checked_images
 from robust_iqa_jax.pytrees import as_pytree
 

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from robust_iqa_jax.attacks.core import adam_ascent, traced
+from robust_iqa_jax.attacks.ascent import adam_ascent
 from robust_iqa_jax.attacks.objective import Direction
+from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
 from robust_iqa_jax.functional.conv2d import conv2d
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_positive
+from robust_iqa_jax.attacks.ascent import along, ascend
 from robust_iqa_jax.attacks.ball import BALLS
-from robust_iqa_jax.attacks.core import along, ascend
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.objective import objective as score_objective
 from robust_iqa_jax.functional.ssim import ms_ssim, ssim

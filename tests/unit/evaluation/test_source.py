@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-from robust_iqa_jax.attacks.core import Attack, Result, traced
+from robust_iqa_jax.attacks.ascent import Result
+from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.settings import traced
 from helper_of_it import sign
 
 @traced("eps")
