@@ -59,7 +59,7 @@ def main(args: Args) -> list[Row]:
     limits, rows = ceilings(), []
     for name in args.case:
         for batch in args.batch:
-            rows += _parts(CASES[name], batch, args.repeats)
+            rows += part_rows(CASES[name], batch, args.repeats)
     by_side = {n: transform_rows(n, args.channels[0], args.batch[-1], args.repeats) for n in args.sides}
     by_channels = {c: transform_rows(29, c, args.batch[-1], args.repeats) for c in args.channels}
     for swept in (*by_side.values(), *by_channels.values()):
@@ -73,7 +73,8 @@ def main(args: Args) -> list[Row]:
     return rows
 
 
-def _parts(case: Case, batch: int, repeats: int) -> list[Row]:
+def part_rows(case: Case, batch: int, repeats: int) -> list[Row]:
+    """Each part of one forward pass on its own, transforms by every method."""
     drawn, x, size = parameters(case), maps(case, batch), (case.side, case.side)
     kernel = jnp.asarray(drawn.kernel, jnp.float32)
     square, rectangular, _ = cayley.split(kernel)

@@ -33,34 +33,34 @@ class NotebookFigure(Figure):
 
 
 def tradeoff(rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attacks: Sequence[str]) -> NotebookFigure:
-    """One line of two panels for each attack, all models in each.
+    """Two panels for each attack, all models in each, or the second one alone where no model has an accuracy.
 
-    Left: mean |AbsGain| over the attack sizes on the baseline's range (lower is better) against SROCC (right is
-    better), with the Pareto front. Right: AbsGain against attack size.
+    First: mean |AbsGain| over the attack sizes on the baseline's range (lower is better) against SROCC (right is
+    better), with the Pareto front. Second: AbsGain against attack size.
 
     Args:
       rows: one a model, attack and eps; an attack with fewer than two sizes has marks side by side.
-      models: facts by model name, with "srocc" (None leaves a model out on the left).
+      models: facts by model name, with "srocc" (None leaves a model out of the first).
       attacks: names.
     """
-    lines = max(len(attacks), 1)
+    kinds = (_scatter, _curves) if any(facts["srocc"] is not None for facts in models.values()) else (_curves,)
+    panels = [(panel, attack) for attack in attacks for panel in kinds]
+    lines = max(-(-len(panels) // 2), 1)
     figure = NotebookFigure(figsize=(9.6, 3.5 * lines + 0.4), dpi=110, layout="constrained")
-    grid = figure.subplots(lines, 2, squeeze=False)
-    for (points, curves), attack in zip(grid, attacks, strict=False):
-        _scatter(points, tradeoff_points(rows, models, attack), list(models))
-        points.set_title(f"{label(attack)}: robustness against accuracy", fontsize=10)
-        _curves(curves, [row for row in rows if row["attack"] == attack], list(models))
-        curves.set_title(f"{label(attack)}: gain", fontsize=10)
-    for points, curves in grid[len(attacks) :]:
-        _empty(points, "no attack")
-        _empty(curves, "")
+    grid = figure.subplots(lines, 2, squeeze=False).flatten()
+    for axes, (panel, attack) in zip(grid, panels, strict=False):
+        panel(axes, rows, models, attack)
+    for axes in grid[len(panels) :]:
+        _empty(axes, "No opinion scores, so no accuracy." if attacks else "no attack")
     _legend(figure, list(models))
     return figure
 
 
-def _scatter(axes: Axes, points: Mapping[str, tuple[float, float]], names: Sequence[str]) -> None:
+def _scatter(axes: Axes, rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attack: str) -> None:
+    axes.set_title(f"{label(attack)}: robustness against accuracy", fontsize=10)
+    points, names = tradeoff_points(rows, models, attack), list(models)
     if not points:
-        _empty(axes, "No opinion scores, so no accuracy.")
+        _empty(axes, "No model has both.")
         return
     front = [points[name] for name in pareto_front(points)]
     axes.plot(
@@ -74,11 +74,13 @@ def _scatter(axes: Axes, points: Mapping[str, tuple[float, float]], names: Seque
     _background(axes)
 
 
-def _curves(axes: Axes, rows: Sequence[GainRow], names: Sequence[str]) -> None:
+def _curves(axes: Axes, rows: Sequence[GainRow], models: Mapping[str, ModelFacts], attack: str) -> None:
     """Gain against size; side by side in the legend's order where there are no two sizes, whose marks would overlap."""
-    known = [(row, gain) for row in rows if (gain := row["abs_gain_baseline_range"]) is not None]
+    axes.set_title(f"{label(attack)}: gain", fontsize=10)
+    own = [row for row in rows if row["attack"] == attack]
+    known = [(row, gain) for row in own if (gain := row["abs_gain_baseline_range"]) is not None]
     sizes = sorted({255 * row["eps"] for row, _ in known if row["eps"] is not None})
-    for m, name in enumerate(names):
+    for m, name in enumerate(models):
         mine = [(row["eps"], gain) for row, gain in known if row["model"] == name]
         if len(sizes) > 1:
             line = sorted((255 * eps, gain) for eps, gain in mine if eps is not None)
