@@ -142,9 +142,11 @@ def recommendation(report: ReportData) -> list[str]:
         ]
     best = min(better, key=lambda model: worst[model].own)
     base = better[best]
+    words = verdict(worst[best], report.models[best])
+    advice = "none of them is safe to use; the least unsafe is" if words == OPEN else "use"
     sentences = [
-        f"Where anybody gains by a high score, use {best}, which {_phrase(verdict(worst[best], report.models[best]))}: "
-        f"{_moved(worst[best])}; the undefended {base}'s, by {worst[base].own:.3f} ({_under(worst[base])})."
+        f"Where anybody gains by a high score, {advice} {best}, which {_phrase(words)}: {_moved(worst[best])}; the "
+        f"undefended {base}'s, by {worst[base].own:.3f} ({_under(worst[base])})."
     ]
     if accurate not in (None, best):
         assert accurate is not None

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from small_report import EPS, HOSTILE, small_report
 
+from robust_iqa_jax.report import answer
 from robust_iqa_jax.report.answer import (
     OPEN,
     answer_table,
@@ -86,6 +87,12 @@ def test_the_model_that_holds_on_both_ranges_is_named_first():
     assert first.startswith(f"Where anybody gains by a high score, use {HOSTILE}, which ")
     assert f"{case.own:.3f}" in first
     assert f"{worst_cases(REPORT)['base'].own:.3f}" in first
+
+
+def test_a_better_model_that_goes_where_an_attacker_wants_is_not_recommended(monkeypatch):
+    monkeypatch.setattr(answer, "SAFETY", ())  # nothing is safe enough
+    first = recommendation(REPORT)[0]
+    assert f"none of them is safe to use; the least unsafe is {HOSTILE}, which {OPEN}" in first
 
 
 def test_signs_of_masked_gradients_take_a_model_out():
