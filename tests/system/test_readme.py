@@ -26,8 +26,9 @@ from robust_iqa_jax.models.releases import Release, releases
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+    for path in dict.fromkeys((ROOT / "README.md", ROOT / "docs/train.md", *sorted(ROOT.glob("docs/*.md"))))
 }
+"""The page on training comes early: others speak of the runs that it leaves."""
 RIQA = Path(sys.executable).with_name("riqa")
 
 STAND_INS = (
