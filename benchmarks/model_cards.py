@@ -226,9 +226,9 @@ def draw(path: Path) -> None:
 TERMS = (
     "Trained on BIQ2021 (Ahmed and Asif 2022, Journal of Electronic Imaging 31(5); its owners allow training and "
     "evaluation and state no licence; 8,000 of the photos are Unsplash's), from ImageNet's weights of "
-    "EfficientNet-Lite0 (Apache 2.0), and on four of five folds of the LIVE In the Wild Image Quality Challenge Database "
-    "(CLIVE; Ghadiyaram and Bovik 2015; free to use with its notice kept and the source acknowledged), whose scores were "
-    "brought to BIQ2021's scale along a line. No photo is in this package."
+    "EfficientNet-Lite0 (Apache 2.0), and on four of five folds of the LIVE In the Wild Image Quality Challenge "
+    "Database (CLIVE; Ghadiyaram and Bovik 2015; free to use with its notice kept and the source acknowledged), whose "
+    "scores were brought to BIQ2021's scale along a line. No photo is in this package."
 )
 MEANING = (
     "A score is an estimate of how good people find a photo, on BIQ2021's scale times 100: 0 to 100, higher is better. "
@@ -236,8 +236,9 @@ MEANING = (
 )
 FAILS = (
     "Known to fail: it agrees with people less on CLIVE's photos than on BIQ2021's, and was not measured on a data set "
-    "of which it was shown nothing; within one kind of photo (BIQ2021's ss02) it ranks worse than over all of them; pictures that are no photos get scores that "
-    "mean nothing (below); an attack may be larger or cleverer than those below."
+    "of which it was shown nothing; within one kind of photo (BIQ2021's ss02) it ranks worse than over all of them; "
+    "pictures that are no photos get scores that mean nothing (below); an attack may be larger or cleverer than those "
+    "below."
 )
 WHAT = {
     DEFAULT: (

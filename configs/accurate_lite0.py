@@ -5,8 +5,8 @@
 
 CLIVE's fold 0 is in no training. Its scores are brought to BIQ2021's scale by a line that was fitted between the
 start's scores of them and people's.
-Expected: SROCC .828 on BIQ2021's 1,000 validation photos, .813 on the 176 of CLIVE's fold 0; 25 minutes on one core after
-the start's forty.
+Expected: SROCC .828 on BIQ2021's 1,000 validation photos, .813 on the 176 of CLIVE's fold 0; 25 minutes on one core
+after the start's forty.
 """
 
 import dataclasses

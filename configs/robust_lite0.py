@@ -4,7 +4,7 @@
     riqa train robust_lite0_start --data DIR_OF_BIQ2021
     riqa train robust_lite0 --data DIR_OF_BIQ2021 --also DIR_OF_CLIVE/scores.csv
 
-Data, size and length are those of `accurate_lite0`. A perturbation of a whole photo is, at a smaller size, one that is no
+Data and size are those of `accurate_lite0`. A perturbation of a whole photo is, at a smaller size, one that is no
 larger: its pixels are weighed means. The weights of the last step are the model, not those of the best SROCC on the
 validation photos, which are the least defended.
 Expected: SROCC .780 on BIQ2021's 1,000 validation photos, .714 on the 176 of CLIVE's fold 0; APGD-10 at 4/255 moves the
