@@ -201,16 +201,16 @@ def draw(path: Path) -> None:
     """The embedded photo, and the two that APGD-20 makes of it, each with the score of the model that was attacked."""
     from matplotlib.figure import Figure
 
-    photo = to_float(embedded_photo(EXAMPLE))
+    photo = jnp.asarray(to_float(embedded_photo(EXAMPLE)))
     attack = attacks.apgd(eps=4 / 255, steps=20)
-    pictures, clean = [photo], []
+    pictures, clean = [np.asarray(photo)], []
     titles = [""]
     for name in (UNDEFENDED, DEFAULT):
         scorer = checkpoint.load(name)
-        pushed = np.asarray(attack(scorer, jax.random.key(0), photo[None]))
+        pushed = attack(scorer, jax.random.key(0), photo[None])
         before, after = float(scorer(photo[None])[0]), float(scorer(pushed)[0])
         clean.append(f"{name.split('-')[0]}: {before:.0f}")
-        pictures.append(pushed[0])
+        pictures.append(np.asarray(pushed[0]))
         titles.append(f"pushed against\n{name}: {before:.0f} to {after:.0f}")
     titles[0] = f"photo\n{', '.join(clean)}"
     tall = photo.shape[0] / photo.shape[1]
