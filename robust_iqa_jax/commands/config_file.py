@@ -3,6 +3,7 @@ The file defines get_config() and returns a frozen dataclass."""
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,10 +42,13 @@ def load_config(source: str, kind: type[T]) -> T:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing of ours beside a user's file
         try:
             spec.loader.exec_module(module)
         except Exception as error:
             raise ValueError(f"{source}: {type(error).__name__}: {error}") from error
+        finally:
+            sys.dont_write_bytecode = before
     else:
         if name not in shipped():
             raise ValueError(f"{unknown('configuration', name, shipped())}; or give the path of a .py file")

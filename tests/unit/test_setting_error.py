@@ -109,7 +109,8 @@ def test_the_search_finds_options(source, found):
 def test_only_commands_speak_of_options():
     root = Path(robust_iqa_jax.__file__).parent
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
-    theirs = {name for name in files if name.startswith("commands/") or name in ("cli.py", "setting_error.py", *OF_CSS)}
+    commands = ("commands/", "benchmarks/", "configs/")  # the last two lie in the package where it is installed
+    theirs = {name for name in files if name.startswith(commands) or name in ("cli.py", "setting_error.py", *OF_CSS)}
     found = {name: options_named(path.read_text()) for name, path in files.items() if name not in theirs}
     assert len(found) > 150
     assert {name: lines for name, lines in found.items() if lines} == {}
