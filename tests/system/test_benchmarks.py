@@ -20,7 +20,7 @@ KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "p
     "impls",
     [
         ("factored", "conv2d"),
-        ("factored", "bcop"),
+        pytest.param(("factored", "bcop"), marks=pytest.mark.slow),
         pytest.param(("factored", "explicit-q", "exponential", *robust_block.LAYERS), marks=pytest.mark.slow),
     ],
 )

@@ -113,6 +113,7 @@ def test_nothing_of_a_users_is_replaced(args, named, folder, capsys):
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_a_folder_of_ours_is_written_to_again(folder):
     for _ in range(2):
         assert main([*ATTACK, "photos/0.png", "--out", "out"]) == 0

@@ -59,6 +59,7 @@ def run(capsys, *args):
     return status, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_an_image_scores_the_same_alone_in_a_batch_and_in_another_lossless_format(folder, capsys):
     paths = [folder / f"{name}.{kind}" for name in PHOTOS for kind in ("png", "webp")]
     status, out, _ = run(capsys, "score", *paths, "--checkpoint", folder / "robust", "--json")

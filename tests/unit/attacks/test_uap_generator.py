@@ -66,6 +66,7 @@ def test_the_full_network_has_as_many_weights_as_the_sum_over_its_levels():
     assert sum(leaf.size for leaf in jax.tree.leaves(parameters)) == kernels + 64 + 512 + 3
 
 
+@pytest.mark.slow
 def test_fitting_it_raises_scores_of_other_images_inside_the_ball():
     fitting = GenerativeUAP(8 / 255, width=2, epochs=10, learning_rate=0.02)
     attack = fitting.fit(score, jax.random.key(0), images(8))

@@ -130,6 +130,7 @@ def folder(prepared, monkeypatch):
     return prepared
 
 
+@pytest.mark.slow
 def test_the_command_prunes_by_photos_and_removes_what_it_pruned(folder, capsys):
     args = ["prune", "base", "--method", "pls", "--amount", "0.2", "--data", "scores.csv", "--out"]
     assert main([*args, "masked"]) == 0

@@ -36,6 +36,7 @@ def test_derivative_is_that_of_the_codec_without_roundings(subsampling):
     np.testing.assert_allclose(coarse, along, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_forward_and_reverse_derivatives_are_each_others_transpose():
     rng = np.random.default_rng(1)
     direction, weights = (jnp.asarray(rng.normal(size=PHOTO.shape), jnp.float32) for _ in range(2))

@@ -55,6 +55,7 @@ def test_every_convolution_has_the_norm_one(module, variables):
         assert cayley_spectral_norm(operator) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_every_map_stretches_nothing_by_power_iteration(module, variables):
     """The largest singular value of the derivative at a photo, by forward and reverse derivatives in turn."""
     for stage in (0, 1):
@@ -116,6 +117,7 @@ def test_the_l_infinity_guarantee_does_not_depend_on_the_size(variables):
     assert guaranteed_change(large, 0.01) == pytest.approx(guaranteed_change(scorer_of(variables), 0.01))
 
 
+@pytest.mark.slow
 def test_the_margin_counts_the_guarantee_in_standard_deviations(module, variables):
     mos = jnp.array([1.0, 2.0])
     loss, statistics = margin_objective(None)(module.apply, variables, IMAGES - 0.5, mos, {})
@@ -132,6 +134,7 @@ def test_it_is_an_architecture_of_the_library():
     assert set(drawn["params"]) == {"stages_0_0", "stages_0_1", "stages_1_0", "stages_1_1", "scores_0", "scores_1"}
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_read_back(monkeypatch, tiny_training, tmp_path):
     import robust_iqa_jax as riqa
     from robust_iqa_jax.training.config import TrainConfig

@@ -49,6 +49,7 @@ def test_a_photo_has_the_score_that_was_measured_where_the_card_was_written(name
     assert score == pytest.approx(example["score"], abs=1e-4 * width)
 
 
+@pytest.mark.slow
 def test_an_attack_moves_the_robust_one_far_less(models):
     moved = {}
     for name, scorer in models.items():

@@ -78,6 +78,7 @@ def test_evaluation_and_its_gradient_equal_an_independent_pytorch_model(torch):
     close(gradient, slope, 1e-9)
 
 
+@pytest.mark.slow
 def test_both_views_in_training_equal_an_independent_pytorch_model(torch):
     from parity.torch_random import randomise
     from parity.torch_tres import TorchTReS
