@@ -58,7 +58,7 @@ def ascend(
       perturbations (n, h, w, c) in place of images, not clipped to the image range; `finite` is of the values at the
       start.
     """
-    value_and_gradient = jax.value_and_grad(lambda x: _summed(objective(x)), has_aux=True)
+    value_and_gradient = jax.value_and_grad(lambda x: summed(objective(x)), has_aux=True)
 
     def step(i: Array, carry: tuple[Result, Any, Any]) -> tuple[Result, Any, Any]:
         (perturbation, finite, alive), state, best = carry
@@ -95,7 +95,8 @@ def stronger(
     return values, jnp.where(wins[:, None, None, None], other[1], one[1])
 
 
-def _summed(values: Array) -> tuple[Array, Array]:
+def summed(values: Array) -> tuple[Array, Array]:
+    """The sum, whose gradient holds that of each value, and the values beside it."""
     return values.sum(), values
 
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Bool, Float
 
 from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ascent import Result, has_direction, stronger
-from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.settings import traced
+from robust_iqa_jax.attacks.smallest_change import SmallestChange
 
 INSIDE = 0.999999
 """Black and white pixels are moved in by this factor before arctanh, which is infinite there (the authors' code)."""
@@ -23,7 +23,7 @@ Best = tuple[Float[Array, " n"], Images]
 
 
 @traced("gain", "steps", "searches", "step_size")
-class CarliniWagner(Attack):
+class CarliniWagner(SmallestChange):
     """Minimises |x' - x|^2 + c max(0, gain - achieved) over w with x' = (tanh(w) + 1) / 2, by Adam.
 
     The weight c is searched for each image: ten times as much after a run that never reached the gain, bisected once
@@ -52,16 +52,6 @@ class CarliniWagner(Attack):
     searches: Any = 9
     step_size: Any = 0.01
     direction: Direction = "raise"
-
-    def check(self) -> None:
-        """Directions of whole batches are refused."""
-        if self.couples:
-            raise ValueError(f"attack: direction {self.direction} sets no gain for a single image; choose another one")
-
-    @property
-    def effort(self) -> str:
-        """The gain in score points."""
-        return f"{float(self.gain):g}"
 
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; draws nothing from the keys."""

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.ascent import Result, has_direction, stronger
+from robust_iqa_jax.attacks.ascent import Result, has_direction, stronger, summed
 from robust_iqa_jax.attacks.ball import BALLS, Norm, in_range, length
-from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.settings import traced
+from robust_iqa_jax.attacks.smallest_change import SmallestChange
 
 LAST_STEP, FIRST_CHANGE, LAST_CHANGE = 0.01, 0.05, 0.001
 """The step's last length as a share of its first, and the first and last share by which the ball changes (the authors'
@@ -24,7 +24,7 @@ _SMALLEST = 1e-30
 
 
 @traced("gain", "steps", "step_size")
-class FMN(Attack):
+class FMN(SmallestChange):
     """Ascent inside a ball that shrinks after each iterate that reaches the gain and grows after each that does not.
 
     Until an image reaches the gain for the first time, its ball is as large as a linear score of the present gradient
@@ -50,22 +50,12 @@ class FMN(Attack):
     step_size: Any = 1.0
     direction: Direction = "raise"
 
-    def check(self) -> None:
-        """Directions of whole batches are refused."""
-        if self.couples:
-            raise ValueError(f"attack: direction {self.direction} sets no gain for a single image; choose another one")
-
-    @property
-    def effort(self) -> str:
-        """The gain in score points."""
-        return f"{float(self.gain):g}"
-
     def perturb(self, scorer: ScoreFunction, keys: Array, images: Images) -> Result:
         """The attack as a pure function; draws nothing from the keys."""
         target = objective(scorer, images, self.direction)
         ball, (size, dual) = BALLS[self.norm], _NORMS[self.norm]
         clean = jax.lax.stop_gradient(target(images))
-        value_and_gradient = jax.value_and_grad(lambda x: (target(x).sum(), target(x)), has_aux=True)
+        value_and_gradient = jax.value_and_grad(lambda x: summed(target(x)), has_aux=True)
 
         def step(i: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
             perturbation, radius, reached, ranks, best, alive = carry

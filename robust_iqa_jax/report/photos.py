@@ -163,15 +163,15 @@ def _cases(
 
 def _with_transfers(cases: Sequence[_Case], placed: Devices) -> list[_Case]:
     """The cases, each model under the attacks on every other too; models behind defences are no sources."""
-    sources = [case for case in cases if case.defends is None]
+    made = {
+        case.name: [Transfer(attack, source, label=f"{FROM}{case.name}") for attack in case.attacks]
+        for case in cases
+        if case.defends is None
+        for source in (placed.copies(case.bare.prepare()),)
+    }
 
     def met(case: _Case) -> list[Attack]:
-        return [
-            Transfer(attack, placed.copies(source.bare.prepare()), label=f"{FROM}{source.name}")
-            for source in sources
-            if source.name not in (case.name, case.defends)
-            for attack in source.attacks
-        ]
+        return [attack for name in made if name not in (case.name, case.defends) for attack in made[name]]
 
     return [dataclasses.replace(case, attacks=[*case.attacks, *met(case)]) for case in cases]
 
