@@ -5,9 +5,10 @@ other defences beside it. The comparisons of arXiv 2506.04951, tables 1 (positio
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
+from robust_iqa_jax.defenses.consistency import ConsistencyConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.pruning import PruneMethod
 from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
@@ -25,8 +26,13 @@ class Defense:
 
     gradient_norm: GradientNormConfig | None = None
     adversarial: AdversarialConfig | None = None
-    block: bool = False
-    """Whether it has the RobustBlock too."""
+    consistency: ConsistencyConfig | None = None
+    block: bool | BlockSpec = False
+    """Whether it has the study's RobustBlock too; or one of its own."""
+    block_start: Literal["random", "projection"] = "projection"
+    """How that starts."""
+    prune: float = 0.0
+    """Share of filters that are pruned before it is trained."""
     from_trained: bool = False
     """Start from the finished run without this defence (AT as published), in place of ImageNet's weights."""
 
@@ -90,10 +96,14 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
             )
         )
     for name, defense in study.defenses.items():
-        trained = with_block if defense.block else base
+        own = study.block if defense.block is True else defense.block or None
+        trained = base if own is None else with_block
         start = {"start_from": trained.workdir, "head_epochs": 0} if defense.from_trained else {}
-        settings = {"gradient_norm": defense.gradient_norm, "adversarial": defense.adversarial}
-        runs.append(run(name, trained.model, cache_frozen=False, **settings, **start))
+        settings = {field: getattr(defense, field) for field in ("gradient_norm", "adversarial", "consistency", "prune")}
+        if own is not None:
+            settings["block_start"] = defense.block_start
+        model = dataclasses.replace(base.model, block=own)
+        runs.append(dataclasses.replace(run(name, model, cache_frozen=False, **start), **settings))
     for name, block in study.positions.items():
         runs.append(run(f"{BLOCK}-{name}", dataclasses.replace(base.model, block=block), cache_frozen=False))
     for name, model in study.others.items():

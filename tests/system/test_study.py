@@ -20,7 +20,7 @@ from robust_iqa_jax.study import StudyConfig, evaluation, variants
 from robust_iqa_jax.training.run import resolve
 
 KEYS = ("model", "attack", "eps")
-STUDIES = ("quickstart", "clive_study", "clive_reduced", "clive_variants")
+STUDIES = ("quickstart", "clive_study", "clive_reduced", "clive_variants", "architecture_question")
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -36,7 +36,7 @@ def test_runs_of_a_shipped_study_fit_together(name):
         assert (run.model.block is not None) == ("with-block" in run.name)
     same = {"name", "model", "workdir", "block_start", "cache_frozen"}
     fine_tuned = {"prune", "prune_method", "start_from", "epochs", "steps", "learning_rate"}
-    defended = {"gradient_norm", "adversarial", "start_from", "head_epochs"}
+    defended = {"gradient_norm", "adversarial", "consistency", "prune", "start_from", "head_epochs"}
     for run in runs.values():
         differs = {f.name for f in dataclasses.fields(run) if getattr(run, f.name) != getattr(runs["base"], f.name)}
         own = fine_tuned if run.name in study.prunings else defended if run.name in study.defenses else set()
