@@ -99,7 +99,8 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
         own = study.block if defense.block is True else defense.block or None
         trained = base if own is None else with_block
         start = {"start_from": trained.workdir, "head_epochs": 0} if defense.from_trained else {}
-        settings = {field: getattr(defense, field) for field in ("gradient_norm", "adversarial", "consistency", "prune")}
+        fields = ("gradient_norm", "adversarial", "consistency", "prune")
+        settings = {field: getattr(defense, field) for field in fields}
         if own is not None:
             settings["block_start"] = defense.block_start
         model = dataclasses.replace(base.model, block=own)

@@ -2,7 +2,7 @@
 The convention is ours; RobustBlocks go in between maps as in arXiv 2506.04951."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -10,6 +10,7 @@ Insertions = Mapping[str, Callable[[Array], Array]]
 """Functions, Flax modules of the caller or plain ones, by the name of the map (or "input") that each is applied to."""
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """How every backbone is called: normalised images -> every named feature map."""
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import tyro
 from rich.markup import escape
 from rich.table import Column, Table
@@ -49,13 +50,21 @@ class CertifyArgs:
     (architecture lipschitz). --sigma, --samples, --alpha and --denoiser have no meaning there."""
     norm: Literal["l2", "linf"] = "l2"
     """What --radius is a length in; linf, the largest change of a pixel such as 4/255, with --exact only."""
+    data: str | None = None
+    """Label table of the photos (CSV): how far their order agrees with people's, and what of that is certified."""
+    image_column: str | None = None
+    """Columns of the label table, where their names are not recognised."""
+    score_column: str | None = None
+    group_column: str | None = None
+    image_dir: str | None = None
+    """Folder of a table's images, where they are not beside it or in images/."""
     size: Literal["model", "own"] = "model"
     """Pixels that are changed: what the model sees, or the photo's own, which the model resizes."""
     seed: int = 0
     """Of the noise."""
     json: bool = False
     """Print a list of {"image", "score", "low", "high", "plain", "model", "radius"}, with "sigma", "samples" and
-    "alpha", or, with --exact, "norm"."""
+    "alpha", or, with --exact, "norm"; with --data also "mos"."""
 
 
 def main(args: list[str]) -> int:
@@ -111,8 +120,11 @@ def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoi
         if given.json:
             print("[]")
         return 1
+    people = None if given.data is None else _scores_of(given, paths)
     scorer, model = opened_scorer(given.checkpoint)
     rows = _rows(given, smoothing, denoiser, scorer, paths, complain)
+    if people is not None:
+        rows = [{**row, "mos": people[Path(row["image"]).name]} for row in rows]
     if given.json:
         how = {"radius": given.radius, "norm": given.norm} if smoothing is None else dataclasses.asdict(smoothing)
         facts = {"model": model, **how}
@@ -120,6 +132,20 @@ def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoi
     else:
         _print(given, scorer, rows)
     return 1 if refused else 0
+
+
+def _scores_of(given: CertifyArgs, paths: list[str]) -> dict[str, float]:
+    """File name -> people's score; raises ValueError for a photo that the table has not."""
+    from robust_iqa_jax.commands.arguments import columns
+    from robust_iqa_jax.data.open import open_photos
+
+    assert given.data is not None
+    table = open_photos(given.data, **columns(given))
+    scores = {Path(name).name: float(score) for name, score in zip(table.names, table.scores, strict=True)}
+    for path in paths:
+        if Path(path).name not in scores:
+            raise ValueError(f"--data {given.data}: has no row of {Path(path).name}; drop the photo, or the option")
+    return scores
 
 
 def _rows(
@@ -180,3 +206,20 @@ def _print(given: CertifyArgs, scorer: "Scorer", rows: list[dict[str, Any]]) -> 
     for row in rows:
         table.add_row(escape(row["image"]), *(f"{row[name]:.3f}" for name in ("score", "low", "high", "plain")))
     out.print(table)
+    if given.data is not None:
+        out.print(_agreement(rows), markup=False)
+
+
+def _agreement(rows: list[dict[str, Any]]) -> str:
+    """SROCC of these scores with people's, and between what the intervals leave of it."""
+    from robust_iqa_jax.metrics.accuracy import srocc
+    from robust_iqa_jax.metrics.ranks import srocc_interval
+
+    if len(rows) < 3:
+        return f"SROCC with people: {len(rows)} photos have no order to speak of"
+    score, low, high, mos = (np.array([row[name] for row in rows]) for name in ("score", "low", "high", "mos"))
+    least, most = srocc_interval(low, high, mos)
+    return (
+        f"SROCC with people {srocc(score, mos):.3f} over {len(rows)} photos; scores in their intervals: between "
+        f"{least:.3f} and {most:.3f}"
+    )

@@ -44,7 +44,7 @@ def resized(photos: PhotoSet, size: tuple[int, int]) -> Callable[[int], Float32[
 
 def stored(
     pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]
-) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h1 w1 3"]:
     """A photo at this size as it is kept in memory: itself where the size is its own, and else `at_size` of it in 16
     bits, which move a score by less than 1e-4 of the range."""
     if pixels.shape[:2] == size:

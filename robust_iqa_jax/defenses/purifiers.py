@@ -2,7 +2,7 @@
 Those of the benchmark arXiv 2408.01541 that need no network; here compression, filters, resizing and rounding."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,7 @@ from robust_iqa_jax.functional.straight_through import straight_through
 Images = Float[Array, "n h w c"]
 
 
+@runtime_checkable
 class Purifier(Protocol):
     """Images -> images of the same shape in [0,1], as a pure function that can be traced and differentiated."""
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,7 @@ from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.models.spec import ModelSpec
 
 
+@runtime_checkable
 class PhotoScorer(Protocol):
     """A trained scorer, or one behind a defence: scores photos of its own input size."""
 

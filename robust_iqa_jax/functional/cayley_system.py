@@ -93,7 +93,7 @@ def inverse_systems(lags: LagMatrices, angles: Float[np.ndarray, "f 2"], invert:
     """M(f)^-1 at the given angular frequencies, (F, c, c), by a solver for complex matrices."""
     blocks = _Blocks.of(lags, len(angles))
 
-    def of_block(cos: Array, sin: Array) -> Planes:
+    def of_block(cos: Phases, sin: Phases) -> Planes:
         return split(invert(join(_systems(lags, cos, sin))))
 
     inverses = blocks.map(of_block, *blocks.padded(_phases(lags, angles)))
@@ -152,7 +152,7 @@ class _System:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _solved(system: _System, lags: LagMatrices, columns: Planes, near: tuple[Array, ...]) -> tuple[Planes, Factor]:
-    def of_block(cos: Array, sin: Array, columns: Planes, *near: Array) -> tuple[Planes, Factor]:
+    def of_block(cos: Phases, sin: Phases, columns: Planes, *near: Array) -> tuple[Planes, Factor]:
         factors = system.elimination(_systems(lags, cos, sin), *near)
         return system.solve(factors, columns), factors
 
@@ -202,7 +202,7 @@ def _changed_product(system: _System, lags: LagMatrices, z: Planes) -> Planes:
         y = of_lags(system.cos, cosine, real) + of_lags(system.sin, sine, imag)
         return Planes(y[..., :maps], y[..., maps:])
 
-    def of_block(cos: Array, sin: Array, z: Planes) -> Planes:
+    def of_block(cos: Phases, sin: Phases, z: Planes) -> Planes:
         return product_with_few(_changes(cosine, sine, cos, sin), z)
 
     return system.blocks.map(of_block, system.cos, system.sin, z)

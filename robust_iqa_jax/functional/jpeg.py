@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from robust_iqa_jax.functional.straight_through import straight_through
 
@@ -82,7 +82,7 @@ def scaled_table(table: np.ndarray, quality: Any) -> Float[Array, "8 8"]:
     return jnp.clip(jnp.floor((table * percent + 50) / 100), 1, 255)
 
 
-def _offsets() -> Float[np.ndarray, "3 1 1 1"]:
+def _offsets() -> Int[np.ndarray, "3 1 1 1"]:
     return np.array([0, 128, 128]).reshape(3, 1, 1, 1)
 
 

@@ -67,7 +67,7 @@ def spectrum_norm(kernel: Float[Array, "kh kw i o"], size: tuple[int, int]) -> F
     return safe_root(jnp.sum(gram * weight.astype(kernel.dtype)))
 
 
-def safe_root(square: Float[Array, ""]) -> Float[Array, ""]:
+def safe_root(square: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """sqrt(square), with a gradient of 0 where there is no other: at 0, and below, where rounding led there."""
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

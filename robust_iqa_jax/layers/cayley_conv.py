@@ -51,8 +51,8 @@ class CayleyConv(OrthogonalConv):
         alpha = self.param("alpha", lambda _: self._start(kernel, (x.shape[1], x.shape[2])))
         return {"kernel": kernel, "alpha": alpha.reshape(-1)}
 
-    def convolve(self, free: Free, x: Float[Array, "n h w i"], taps: tuple[int, int]) -> Float[Array, "n h w o"]:
-        """See functional.cayley."""
+    def convolve(self, free: Free, x: Float[Array, "n h w i"], taps: tuple[int, int]) -> Float[Array, "n h w1 o"]:
+        """See functional.cayley; compat "authors" loses a column of odd maps."""
         kernel, alpha, bias = free["kernel"], free["alpha"], free["bias"]
         if self.compat == "authors":
             return authors_cayley_conv(x, kernel, alpha, bias, self.norm)

@@ -2,7 +2,7 @@
 Most architectures have a loss of their outputs alone (`of_outputs`); one that needs more brings its own."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -12,6 +12,7 @@ Apply = Callable[..., Any]
 """As flax.linen.Module.apply with the batch as its only argument by position."""
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Loss of a batch, and the batch statistics after it."""
 

@@ -36,3 +36,39 @@ def rank_inversion_rate(clean: Scores, attacked: Scores) -> float:
     if not ordered_pairs:
         raise ValueError("rank_inversion_rate: all clean scores are equal, there is no order to reverse")
     return reversed_pairs / ordered_pairs
+
+
+def srocc_interval(low: Scores, high: Scores, mos: Scores) -> tuple[float, float]:
+    """Bounds of the SROCC that scores inside these intervals can have with the opinion scores. Ours.
+
+    Interval i leaves score i the ranks from #{j: high_j < low_i} to n - 1 - #{j: low_j > high_i}; the bounds are the
+    least and the largest correlation of an assignment of the ranks that respects all of these (O(n^3) at worst). Equal
+    scores are not considered: an SROCC of tied scores can lie outside.
+
+    Args:
+      low, high: (n,) ends of the intervals, such as certified ones.
+      mos: (n,) opinion scores.
+
+    Raises:
+      ValueError: fewer than two images, a low end above the high one, opinion scores that are all equal.
+    """
+    from scipy import stats
+    from scipy.optimize import linear_sum_assignment
+
+    low, high, mos = checked_scores("srocc_interval", least=2, low=low, high=high, mos=mos)
+    if (low > high).any():
+        raise ValueError(f"srocc_interval: low ends above high ones, the first at {int(np.argmax(low > high))}")
+    if (mos == mos[0]).all():
+        raise ValueError("srocc_interval: all opinion scores are equal, there is no order to compare with")
+    count = len(mos)
+    first = np.searchsorted(np.sort(high), low, "left")
+    last = count - 1 - (count - np.searchsorted(np.sort(low), high, "right"))
+    ranks = np.arange(count)
+    people = stats.zscore(stats.rankdata(mos))
+    agreement = people[:, None] * stats.zscore(ranks.astype(float))
+    barred = (ranks < first[:, None]) | (ranks > last[:, None])
+    ends = []
+    for sign in (1, -1):
+        rows, columns = linear_sum_assignment(np.where(barred, 4.0 * count * count, sign * agreement))
+        ends.append(float(agreement[rows, columns].mean()))
+    return ends[0], ends[1]

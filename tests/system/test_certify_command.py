@@ -15,6 +15,8 @@ import robust_iqa_jax as riqa
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.defenses.median_smoothing import Smoothing, certificates
 from robust_iqa_jax.defenses.purifiers import Blur
+from robust_iqa_jax.metrics.accuracy import srocc
+from robust_iqa_jax.metrics.ranks import srocc_interval
 
 SETTINGS = ("--sigma", "0.1", "--radius", "0.05", "--samples", "40", "--alpha", "0.1")
 
@@ -70,6 +72,29 @@ def test_the_table_says_what_is_certified(folder, run, monkeypatch):
     text = " ".join(out.split())
     assert "90 % sure of each photo: no change of l2 length 0.05 in the model's 32x32 pixels" in text
     assert "one.png" in text
+
+
+def test_the_order_of_people_is_certified_where_their_scores_are_given(folder, run):
+    for name, corner in (("three", 80), ("four", 200)):
+        Image.fromarray(data.astronaut()[corner : corner + 60, :48]).save(folder / f"{name}.png")
+    people = {"one": 1, "two": 2, "three": 4, "four": 3}
+    table = folder / "people.csv"
+    table.write_text("image,mos\n" + "".join(f"{name}.png,{score}\n" for name, score in people.items()))
+    photos = [folder / f"{name}.png" for name in people]
+    status, out, _ = run(*photos, *SETTINGS, "--data", table, "--json")
+    rows = json.loads(out)
+    assert (status, [row["mos"] for row in rows]) == (0, [1, 2, 4, 3])
+    status, out, _ = run(*photos, *SETTINGS, "--data", table)
+    score, low, high, mos = (np.array([row[name] for row in rows]) for name in ("score", "low", "high", "mos"))
+    least, most = srocc_interval(low, high, mos)
+    said = (
+        f"SROCC with people {srocc(score, mos):.3f} over 4 photos; scores in their intervals: between {least:.3f} and"
+    )
+    assert f"{said} {most:.3f}" in " ".join(out.split())
+    table.write_text("image,mos\none.png,1\n")
+    status, _, err = run(*photos, *SETTINGS, "--data", table)
+    assert status == 1
+    assert f"--data {table}: has no row of two.png; drop the photo, or the option" in err
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_certified(folder, run):

@@ -1,11 +1,14 @@
 """Order and distribution of scores under attack against double loops and integrals of distribution functions."""
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import kendalltau
 
 from robust_iqa_jax.metrics.distributions import energy_distance, wasserstein
-from robust_iqa_jax.metrics.ranks import rank_inversion_rate, robust_srocc
+from robust_iqa_jax.metrics.ranks import rank_inversion_rate, robust_srocc, srocc_interval
 from robust_iqa_jax.metrics.robustness import RAW, Scale
 
 RNG = np.random.default_rng(1)
@@ -65,3 +68,36 @@ def test_the_signed_form_has_the_sign_of_the_mean_shift(distance):
     assert distance(CLEAN, CLEAN + 5, RAW, signed=True) == distance(CLEAN, CLEAN + 5, RAW)
     spread = np.array([-1.0, 0.0, 1.0])
     assert distance(spread, 2 * spread, RAW, signed=True) == 0 < distance(spread, 2 * spread, RAW)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_scores_inside_their_intervals_leave_the_bounds_and_some_orders_reach_them(seed):
+    rng = np.random.default_rng(seed)
+    mos, middle = rng.permutation(6) + 0.0, rng.normal(size=6)
+    low, high = middle - rng.uniform(0, 1, 6), middle + rng.uniform(0, 1, 6)
+    least, most = srocc_interval(low, high, mos)
+    drawn = rng.uniform(low, high, (300, 6))
+    assert all(least - 1e-9 <= stats.spearmanr(scores, mos).statistic <= most + 1e-9 for scores in drawn)
+    in_boxes = []
+    for order in itertools.permutations(range(6)):
+        ranks = np.array(order)
+        beyond = [((high < low[i]).sum(), (low > high[i]).sum()) for i in range(6)]
+        if all(below <= rank <= 5 - above for rank, (below, above) in zip(ranks, beyond, strict=True)):
+            in_boxes.append(stats.spearmanr(ranks, mos).statistic)
+    assert (least, most) == pytest.approx((min(in_boxes), max(in_boxes)))
+
+
+def test_intervals_of_no_width_have_their_srocc_and_endless_ones_any():
+    rng = np.random.default_rng(0)
+    scores, mos = rng.normal(size=30), rng.integers(0, 9, 30).astype(float)  # people agree on some
+    exact = stats.spearmanr(scores, mos).statistic
+    assert srocc_interval(scores, scores, mos) == pytest.approx((exact, exact))
+    mos = rng.permutation(30) + 0.0
+    assert srocc_interval(scores - 99, scores + 99, mos) == pytest.approx((-1, 1))
+
+
+def test_intervals_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="low ends above high ones, the first at 1"):
+        srocc_interval(np.array([0.0, 2.0]), np.array([1.0, 1.0]), np.array([1.0, 2.0]))
+    with pytest.raises(ValueError, match="all opinion scores are equal"):
+        srocc_interval(np.zeros(2), np.ones(2), np.ones(2))
