@@ -72,32 +72,27 @@ def run_study(study: "StudyConfig", folder: Path, name: str) -> None:
 
 
 def _run_study(study: "StudyConfig", folder: Path, name: str) -> None:
-    from robust_iqa_jax.commands.arguments import columns
     from robust_iqa_jax.commands.evaluation import run_suite
     from robust_iqa_jax.commands.photos import described
     from robust_iqa_jax.commands.train import check_before, run
-    from robust_iqa_jax.data.open import check_test_photos, open_photos, split_photos
     from robust_iqa_jax.report.files import check_report_folder
     from robust_iqa_jax.report.page_files import write_page
     from robust_iqa_jax.study import evaluation, variants
-    from robust_iqa_jax.training.photos import RunPhotos
+    from robust_iqa_jax.training.photos import run_photos
 
     check_report_folder(folder, page=True)
     cache_dir = study.base.cache_dir or folder / "frozen_maps"
     study = dataclasses.replace(study, base=dataclasses.replace(study.base, cache_dir=cache_dir))
     runs, suite = variants(study, folder), evaluation(study, folder)
     with err.status("opening the photos"):
-        photos = open_photos(study.base.data, **columns(study.base))
-    training, test = split_photos(photos, study.base.test_group)
-    check_test_photos(test, f"--test-group {study.base.test_group}")
+        photos = run_photos(study.base)
     if study.attack_photos is not None and study.attack_photos < 2:
         raise ValueError(f"{name}: attack_photos = {study.attack_photos}; an evaluation needs two photos or more")
     folders = tuple(run.workdir for run in runs.values() if run.workdir is not None)
     for config in runs.values():
-        check_before(config, training, folders)
-    out.print(f"training on {described(training)}; {len(test)} test photos", markup=False)
-    run_photos = RunPhotos(training, {study.base.data: test}, validation=None)
-    scorers = {name: run(config, run_photos)[0] for name, config in runs.items()}
+        check_before(config, photos.training, folders)
+    out.print(f"training on {described(photos.training)}; {len(photos.test)} test photos", markup=False)
+    scorers = {name: run(config, photos)[0] for name, config in runs.items()}
     (line,) = suite.data.values()
-    run_suite(suite, scorers, line, training, test, folder, f"{name}, test group {line.test_group}")
-    write_page(folder, photos=photos)
+    run_suite(suite, scorers, line, photos.training, photos.test, folder, f"{name}, test group {line.test_group}")
+    write_page(folder, photos=photos.test)

@@ -53,6 +53,8 @@ SHORTER = (
     (r"--attack suite", "--steps 1 --restarts 1 --queries 2"),
     (r"--attack uap", "--epochs 1"),
     (r"^riqa bench robust_block", "--case small --batch 1 --impl factored --repeats 1"),
+    (r"^riqa bench growth --plots", "--side 14 20 --channels 32 64 --batch 1 2 --impl cayley --repeats 1"),
+    (r"^riqa bench block_cost", "--size 128 160 --train-batch 2 --convolution cayley --repeats 1"),
 )
 """Commands -> options behind them that make them short; the last of two equal options counts."""
 

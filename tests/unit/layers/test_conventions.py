@@ -14,6 +14,14 @@ from quick_models import quick_jit
 from robust_iqa_jax.layers import CONVOLUTIONS, OPERATORS, GroupSort, InvertibleDownsampling, RobustBlock, prepared
 
 every_layer = pytest.mark.parametrize("layer", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
+two_layers = pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param(layer, id=name, marks=() if name in ("cayley", "bcop") else pytest.mark.slow)
+        for name, layer in CONVOLUTIONS.items()
+    ],
+)
+"""For what is in orthogonal_conv.py, the same for all: of the others in the slow tests."""
 ISOMETRIES = ("cayley", "bcop", "bro")
 KEY = jax.random.key(0)
 FLOATS = ("bfloat16", "float32", "float64")
@@ -68,7 +76,7 @@ def test_shapes_are_those_of_flax(layer, sides, shape, settings):
         assert ours["kernel"].shape == theirs["kernel"].shape
 
 
-@every_layer
+@two_layers
 @pytest.mark.parametrize("given", FLOATS)
 def test_types_are_those_of_flax(layer, given):
     with jax.enable_x64(True):
@@ -92,7 +100,7 @@ def test_initialisers_are_the_users(layer):
     assert (parameters["bias"] == 3).all()
 
 
-@every_layer
+@two_layers
 def test_groups_are_convolved_apart_and_strides_take_patches(layer):
     x = drawn(2, 4, 6, 4)
     grouped = layer(6, (1, 3), feature_group_count=2)
@@ -155,13 +163,7 @@ class Stack(nn.Module):
         return heads(4, (1, 2), name="heads")(x)
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        *(CONVOLUTIONS[name] for name in ("cayley", "bcop")),
-        *(pytest.param(CONVOLUTIONS[name], marks=pytest.mark.slow) for name in ("bro", "aol", "sll")),
-    ],
-)  # how lifted transformations meet operators is in orthogonal_conv.py, the same for all
+@two_layers
 def test_scan_remat_and_vmap_give_what_the_layers_give_one_by_one(layer):
     model, single, x = Stack(layer), layer(4, (1, 2)), drawn(2, 1, 3, 4)
     variables = variables_of(model, x)
@@ -187,7 +189,7 @@ def test_scan_remat_and_vmap_give_what_the_layers_give_one_by_one(layer):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-@every_layer
+@two_layers
 def test_nnx_takes_it_through_the_bridge(layer):
     module, x = layer(4, (1, 2)), drawn(2, 1, 3, 2)
     bridged = lazy_init(ToNNX(module, rngs=Rngs(0)), x)
@@ -213,7 +215,7 @@ def test_prepared_variables_take_the_place_of_parameters(layer):
         jax.grad(lambda v: module.apply(v, x).sum())(fixed)
 
 
-@every_layer
+@two_layers
 def test_half_precision_rounds_the_result_alone(layer):
     x = drawn(2, 1, 3, 4).astype(jnp.bfloat16)
     module = layer(6, (1, 2), dtype=jnp.bfloat16)
