@@ -250,7 +250,7 @@ WHAT = {
         FAILS,
     ),
     UNDEFENDED: (
-        f"The undefended twin of {DEFAULT}: the same network, photos and steps without the defence "
+        f"The undefended twin of {DEFAULT}: the same network and photos, trained without the defence "
         "(`configs/accurate_lite0.py`). More accurate, and easily pushed: not for scores that "
         "anybody optimises. Gains of both models are measured in its range of scores.",
         MEANING,

@@ -3,7 +3,7 @@ training, on one budget.
 
     riqa study architecture_question --data DIR/scores.csv --test-group 0 --out runs/architecture_question
 
-All runs go on from accurate-lite0, in whose training fold 0 of LIVE In the Wild had no part, for 300 steps on the other
+All runs go on from accurate-lite0, in whose training fold 0 of LIVE In the Wild had no part, for 150 steps on the other
 folds: undefended ("base"), with the block, with NT, with the published AT, with consistency training, and with that and
 the block: started as a projection, at random, pruned, and at the two places before it. Photos are shrunk to 128x128,
 which hides much of what people judge: compare within this study only.
@@ -32,12 +32,12 @@ def get_config() -> StudyConfig:
             data="clive/scores.csv",
             test_group="0",
             start_from=Path(UNDEFENDED),
-            steps=300,
+            steps=150,
             batch_size=16,
             learning_rate=3e-4,
             backbone_factor=1,
             decay="cosine",
-            warmup=30,
+            warmup=15,
             clip=5.0,
             ema=0.99,
             backbone_stats="frozen",
@@ -59,6 +59,6 @@ def get_config() -> StudyConfig:
             SuiteAttack("apgd", EPS, {"steps": 20}),
             SuiteAttack("apgd", EPS, {"steps": 20, "direction": "lower"}),
         ),
-        attack_photos=None,
+        attack_photos=88,
         batch_size=16,
     )

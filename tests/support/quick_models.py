@@ -7,7 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 """Options of a compiler that takes a third of its time; the second is most of it."""
 quick_jit = partial(jax.jit, compiler_options=QUICKLY)
 """jax.jit in a third of the time; for programs that run a few times."""

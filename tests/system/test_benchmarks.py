@@ -19,7 +19,7 @@ KEYS = {"case", "impl", "batch", "pass", "median_s", "spread_s", "compile_s", "p
 @pytest.mark.parametrize(
     "impls",
     [
-        ("factored", "conv2d"),
+        pytest.param(("factored", "conv2d"), marks=pytest.mark.slow),
         pytest.param(("factored", "bcop"), marks=pytest.mark.slow),
         pytest.param(("factored", "explicit-q", "exponential", *robust_block.LAYERS), marks=pytest.mark.slow),
     ],
@@ -72,6 +72,7 @@ def test_fft_core_sweeps_and_plots(tmp_path):
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"dft2_sides.png", "dft2_channels.png"}
 
 
+@pytest.mark.slow
 def test_the_accelerators_script_writes_its_summary_into_a_readme(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{accelerator.BEGIN}\nold\n{accelerator.END}\nafter\n")

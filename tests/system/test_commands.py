@@ -254,6 +254,7 @@ def test_a_universal_attack_is_fitted_on_other_images_and_written_down(folder, c
     assert np.corrcoef(shown.ravel(), universal.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_evaluate_attacks_through_a_defence_and_shows_blind_attacks_beside(folder, capsys, tmp_path):
     table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
     status, out, _ = run(
@@ -342,6 +343,7 @@ def get_config():
 """
 
 
+@pytest.mark.slow
 def test_a_stopped_suite_goes_on_and_its_tables_are_those_of_an_uninterrupted_one(
     folder, capsys, tmp_path, monkeypatch
 ):

@@ -29,17 +29,11 @@ def leftovers():
     gc.collect()
 
 
-@pytest.fixture(scope="module")
-def stopped(tiny_training, tmp_path_factory):
-    """Folder of a run that ended by an error after five steps, with its checkpoints."""
-
-    def stop(step, total, metrics):
-        if step == 5:
-            raise KeyboardInterrupt
-
-    folder = tmp_path_factory.mktemp("stopped")
-    with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, tiny_training, folder, stop)
+@pytest.fixture
+def stopped(finished_run, tmp_path):
+    """Folder of a run that ended after its last step, before its model was written."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, ignore=shutil.ignore_patterns("model"))
     return folder
 
 
@@ -54,30 +48,35 @@ def damage(kind, checkpoint):
         largest.write_bytes(content[: len(content) // 2] if kind == "truncated" else b"\0" * len(content))
 
 
-@pytest.mark.parametrize("kind", ["truncated", "zeros", "missing state", "broken json"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, stopped, finished_run, tiny_training, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(stopped, folder)
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"2", "4"}
-    damage(kind, folder / "checkpoints" / "4")
+@pytest.mark.parametrize(
+    "kind",
+    ["truncated", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("zeros", "missing state", "broken json"))],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, stopped, finished_run, tiny_training):
+    assert {path.name for path in (stopped / "checkpoints").iterdir()} == {"4", "6"}
+    damage(kind, stopped / "checkpoints" / "6")
     message = (
-        r"checkpoints/4: damaged, or of another version \(.*\); remove this folder and the same command goes on from"
+        r"checkpoints/6: damaged, or of another version \(.*\); remove this folder and the same command goes on from"
     )
-    with pytest.raises(ValueError, match=message + " step 2") as raised:
-        train(CONFIG, tiny_training, folder)
+    with pytest.raises(ValueError, match=message + " step 4") as raised:
+        train(CONFIG, tiny_training, stopped)
     assert "\n" not in str(raised.value)
     if kind != "truncated":
         return
-    shutil.rmtree(folder / "checkpoints" / "4")
-    train(CONFIG, tiny_training, folder)
-    assert_same_model(folder, finished_run)
-    assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [*range(1, 7)]
+    shutil.rmtree(stopped / "checkpoints" / "6")
+    train(CONFIG, tiny_training, stopped)
+    assert_same_model(stopped, finished_run)
+    assert [json.loads(line)["step"] for line in (stopped / "metrics.jsonl").read_text().splitlines()] == [*range(1, 7)]
 
 
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        (8000, r"checkpoints: a checkpoint cannot be written \(.*\); free some space and repeat the command"),
+        pytest.param(
+            8000,
+            r"checkpoints: a checkpoint cannot be written \(.*\); free some space and repeat the command",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             500,
             r"metrics.jsonl: cannot be written \(File too large\); free some space and repeat the command",

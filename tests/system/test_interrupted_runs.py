@@ -163,6 +163,7 @@ def test_a_run_ends_after_its_patience_and_the_best_weights_become_the_model(tin
     jax.tree.map(np.testing.assert_array_equal, again.variables, scorer.variables)
 
 
+@pytest.mark.slow
 def test_the_last_weights_become_the_model_where_the_run_says_so(tiny_training, tmp_path, monkeypatch):
     seen = iter([0.5, 0.1])
     monkeypatch.setattr("robust_iqa_jax.training.validation.srocc", lambda scores, mos: next(seen))

@@ -13,7 +13,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.usefixtures("hardly_optimised")
 
 
-HEAVY = (1, 5, 6)
+HEAVY = (0, 1, 5, 6)
 """Examples that compile for five seconds and more."""
 NUMBERS = [pytest.param(i, marks=pytest.mark.slow) if i in HEAVY else i for i in range(len(EXAMPLES))]
 

@@ -92,6 +92,7 @@ def test_a_row_starts_from_a_run_of_another_row_or_from_converted_weights(file):
     assert runs[str(config.start_from)].model == config.model
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shallow", "hardly_optimised")
 def test_a_model_with_a_block_starts_from_a_checkpoint_without_one(tmp_path):
     spec = ModelSpec(backbone="shallow", input_size=(64, 64), block=BlockSpec(at="stage5", mid_channels=8))

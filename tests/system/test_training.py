@@ -96,7 +96,8 @@ def test_projection_start_keeps_most_of_the_map_and_a_random_block_does_not(mode
 
 
 @pytest.mark.parametrize(
-    ("at", "channels", "convolution"), [("first", 6, "cayley"), ("input", 3, "cayley"), ("first", 6, "bcop")]
+    ("at", "channels", "convolution"),
+    [("first", 6, "cayley"), ("input", 3, "cayley"), pytest.param("first", 6, "bcop", marks=pytest.mark.slow)],
 )
 def test_projection_start_is_exact_for_the_centred_map_in_the_span_of_its_directions(
     at, channels, convolution, tiny_training

@@ -125,7 +125,8 @@ def relative_gain(state):
     return float((attacked - clean).mean() / clean.std())
 
 
-@pytest.mark.parametrize("block", [None, pytest.param(BlockSpec(at="first", mid_channels=4), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [None, BlockSpec(at="first", mid_channels=4)])
 def test_both_go_together_with_masks_and_with_the_block(block):
     spec = dataclasses.replace(SPEC, block=block)
     config = dataclasses.replace(

@@ -147,6 +147,7 @@ def test_bad_settings_are_refused(arguments, message):
         Square(**arguments)
 
 
+@pytest.mark.slow
 def test_several_squares_a_proposal_are_painted_one_after_the_other():
     x, eps = images(1).astype(np.float64), 0.1
     keys = jax.random.split(KEY, 1)

@@ -99,6 +99,7 @@ def run(attack, x, scorer=score):
     return jax.jit(lambda x: attack.perturb(scorer, jax.random.split(jax.random.key(0), len(x)), x).images)(x)
 
 
+@pytest.mark.slow
 def test_lbfgs_reaches_what_scipy_finds_on_a_smooth_loss_for_each_image_of_a_batch():
     # Ramps under a linear score, and squared flow terms: the loss is quadratic while reading stays inside.
     from scipy.optimize import minimize

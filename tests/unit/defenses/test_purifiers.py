@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from quick_models import quick_jit
 from scipy import ndimage
 from skimage import data
 
@@ -24,10 +25,14 @@ SAMPLE = 400
 
 @pytest.mark.parametrize("purifier", [*DETERMINISTIC, *RANDOM], ids=lambda p: p.name)
 def test_purified_images_have_the_shape_type_and_range_and_a_gradient(purifier):
-    result, pull = jax.vjp(jax.jit(lambda x: purifier(KEYS, x)), jnp.asarray(IMAGES))
+    @quick_jit
+    def purified(x):
+        result, pull = jax.vjp(lambda x: purifier(KEYS, x), x)
+        return result, pull(jnp.ones_like(result))[0]
+
+    result, gradient = purified(IMAGES)
     assert (result.shape, result.dtype) == (IMAGES.shape, IMAGES.dtype)
     assert 0 <= float(result.min()) <= float(result.max()) <= 1
-    gradient = pull(jnp.ones_like(result))[0]
     assert float((gradient != 0).mean()) > 0.5
     assert bool(jnp.isfinite(gradient).all())
 
@@ -35,7 +40,8 @@ def test_purified_images_have_the_shape_type_and_range_and_a_gradient(purifier):
 @pytest.mark.parametrize("purifier", DETERMINISTIC, ids=lambda p: p.name)
 def test_purifiers_that_do_not_draw_look_at_no_key(purifier):
     assert not purifier.random
-    np.testing.assert_array_equal(purifier(KEYS, IMAGES), purifier(None, IMAGES))
+    purified = quick_jit(lambda x: (purifier(KEYS, x), purifier(None, x)))
+    np.testing.assert_array_equal(*purified(IMAGES))
 
 
 @pytest.mark.parametrize("purifier", RANDOM, ids=lambda p: p.name)
@@ -43,17 +49,18 @@ def test_each_image_has_its_own_draw_from_its_own_key(purifier):
     assert purifier.random
     twice = jnp.repeat(jnp.asarray(IMAGES[:1]), 8, 0)
     keys = jax.random.split(jax.random.key(1), 8)
-    results = np.asarray(purifier(keys, twice))
+    purified = quick_jit(purifier)
+    results = np.asarray(purified(keys, twice))
     assert len({result.tobytes() for result in results}) > 1
     for i in (0, 7):
-        np.testing.assert_allclose(purifier(keys[i : i + 1], IMAGES[:1])[0], results[i], atol=1e-6)
+        np.testing.assert_allclose(purified(keys[i : i + 1], IMAGES[:1])[0], results[i], atol=1e-6)
 
 
 def test_jpeg_is_pillows():
     file = io.BytesIO()
     Image.fromarray(PIXELS[0]).save(file, "JPEG", quality=40)
     wanted = np.asarray(Image.open(file)).astype(int)
-    assert np.abs(np.round(np.asarray(Jpeg(40)(KEYS, IMAGES))[0] * 255) - wanted).mean() < 0.2
+    assert np.abs(np.round(np.asarray(quick_jit(Jpeg(40))(KEYS, IMAGES))[0] * 255) - wanted).mean() < 0.2
 
 
 def test_resize_is_pillows_twice():
@@ -79,8 +86,9 @@ def test_bit_depth_is_the_nearest_level_and_its_derivative_the_identity(bits):
 def test_derivatives_of_linear_purifiers_are_the_map_itself(purifier):
     direction = np.random.default_rng(1).normal(size=IMAGES.shape).astype(np.float32) / 20
     middle = 0.25 + IMAGES / 2  # no pixel is cut
-    result, along = jax.jvp(lambda x: purifier(KEYS, x), (middle,), (direction,))
-    np.testing.assert_allclose(purifier(KEYS, middle + direction) - result, along, atol=2e-6)
+    purified = lambda x: purifier(KEYS, x)  # noqa: E731
+    result, along = quick_jit(lambda x, t: jax.jvp(purified, (x,), (t,)))(middle, direction)
+    np.testing.assert_allclose(quick_jit(purified)(middle + direction) - result, along, atol=2e-6)
 
 
 @pytest.mark.parametrize("degrees", [-30.0, 4.0, 90.0])

@@ -34,6 +34,7 @@ def test_median_equals_scipy_and_skips_no_ties(side):
         np.testing.assert_array_equal(jax.jit(median_filter, static_argnums=1)(images, side), wanted)
 
 
+@pytest.mark.slow
 def test_derivative_of_the_median_is_that_of_differences():
     """A change too small to alter any order: the median is linear there."""
     direction = np.random.default_rng(1).normal(size=IMAGES.shape).astype(np.float32)

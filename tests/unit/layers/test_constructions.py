@@ -166,11 +166,17 @@ def test_pairs_of_one_projector_that_follow_each_other_are_the_identity():
 def test_a_reflector_without_some_or_all_of_its_columns_is_still_orthogonal():
     x, layer = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, 4, 5)), jnp.float32), BROConv(6, rank=3)
     kernel = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3, 3, 6)), jnp.float32)
+
+    @quick_jit
+    def value_and_gradient(kernel):
+        y, pull = jax.vjp(lambda k: layer.apply({"params": {"kernel": k, "bias": jnp.zeros(6)}}, x), kernel)
+        return y, pull(y)[0]
+
     for columns in (1, 3):  # as pruning leaves them
         pruned = kernel.at[:, :, :columns].set(0)
-        y, pull = jax.vjp(lambda k: layer.apply({"params": {"kernel": k, "bias": jnp.zeros(6)}}, x), pruned)
+        y, gradient = value_and_gradient(pruned)
         assert length(y) == pytest.approx(length(x), rel=1e-5)
-        assert np.isfinite(pull(y)[0]).all()
+        assert np.isfinite(gradient).all()
     np.testing.assert_allclose(y[..., :5], x, atol=1e-6)
 
 

@@ -95,7 +95,7 @@ def test_types_are_those_of_flax(layer, given):
 @every_layer
 def test_initialisers_are_the_users(layer):
     settings = {"kernel_init": nn.initializers.constant(0.25), "bias_init": nn.initializers.constant(3)}
-    parameters = layer(5, **settings).init(KEY, drawn(1, 3, 3, 2))["params"]
+    parameters = quick_jit(layer(5, **settings).init)(KEY, drawn(1, 3, 3, 2))["params"]
     assert (parameters["kernel"] == 0.25).all()
     assert (parameters["bias"] == 3).all()
 
@@ -163,7 +163,13 @@ class Stack(nn.Module):
         return heads(4, (1, 2), name="heads")(x)
 
 
-@two_layers
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param(layer, id=name, marks=() if name == "cayley" else pytest.mark.slow)
+        for name, layer in CONVOLUTIONS.items()
+    ],
+)
 def test_scan_remat_and_vmap_give_what_the_layers_give_one_by_one(layer):
     model, single, x = Stack(layer), layer(4, (1, 2)), drawn(2, 1, 3, 4)
     variables = variables_of(model, x)
@@ -198,7 +204,7 @@ def test_nnx_takes_it_through_the_bridge(layer):
     assert not hasattr(bridged, "operator")
 
 
-@every_layer
+@two_layers
 def test_prepared_variables_take_the_place_of_parameters(layer):
     module, x = layer(6, (1, 2), feature_group_count=2), drawn(2, 1, 3, 4)
     variables = variables_of(module, x)

@@ -31,7 +31,9 @@ def spec_of(name):
     return ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(16, 16), block=block)
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    "name", ["bcop", *(pytest.param(name, marks=pytest.mark.slow) for name in CONVOLUTIONS if name != "bcop")]
+)
 def test_a_model_is_prepared_saved_and_pruned_with_it(name, tmp_path):
     spec, images = spec_of(name), jnp.asarray(np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 3)), jnp.float32)
     variables = random_variables(build(spec), (1, 16, 16, 3))

@@ -200,6 +200,7 @@ def test_prefixes_and_masks_of_a_checkpoint_do_not_matter():
         block_positions({"features1.27.conv_in.weight": weight})
 
 
+@pytest.mark.slow
 def test_gradient_goes_through_the_block_to_every_image():
     model = with_blocks("cayley3")
     x = jnp.asarray(np.random.default_rng(2).normal(size=(2, 64, 72, 3)), jnp.float32)

@@ -104,7 +104,11 @@ def test_maps_score_and_statistics_equal_an_independent_pytorch_model(train, blo
 
 
 @pytest.mark.parametrize(
-    ("size", "middle"), [((10, 14), 8), *(pytest.param(s, 200, marks=pytest.mark.slow) for s in ((7, 9), (10, 14)))]
+    ("size", "middle"),
+    [
+        pytest.param(size, middle, marks=pytest.mark.slow)
+        for size, middle in (((10, 14), 8), ((7, 9), 200), ((10, 14), 200))
+    ],
 )
 def test_robust_block_before_the_last_convolution_equals_an_independent_one(size, middle):
     pytest.importorskip("torch", reason="PyTorch is not installed (extra 'parity')")

@@ -135,6 +135,7 @@ class Gain(nn.Module):
         return self.param("factor", nn.initializers.ones, ()) * x
 
 
+@pytest.mark.slow
 def test_in_float32_a_block_replaces_its_map_and_all_that_follows(small):
     tensors, x, expected = small
     at, plain = "concat", MANIQA(**SMALL)

@@ -284,6 +284,7 @@ def test_it_is_attacked_through_its_own_resizes_with_and_without_a_prepared_bloc
     assert np.abs(attacked - x).max() <= 8 / 255 + 1e-6
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_photo_through_every_scale():
     model, x = MUSIQ("musiq_test"), jnp.full((1, 40, 70, 3), 0.5, jnp.float32)
     variables = random_variables(model, x.shape)

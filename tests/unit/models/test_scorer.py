@@ -206,6 +206,7 @@ def test_images_of_any_float_type_are_scored_as_their_pixels_are(dtype, prepared
         np.testing.assert_allclose(found, right, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_models_are_drawn_saved_loaded_and_prepared_in_float32_where_64_bits_are_on(images, tmp_path):
     with tiny_backbone.registered(), jax.enable_x64(True):
         drawn = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))

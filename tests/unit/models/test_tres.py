@@ -109,7 +109,7 @@ def test_both_views_in_training_equal_an_independent_pytorch_model(torch):
 @pytest.mark.parametrize(
     ("variant", "mid", "size"),
     [
-        ("resnet10", 24, (64, 64)),
+        pytest.param("resnet10", 24, (64, 64), marks=pytest.mark.slow),
         pytest.param("resnet50", None, INPUT_SIZE, marks=pytest.mark.slow),
         pytest.param("resnet50", 128, INPUT_SIZE, marks=pytest.mark.slow),
     ],

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from quick_models import quick_jit
 from tiny_checkpoint import SPEC
 
 from robust_iqa_jax.attacks.eot import EOT
@@ -25,7 +26,7 @@ DEFENSES = [parse_defense("bits:2"), parse_defense("noise:0.2")]
 
 @pytest.fixture(scope="module")
 def scorer(tiny_photos):
-    return Scorer(init(SPEC, jax.random.key(0)), Calibration.identity(), SPEC)
+    return Scorer(quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0)), Calibration.identity(), SPEC)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_progress_counts_every_attack_of_every_model(scorer, tiny_photos):
 
 
 def test_attacks_made_on_other_models_stand_in_a_table_of_their_own(scorer, tiny_photos, tmp_path):
-    other = Scorer(init(SPEC, jax.random.key(1)), Calibration.identity(), SPEC)
+    other = Scorer(quick_jit(init, static_argnums=0)(SPEC, jax.random.key(1)), Calibration.identity(), SPEC)
     report = evaluate_photos({"base": scorer, "other": other}, tiny_photos, lambda _: ATTACKS[1:], 3, transfer=True)
     assert not defended(report).rows
     assert report.one_way_attacks() == ["pgd-2"]

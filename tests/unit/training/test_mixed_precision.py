@@ -38,6 +38,7 @@ def step_in(dtype, variables):
     return lowered.as_text(), *lowered.compile()(*arguments)
 
 
+@pytest.mark.slow
 def test_convolutions_run_in_bfloat16_and_what_they_learn_stays_close_to_float32():
     variables = quick_jit(init, static_argnums=0)(SPEC, jax.random.key(0))
     text, narrow, metrics = step_in("bfloat16", variables)

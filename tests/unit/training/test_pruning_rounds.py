@@ -68,7 +68,8 @@ def test_masks_only_grow_and_end_at_the_share(whole):
         assert all(kernel[..., i].any() for i in np.flatnonzero(~off)), path
 
 
-@pytest.mark.parametrize("at", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [2, 3])
 def test_a_run_that_ends_beside_a_round_goes_on_as_if_it_had_not(at, whole, tiny_training, tmp_path):
     """After step 2 the second round is due, after step 3 it is done."""
 

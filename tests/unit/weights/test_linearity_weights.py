@@ -58,7 +58,8 @@ def outputs(model, variables, x, train):
     ("variant", "mid", "train", "levels", "kind"),
     [
         pytest.param("resnet10", None, False, 2, "max+min", marks=pytest.mark.slow),
-        ("resnet10", 20, True, 1, "avg"),
+        pytest.param("resnet10", 20, True, 1, "avg", marks=pytest.mark.slow),
+        ("resnet10", 20, False, 1, "avg"),
         pytest.param("resnet18", 20, True, 1, "avg", marks=pytest.mark.slow),
         pytest.param("resnet18", None, True, 1, "avg", marks=pytest.mark.slow),
         pytest.param("resnet18", 20, False, 1, "avg", marks=pytest.mark.slow),
