@@ -64,8 +64,8 @@ def srocc_interval(low: Scores, high: Scores, mos: Scores) -> tuple[float, float
     first = np.searchsorted(np.sort(high), low, "left")
     last = count - 1 - (count - np.searchsorted(np.sort(low), high, "right"))
     ranks = np.arange(count)
-    people = stats.zscore(stats.rankdata(mos))
-    agreement = people[:, None] * stats.zscore(ranks.astype(float))
+    people = np.asarray(stats.rankdata(mos), np.float64)
+    agreement = np.outer((people - people.mean()) / people.std(), (ranks - ranks.mean()) / ranks.std())
     barred = (ranks < first[:, None]) | (ranks > last[:, None])
     ends = []
     for sign in (1, -1):
