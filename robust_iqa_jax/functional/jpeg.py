@@ -117,7 +117,7 @@ def _chroma(plane: Plane, table: Array) -> Plane:
     return straight_through(jnp.floor((nearer + rounding[None, None]) / 16), nearer / 16)[:, :h, :w]
 
 
-def _interleaved(plane: Plane, axis: int) -> Plane:
+def _interleaved(plane: Plane, axis: int) -> Float[Array, "n h1 w1"]:
     """Twice the samples along an axis, each 3 times the nearer and once the further neighbour."""
     count = plane.shape[axis]
     before = jnp.take(plane, np.maximum(np.arange(count) - 1, 0), axis)
@@ -128,7 +128,7 @@ def _interleaved(plane: Plane, axis: int) -> Plane:
     return pairs.reshape(shape)
 
 
-def _edges(plane: Plane, rows: int, columns: int) -> Plane:
+def _edges(plane: Plane, rows: int, columns: int) -> Float[Array, "n h1 w1"]:
     return jnp.pad(plane, ((0, 0), (0, rows), (0, columns)), "edge")
 
 
