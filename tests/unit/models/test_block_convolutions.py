@@ -41,7 +41,7 @@ def test_a_model_is_prepared_saved_and_pruned_with_it(name, tmp_path):
     prepared = scorer.prepare()
     assert isinstance(prepared, PreparedScorer)
     assert set(prepared.fixed["params"]["block"]) == {"conv_in"}
-    np.testing.assert_allclose(prepared(images), scorer(images), rtol=2e-5)
+    np.testing.assert_allclose(prepared(images), scorer(images), atol=2e-5)  # scores are near one
     checkpoint.save(tmp_path / "model", scorer)
     again = checkpoint.load(tmp_path / "model")
     assert again.spec == spec
