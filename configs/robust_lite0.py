@@ -6,9 +6,9 @@
     riqa train robust_lite0 --data DIR_OF_BIQ2021 --also DIR_OF_CLIVE/scores.csv
 
 CLIVE's fold 0 is in no training. The weights of the last step are the model.
-Expected: SROCC .777 on 250 of BIQ2021's validation photos, .775 on the 176 of CLIVE's fold 0; APGD-10 at 4/255 moves the
-scores of 10 of the former by .12 and -.17 of their range on average, of 10 of the latter by .18 and -.19; 90 minutes on
-one core after the others' 290.
+Expected: SROCC .777 on 250 of BIQ2021's validation photos, .775 on the 176 of CLIVE's fold 0; APGD-10 at 4/255 moves
+the scores of 10 of the former by .12 and -.17 of their range on average, of 10 of the latter by .18 and -.19; 90
+minutes on one core after the others' 290.
 """
 
 import dataclasses
