@@ -76,7 +76,7 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
     def run(name: str, model: ModelSpec, **changes: Any) -> TrainConfig:
         start = study.base.block_start if model.block is None else "projection"
         own = {"name": name, "model": model, "block_start": start, "workdir": workdir / name}
-        return dataclasses.replace(study.base, **own, **changes)
+        return dataclasses.replace(study.base, **{**own, **changes})
 
     base = run(BASE, study.base.model)
     with_block = run(BLOCK, dataclasses.replace(base.model, block=study.block))
@@ -98,13 +98,12 @@ def variants(study: StudyConfig, workdir: Path = Path("runs")) -> dict[str, Trai
     for name, defense in study.defenses.items():
         own = study.block if defense.block is True else defense.block or None
         trained = base if own is None else with_block
-        start = {"start_from": trained.workdir, "head_epochs": 0} if defense.from_trained else {}
-        fields = ("gradient_norm", "adversarial", "consistency", "prune")
-        settings = {field: getattr(defense, field) for field in fields}
+        start: dict[str, Any] = {"start_from": trained.workdir, "head_epochs": 0} if defense.from_trained else {}
         if own is not None:
-            settings["block_start"] = defense.block_start
-        model = dataclasses.replace(base.model, block=own)
-        runs.append(dataclasses.replace(run(name, model, cache_frozen=False, **start), **settings))
+            start["block_start"] = defense.block_start
+        shared = ("gradient_norm", "adversarial", "consistency", "prune")
+        settings = {setting: getattr(defense, setting) for setting in shared}
+        runs.append(run(name, dataclasses.replace(base.model, block=own), cache_frozen=False, **settings, **start))
     for name, block in study.positions.items():
         runs.append(run(f"{BLOCK}-{name}", dataclasses.replace(base.model, block=block), cache_frozen=False))
     for name, model in study.others.items():

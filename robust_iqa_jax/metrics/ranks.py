@@ -62,7 +62,7 @@ def srocc_interval(low: Scores, high: Scores, mos: Scores) -> tuple[float, float
         raise ValueError("srocc_interval: all opinion scores are equal, there is no order to compare with")
     count = len(mos)
     first = np.searchsorted(np.sort(high), low, "left")
-    last = count - 1 - (count - np.searchsorted(np.sort(low), high, "right"))
+    last = np.searchsorted(np.sort(low), high, "right") - 1
     ranks = np.arange(count)
     people = np.asarray(stats.rankdata(mos), np.float64)
     agreement = np.outer((people - people.mean()) / people.std(), (ranks - ranks.mean()) / ranks.std())

@@ -103,7 +103,14 @@ def check(name, shape, seed, scale, dtypes=DTYPES):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("shape", "dtypes"), [((5, 4, 2, 6, 2, 3), DTYPES[:1]), ((4, 7, 5, 3, 3, 1), DTYPES[1:])])
+@pytest.mark.parametrize(
+    ("shape", "dtypes"),
+    [
+        ((5, 4, 2, 6, 2, 3), DTYPES[:1]),
+        ((4, 7, 5, 3, 3, 1), DTYPES[1:]),
+        pytest.param((5, 4, 2, 6, 2, 3), DTYPES, marks=pytest.mark.slow),
+    ],
+)
 def test_properties_odd_even_wide_and_narrow(name, shape, dtypes):
     check(name, shape, 0, 0.5, dtypes)
 
