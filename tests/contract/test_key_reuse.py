@@ -6,6 +6,7 @@ import pytest
 import tiny_backbone
 from jax.errors import KeyReuseError
 from quick_models import quick_jit
+from slow_cases import slow_but
 
 from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.attacks.eot import EOT
@@ -35,14 +36,7 @@ def test_adversarial_training_uses_each_key_once():
     assert attacked.shape == x.shape
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "crop" else pytest.mark.slow)
-        for name in DEFENSES
-        if parse_defense(name).random
-    ],
-)
+@pytest.mark.parametrize("name", slow_but([name for name in DEFENSES if parse_defense(name).random], "crop"))
 def test_defences_and_attacks_on_their_mean_use_each_key_once_and_spread_nothing(name):
     defended = parse_defense(name).on(lambda x: jnp.tanh(x).mean((1, 2, 3)))
     x = jnp.full((2, 12, 8, 3), 0.5)

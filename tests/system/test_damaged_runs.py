@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from finished_runs import assert_same_model
+from slow_cases import slow_but
 from small_run import CONFIG
 
 from robust_iqa_jax.training.loop import train
@@ -48,10 +49,7 @@ def damage(kind, checkpoint):
         largest.write_bytes(content[: len(content) // 2] if kind == "truncated" else b"\0" * len(content))
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["truncated", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("zeros", "missing state", "broken json"))],
-)
+@pytest.mark.parametrize("kind", slow_but(("truncated", "zeros", "missing state", "broken json"), "truncated"))
 def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(kind, stopped, finished_run, tiny_training):
     assert {path.name for path in (stopped / "checkpoints").iterdir()} == {"4", "6"}
     damage(kind, stopped / "checkpoints" / "6")

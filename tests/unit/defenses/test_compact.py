@@ -10,6 +10,7 @@ import photo_tables
 import pytest
 from flax import traverse_util
 from quick_models import quick_jit, random_variables
+from slow_cases import slow_but
 
 from robust_iqa_jax.cli import main
 from robust_iqa_jax.defenses.compact import compact, parameter_count
@@ -63,10 +64,7 @@ HARD = {
 """Whole layers at zero, which have to keep a channel."""
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    ["tiny_bottleneck", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tiny_basic", "tiny_lite"))],
-)
+@pytest.mark.parametrize("backbone", slow_but(list(HARD), "tiny_bottleneck"))
 def test_outputs_stay_and_parameters_go(backbone):
     masked = edited(masked_scorer(backbone, 0.3), *((path, ALL, 0) for path in HARD[backbone]))
     small, expected = compact(masked), outputs(masked)

@@ -10,17 +10,12 @@ import pytest
 from flax.nnx import Rngs
 from flax.nnx.bridge import ToNNX, lazy_init
 from quick_models import quick_jit
+from slow_cases import slow_but
 
 from robust_iqa_jax.layers import CONVOLUTIONS, OPERATORS, GroupSort, InvertibleDownsampling, RobustBlock, prepared
 
 every_layer = pytest.mark.parametrize("layer", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
-two_layers = pytest.mark.parametrize(
-    "layer",
-    [
-        pytest.param(layer, id=name, marks=() if name in ("cayley", "bcop") else pytest.mark.slow)
-        for name, layer in CONVOLUTIONS.items()
-    ],
-)
+two_layers = pytest.mark.parametrize("layer", slow_but(CONVOLUTIONS, "cayley", "bcop"))
 """For what is in orthogonal_conv.py, the same for all: of the others in the slow tests."""
 ISOMETRIES = ("cayley", "bcop", "bro")
 KEY = jax.random.key(0)
@@ -163,13 +158,7 @@ class Stack(nn.Module):
         return heads(4, (1, 2), name="heads")(x)
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        pytest.param(layer, id=name, marks=() if name == "cayley" else pytest.mark.slow)
-        for name, layer in CONVOLUTIONS.items()
-    ],
-)
+@pytest.mark.parametrize("layer", slow_but(CONVOLUTIONS, "cayley"))
 def test_scan_remat_and_vmap_give_what_the_layers_give_one_by_one(layer):
     model, single, x = Stack(layer), layer(4, (1, 2)), drawn(2, 1, 3, 4)
     variables = variables_of(model, x)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_backbone
 from quick_models import random_variables
+from slow_cases import slow_but
 
 from robust_iqa_jax.defenses.magnitude import l1_weight_masks
 from robust_iqa_jax.defenses.masks import apply_masks
@@ -31,9 +32,7 @@ def spec_of(name):
     return ModelSpec(backbone="tiny", taps=("first", "second"), input_size=(16, 16), block=block)
 
 
-@pytest.mark.parametrize(
-    "name", ["bcop", *(pytest.param(name, marks=pytest.mark.slow) for name in CONVOLUTIONS if name != "bcop")]
-)
+@pytest.mark.parametrize("name", slow_but(list(CONVOLUTIONS), "bcop"))
 def test_a_model_is_prepared_saved_and_pruned_with_it(name, tmp_path):
     spec, images = spec_of(name), jnp.asarray(np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 3)), jnp.float32)
     variables = random_variables(build(spec), (1, 16, 16, 3))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_backbone
 from quick_models import quick_jit, random_variables
+from slow_cases import slow_but
 
 from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.functional.pooling import pool_to_square
@@ -82,9 +83,7 @@ def test_the_pair_sits_on_the_two_taps_and_leaves_the_backbone(tiny):
 ROBUST = ("koncept512", "tres", "hyperiqa", "dbcnn", "maniqa", "musiq", "linearity-vit_base_patch8_224")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("koncept512", marks=pytest.mark.slow), *(name for name in ROBUST if name != "koncept512")]
-)
+@pytest.mark.parametrize("name", slow_but(ROBUST, *(name for name in ROBUST if name != "koncept512")))
 def test_every_architecture_scores_with_its_block(name):
     spec = preset(f"{name}-robust")
     image = jax.ShapeDtypeStruct((2, *spec.seen_size, 3), jnp.float32)
