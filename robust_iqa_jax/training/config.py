@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.consistency import ConsistencyConfig
+from robust_iqa_jax.defenses.distillation import DistillationConfig
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.pruning import PruneMethod
 from robust_iqa_jax.devices import Mode
@@ -86,6 +87,8 @@ class TrainConfig:
     """AT: each batch is attacked, and trained on with labels lowered by the damage."""
     consistency: ConsistencyConfig | None = None
     """Consistency training: scores of attacked photos are held at those of the clean ones."""
+    distillation: DistillationConfig | None = None
+    """Labels lie between people's scores and a teacher's, which sees the very crop."""
     train_from: str | None = None
     """First feature map of the backbone whose layers are trained; the layers before it keep their weights (faster)."""
     cache_frozen: bool = False

@@ -18,10 +18,13 @@ from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.pipeline import crop_and_flip
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
 from robust_iqa_jax.defenses.consistency import ConsistencyConfig
+from robust_iqa_jax.defenses.distillation import DistillationConfig, taught_labels
 from robust_iqa_jax.defenses.gradient_norm import GradientNormConfig
 from robust_iqa_jax.defenses.magnitude import l2_filter_masks
 from robust_iqa_jax.defenses.masks import apply_masks
+from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.registry import build, init, normalise
+from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.models.spec import BlockSpec, ModelSpec
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.loop import train
@@ -111,6 +114,22 @@ def test_scores_trained_for_consistency_move_less_under_attack_for_their_range(p
     for after, before in zip(*map(jax.tree.leaves, (states[-1].batch_stats, variables["batch_stats"])), strict=True):
         np.testing.assert_array_equal(after, before)
     assert relative_gain(states[-1]) < 0.75 * relative_gain(plain[0][-1])
+
+
+def test_a_taught_step_is_a_step_on_the_labels_that_the_teacher_is_part_of(variables, tmp_path):
+    teacher = Scorer(variables, Calibration(*map(jnp.float32, (20, 50, 10, 90))), SPEC)
+    checkpoint.save(tmp_path, teacher)
+    consistent = dataclasses.replace(CONFIG, consistency=CONSISTENCY)
+    taught = dataclasses.replace(consistent, distillation=DistillationConfig(str(tmp_path), share=0.4))
+    optimizer = make_optimizer(CONFIG, 1)
+    images = jnp.asarray(PHOTOS)
+    labels = taught_labels(teacher, 0.4, images / 255, jnp.asarray(SCORES))
+    steps = [
+        step_of(config, optimizer)(init_state(variables, optimizer, {}), images, scores)[1]
+        for config, scores in ((consistent, labels), (taught, jnp.asarray(SCORES)), (consistent, jnp.asarray(SCORES)))
+    ]
+    assert steps[1]["loss"] == pytest.approx(float(steps[0]["loss"]), rel=1e-5)
+    assert steps[1]["loss"] != pytest.approx(float(steps[2]["loss"]), rel=1e-3)
 
 
 def relative_gain(state):
