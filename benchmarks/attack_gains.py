@@ -45,6 +45,8 @@ CELLS: dict[str, tuple[str, dict[str, Any]]] = {
     "suite": ("suite", {"steps": 20, "restarts": 1, "queries": 100}),
     "multi-square, 100 queries": ("multi-square", {"queries": 100, "direction": "raise"}),
     "Sparse-RS, 150 pixels, 100 queries": ("sparse-rs", {"queries": 100}),
+    "Patch-RS, 13 x 13 pixels, 100 queries": ("patch-rs", {"queries": 100}),
+    "gamma and unsharp, 100 queries": ("gamma-unsharp", {"generations": 3}),
     "NES, 80 queries": ("nes", {"steps": 4, "samples": 20}),
     "UAP": ("uap", {"epochs": 40}),
     "UAP, cumulative": ("uap-cumulative", {"epochs": 40}),

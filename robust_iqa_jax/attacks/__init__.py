@@ -12,6 +12,7 @@ from robust_iqa_jax.attacks.color_curves import ColorCurves as color_curves
 from robust_iqa_jax.attacks.eot import EOT as eot
 from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
 from robust_iqa_jax.attacks.fmn import FMN as fmn
+from robust_iqa_jax.attacks.gamma_unsharp import GammaUnsharp as gamma_unsharp
 from robust_iqa_jax.attacks.ifgsm import IFGSM as ifgsm
 from robust_iqa_jax.attacks.ioi import IOI as ioi
 from robust_iqa_jax.attacks.jpeg import JPEG as jpeg
@@ -21,6 +22,7 @@ from robust_iqa_jax.attacks.mifgsm import MIFGSM as mifgsm
 from robust_iqa_jax.attacks.nes import NES as nes
 from robust_iqa_jax.attacks.noise import GaussianNoise as gaussian_noise
 from robust_iqa_jax.attacks.noise import UniformNoise as uniform_noise
+from robust_iqa_jax.attacks.patch_rs import PatchRS as patch_rs
 from robust_iqa_jax.attacks.perceptual import Perceptual as perceptual
 from robust_iqa_jax.attacks.pgd import PGD as pgd
 from robust_iqa_jax.attacks.quantise import Quantise as quantise
@@ -44,6 +46,7 @@ __all__ = [
     "eot",
     "fgsm",
     "fmn",
+    "gamma_unsharp",
     "gaussian_noise",
     "generative_uap",
     "gradient_masking",
@@ -55,6 +58,7 @@ __all__ = [
     "mifgsm",
     "multi_square",
     "nes",
+    "patch_rs",
     "perceptual",
     "pgd",
     "quantise",

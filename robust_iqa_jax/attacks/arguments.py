@@ -95,7 +95,7 @@ def check_count(**settings: Any) -> None:
 
 
 COUNTS = ("steps", "queries", "restarts", "searches", "samples", "batch", "epochs", "batch_size", "width", "pieces")
-COUNTS += ("squares", "pixels")
+COUNTS += ("squares", "pixels", "side", "generations")
 """Names of settings that are whole numbers above zero, whatever the attack."""
 POSITIVE = (
     "step_size",

@@ -2,7 +2,7 @@
 iterates is kept."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float
 from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.ball import Perturbation
 from robust_iqa_jax.attacks.objective import ScoreFunction
+
+T = TypeVar("T")
 
 
 class Result(NamedTuple):
@@ -83,16 +85,16 @@ def has_direction(gradient: Float[Array, "n ..."]) -> Bool[Array, " n"]:
     return ((gradient != 0) & jnp.isfinite(gradient)).reshape(gradient.shape[0], -1).any(1)
 
 
-def stronger(
-    one: tuple[Float[Array, " n"], Array], other: tuple[Float[Array, " n"], Array]
-) -> tuple[Float[Array, " n"], Array]:
-    """The better of two (objective values, images or perturbations) for each image; the first where they are equal.
+def stronger(one: tuple[Float[Array, " n"], T], other: tuple[Float[Array, " n"], T]) -> tuple[Float[Array, " n"], T]:
+    """The better of two (objective values, images or what makes them) for each image; the first where they are equal.
 
-    A value that is not a number is the worst.
+    What goes with the values is a pytree of arrays whose first axis is the images'. A value that is not a number is the
+    worst.
     """
     wins = (other[0] > one[0]) | (jnp.isnan(one[0]) & ~jnp.isnan(other[0]))
     values = jnp.where(wins, other[0], one[0]).astype(one[0].dtype)
-    return values, jnp.where(wins[:, None, None, None], other[1], one[1])
+    choose = lambda a, b: jnp.where(wins.reshape(-1, *[1] * (a.ndim - 1)), b, a)  # noqa: E731
+    return values, jax.tree.map(choose, one[1], other[1])
 
 
 def summed(values: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.fmn import FMN
+from robust_iqa_jax.attacks.gamma_unsharp import GammaUnsharp
 from robust_iqa_jax.attacks.gradient import AMIFGSM, FGSM, IFGSM, MIFGSM, PGD
 from robust_iqa_jax.attacks.ioi import IOI
 from robust_iqa_jax.attacks.jpeg import JPEG
@@ -20,6 +21,7 @@ from robust_iqa_jax.attacks.korhonen import Korhonen
 from robust_iqa_jax.attacks.madc import MADC
 from robust_iqa_jax.attacks.nes import NES
 from robust_iqa_jax.attacks.noise import GaussianNoise, UniformNoise
+from robust_iqa_jax.attacks.patch_rs import PatchRS
 from robust_iqa_jax.attacks.perceptual import Perceptual
 from robust_iqa_jax.attacks.quantise import Quantise
 from robust_iqa_jax.attacks.sparse_rs import SparseRS
@@ -85,6 +87,10 @@ ATTACKS: dict[str, Entry] = {
     "square": Entry(Square, 4 / 255, "random search with squares; scores only, no gradients"),
     "multi-square": Entry(MultiSquare, 3 / 255, "the same with two squares at a time, towards the scale's other end"),
     "sparse-rs": Entry(SparseRS, None, "random search over few pixels; scores only, no gradients"),
+    "patch-rs": Entry(PatchRS, None, "random search for one small patch; scores only, no gradients"),
+    "gamma-unsharp": Entry(
+        GammaUnsharp, None, "a tone curve and an unsharp mask, by evolution; scores only, no gradients"
+    ),
     "nes": Entry(NES, 4 / 255, "PGD on gradients estimated from scores"),
     "gaussian-noise": Entry(GaussianNoise, 4 / 255, "control: white noise of an attack's size"),
     "uniform-noise": Entry(UniformNoise, 4 / 255, "control: noise uniform in an attack's ball"),

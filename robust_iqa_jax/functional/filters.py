@@ -28,6 +28,23 @@ def gaussian_blur(images: Images, sigma: float) -> Images:
     return product.astype(images.dtype)
 
 
+def windowed_blur(images: Images, sigma: Float[Array, " n"], side: int) -> Images:
+    """Each image convolved with its own Gaussian, cut off at a window of side x side pixels and rescaled to sum to one.
+
+    Args:
+      images: any range.
+      sigma: standard deviations in pixels, one an image; they may be traced.
+      side: odd.
+    """
+    border = side // 2
+    heights = jnp.exp(-0.5 * (jnp.arange(-border, border + 1)[:, None] / sigma[None]) ** 2).astype(images.dtype)
+    weights = (heights / heights.sum(0, keepdims=True))[..., None, None, None]
+    padded = jnp.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), "symmetric")
+    _, h, w, _ = images.shape
+    down = cast(Array, sum(weight * padded[:, i : i + h] for i, weight in enumerate(weights)))
+    return cast(Array, sum(weight * down[:, :, j : j + w] for j, weight in enumerate(weights)))
+
+
 def unsharp_mask(images: Images, sigma: float, amount: float) -> Images:
     """x + amount (x - blurred x), clipped to [0,1]."""
     return jnp.clip(images + amount * (images - gaussian_blur(images, sigma)), 0, 1)

@@ -39,6 +39,8 @@ SETTINGS = {
     "pgd reverse": {"eps": 0.1, "direction": "reverse"},
     "multi-square": {"eps": 0.3, "queries": 5},
     "sparse-rs": {},
+    "patch-rs": {},
+    "gamma-unsharp": {},
     "stadv adam": {"optimizer": "adam"},
     "stadv authors": {"flow": "authors", "shared": True, "optimizer": "adam"},
     "korhonen": {"eps": 0.1},

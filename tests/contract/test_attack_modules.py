@@ -15,10 +15,10 @@ from robust_iqa_jax.attacks.uap import UniversalFit
 
 CLASSES = {
     "amifgsm": "AMIFGSM", "apgd": "APGD", "carlini_wagner": "CarliniWagner", "color_curves": "ColorCurves",
-    "eot": "EOT", "fgsm": "FGSM", "fmn": "FMN", "ifgsm": "IFGSM", "ioi": "IOI", "jpeg": "JPEG",
-    "korhonen": "Korhonen", "madc": "MADC", "mifgsm": "MIFGSM", "nes": "NES", "perceptual": "Perceptual",
-    "pgd": "PGD", "quantise": "Quantise", "sparse_rs": "SparseRS", "square": "Square", "stadv": "StAdv",
-    "suite": "AttackSuite", "uap": "UAP",
+    "eot": "EOT", "fgsm": "FGSM", "fmn": "FMN", "gamma_unsharp": "GammaUnsharp", "ifgsm": "IFGSM", "ioi": "IOI",
+    "jpeg": "JPEG", "korhonen": "Korhonen", "madc": "MADC", "mifgsm": "MIFGSM", "nes": "NES", "patch_rs": "PatchRS",
+    "perceptual": "Perceptual", "pgd": "PGD", "quantise": "Quantise", "sparse_rs": "SparseRS", "square": "Square",
+    "stadv": "StAdv", "suite": "AttackSuite", "uap": "UAP",
 }  # fmt: skip
 """Public names that are paths of modules, with the class there."""
 OTHERS = {"gaussian_noise", "generative_uap", "gradient_masking", "multi_square", "transfer", "uniform_noise"}

@@ -48,6 +48,8 @@ def test_the_name_of_an_attack_begins_with_its_name_in_the_table(name):
         ("square", {"norm": "l2"}, "square-1000-l2"),
         ("multi-square", {}, "multi-square-1000-2squares-opposite"),
         ("sparse-rs", {"direction": "lower"}, "sparse-rs-150px-1000-lower"),
+        ("patch-rs", {"side": 9}, "patch-rs-9px-1000"),
+        ("gamma-unsharp", {"direction": "lower"}, "gamma-unsharp-12-lower"),
         ("fmn", {"gain": 2.5}, "fmn-2.5-l2"),
         ("fmn", {"gain": 2.5, "norm": "linf"}, "fmn-2.5"),
         ("ioi", {}, "ioi"),

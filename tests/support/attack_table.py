@@ -8,12 +8,12 @@ import pytest
 from robust_iqa_jax.attacks.registry import ATTACKS, make
 
 SMALLEST = {"steps": 2, "queries": 5, "epochs": 1, "batch_size": 2, "width": 2, "samples": 4, "searches": 1}
-SMALLEST |= {"restarts": 2, "pieces": 4, "pixels": 6}
+SMALLEST |= {"restarts": 2, "pieces": 4, "pixels": 6, "side": 3, "generations": 1}
 
 KEY = jax.random.key(3)
 CONTROLS = ("gaussian-noise", "uniform-noise", "jpeg", "quantise")
 """Attacks that never ask for a score."""
-SCORES_ONLY = ("square", "multi-square", "sparse-rs")
+SCORES_ONLY = ("square", "multi-square", "sparse-rs", "patch-rs", "gamma-unsharp")
 """Those that do, and follow no gradient."""
 FITTED = tuple(name for name in ATTACKS if ATTACKS[name].fitted)
 FOLLOWING = tuple(name for name in ATTACKS if name not in (*CONTROLS, *SCORES_ONLY))

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.filters import unsharp_mask as skimage_unsharp
 
-from robust_iqa_jax.functional.filters import gaussian_blur, median_filter, unsharp_mask
+from robust_iqa_jax.functional.filters import gaussian_blur, median_filter, unsharp_mask, windowed_blur
 
 IMAGES = np.random.default_rng(0).uniform(0, 1, (2, 13, 9, 3)).astype(np.float32)
 
@@ -17,6 +17,14 @@ def test_blur_equals_scipy(sigma):
     """At 7 the kernel is wider than the image, which is mirrored again and again."""
     wanted = ndimage.gaussian_filter(IMAGES.astype(np.float64), (0, sigma, sigma, 0), mode="reflect")
     np.testing.assert_allclose(gaussian_blur(IMAGES, sigma), wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize("side", [3, 17])
+def test_a_blur_in_a_window_has_a_sigma_for_each_image(side):
+    for result, image, sigma in zip(windowed_blur(IMAGES, np.float32([0.7, 30]), side), IMAGES, (0.7, 30), strict=True):
+        border = side // 2
+        wanted = ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), radius=(border, border, 0))
+        np.testing.assert_allclose(result, wanted, atol=2e-6)
 
 
 @pytest.mark.parametrize(("sigma", "amount"), [(1.0, 0.5), (2.0, 3.0)])
