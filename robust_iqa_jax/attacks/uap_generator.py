@@ -14,6 +14,7 @@ from robust_iqa_jax.attacks.objective import Direction
 from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
 from robust_iqa_jax.functional.conv2d import conv2d
+from robust_iqa_jax.functional.elementwise import over
 
 DEEPEST = 8
 """Levels at most; MSU's, which take its 256 x 256 input to one pixel."""
@@ -143,5 +144,5 @@ def doubled(x: Float[Array, "n h w i"], kernel: Float[Array, "4 4 i o"]) -> Floa
 
 def _finished(x: Array, layer: dict[str, Array]) -> Array:
     if "bias" in layer:
-        return x + layer["bias"]
+        return x + over(layer["bias"], x)
     return (x - x.mean((1, 2), keepdims=True)) / jnp.sqrt(x.var((1, 2), keepdims=True) + 1e-5)

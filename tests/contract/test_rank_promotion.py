@@ -146,12 +146,12 @@ def test_models_spread_nothing_on_their_own(name):
     module, variables = build(spec), shapes(spec)
     images = shaped(2, *spec.seen_size, 3)
 
-    def trained(params, images, key):
+    def trained(params, rest, images, key):
         x = normalise(spec, images)
-        own = {**variables, "params": params}
+        own = {**rest, "params": params}
         return module.apply(own, x, train=True, mutable=["batch_stats"], rngs={"dropout": key})[0].sum()
 
-    jax.eval_shape(jax.grad(trained), variables["params"], images, jax.random.key(0))
+    jax.eval_shape(jax.grad(trained), variables["params"], variables, images, jax.random.key(0))
     scorer = Scorer(variables, Calibration.identity(), spec)
     backward(lambda x, s: s(x), shaped(2, *spec.input_size, 3), scorer)
     if spec.block is not None:
