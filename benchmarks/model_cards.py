@@ -243,8 +243,8 @@ FAILS = (
 WHAT = {
     DEFAULT: (
         "The default of this package: a quality model for photos that is hard to push. EfficientNet-Lite0 with the "
-        "head of LinearityIQA, trained so that scores of attacked photos stay where those of the clean ones are "
-        "(`configs/robust_lite0.py`).",
+        "head of LinearityIQA, trained so that scores of attacked photos stay where those of the clean ones are, on "
+        f"labels that are half people's and half {UNDEFENDED}'s (`configs/robust_lite0.py`).",
         MEANING,
         TERMS,
         FAILS,

@@ -34,4 +34,5 @@ def get_config() -> TrainConfig:
         learning_rate=1e-4,
         warmup=20,
         ema=0.99,
+        distillation=None,
     )
