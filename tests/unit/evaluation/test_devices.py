@@ -49,6 +49,7 @@ def test_batches_have_one_size_that_the_devices_share_and_all_images_once(device
             assert size <= most * devices
             assert np.concatenate(batches)[:count].tolist() == list(range(count))
             assert size * (len(batches) - 1) < count
+            assert np.concatenate(batches).max() == count - 1
 
 
 def test_more_devices_than_there_are_are_refused():

@@ -57,6 +57,25 @@ def test_effects_and_intervals_equal_scipy_on_the_scores(attack):
     assert swapped.own.more_robust == swapped.baseline.more_robust == "first"
 
 
+def test_attacks_that_lower_scores_are_compared_as_those_that_raise_them_by_as_much():
+    rows = [
+        {**row, "attack": "pgd-1-lower", **{name: -row[name] for name in row if name.startswith("abs_gain")}}
+        for row in REPORT.rows
+        if row["attack"] == "pgd-1"
+    ]
+    per_image = [
+        {**row, "attack": "pgd-1-lower", "attacked": 2 * row["clean"] - row["attacked"]}
+        for row in REPORT.per_image
+        if row["attack"] == "pgd-1"
+    ]
+    report = dataclasses.replace(REPORT, rows=rows, per_image=per_image)
+    (lowered,) = compare(evaluated("base", report), evaluated(HOSTILE, report))
+    raised = {c.attack: c for c in compare(evaluated("base"), evaluated(HOSTILE))}["pgd-1"]
+    for found, expected in ((lowered.own, raised.own), (lowered.baseline, raised.baseline)):
+        np.testing.assert_allclose(found.interval, expected.interval, rtol=1e-12)
+        assert found.more_robust == expected.more_robust == "second"
+
+
 def test_attacks_that_push_both_ways_are_left_out():
     assert [c.attack for c in compare(evaluated("base"), evaluated("robust"))] == ["pgd-1", "suite-20", "stadv-10"]
 
