@@ -87,7 +87,10 @@ class Devices:
                 step, mesh=self.mesh, in_specs=(copies, parts, parts), out_specs=copies, check_vma=False
             )
             return jax.jit(mapped, donate_argnums=0)
-        return jax.jit(step, donate_argnums=0) if self.mode == "none" else jax.pmap(step, AXIS, donate_argnums=0)
+        if self.mode == "none":
+            return jax.jit(step, donate_argnums=0)
+        program = jax.pmap(step, AXIS, donate_argnums=0)
+        return _never_kept(program) if jax.default_backend() == "cpu" else program
 
     def _copies(self, leaf: Any) -> Array:
         if self.mesh is None:
@@ -96,6 +99,25 @@ class Devices:
             return jax.device_put(np.stack([leaf] * jax.local_device_count()), local)
         # from the host: what lies on a device of this process alone cannot be sent to those of others
         return jax.device_put(np.asarray(leaf), NamedSharding(self.mesh, PartitionSpec()))
+
+
+def _never_kept(program: Step) -> Step:
+    """The same program, left out of JAX's persistent cache.
+
+    One that is read back from there deadlocks on several CPU devices: one of them waits in a mean over all of them, the
+    others in a gathering of rows (jax 0.10.2; rendezvous.cc ends the process after 40 seconds).
+    """
+    kept = "jax_persistent_cache_min_compile_time_secs"
+
+    def call(*args: Any) -> Any:
+        before = getattr(jax.config, kept)
+        jax.config.update(kept, float("inf"))
+        try:
+            return program(*args)
+        finally:
+            jax.config.update(kept, before)
+
+    return call
 
 
 ONE = Devices()

@@ -1,6 +1,7 @@
 """A step whose program is compiled again is warned of, once."""
 
 import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -37,3 +38,24 @@ def test_a_new_shape_is_warned_of_once():
         with pytest.warns(RuntimeWarning, match="training step: compiled again at call 2; do shapes"):
             step(0, jnp.ones((4, 3)), jnp.ones(4))
         step(0, jnp.ones((4, 4)), jnp.ones(4))  # a second warning would be an error here
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("none", True), ("sharded", True), ("pmap", False)])
+def test_a_pmapped_step_is_compiled_anew_by_each_process_on_cpu(mode, kept):
+    """JAX's persistent cache gives back one that deadlocks."""
+
+    def step(state, inputs, scores):
+        return doubled(state, inputs, scores)
+
+    step.__name__ = step.__qualname__ = f"step_of_mode_{mode}"
+    devices, shortest = run_devices(mode, 4), "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, shortest)
+    jax.config.update(shortest, 0)
+    try:
+        batch = devices.parts(np.ones((4, 2), np.float32)), devices.parts(np.ones(4, np.float32))
+        devices.compile(step)(on_devices(devices, jnp.int32(0)), *batch)
+        assert getattr(jax.config, shortest) == 0
+    finally:
+        jax.config.update(shortest, before)
+    names = [file.name for file in Path(jax.config.jax_compilation_cache_dir).iterdir()]
+    assert any(step.__name__ in name for name in names) == kept
