@@ -12,6 +12,8 @@ from robust_iqa_jax.devices import run_devices
 from robust_iqa_jax.training.guards import compiled_once
 from robust_iqa_jax.training.loop import on_devices
 
+SHORTEST = "jax_persistent_cache_min_compile_time_secs"
+
 
 def doubled(state, inputs, scores):
     return state + 1, {"loss": 2 * inputs.sum() + scores.sum()}
@@ -40,22 +42,22 @@ def test_a_new_shape_is_warned_of_once():
         step(0, jnp.ones((4, 4)), jnp.ones(4))  # a second warning would be an error here
 
 
+@pytest.fixture
+def all_programs_kept():
+    before = getattr(jax.config, SHORTEST)
+    jax.config.update(SHORTEST, 0)
+    yield
+    jax.config.update(SHORTEST, before)
+
+
 @pytest.mark.parametrize(("mode", "kept"), [("none", True), ("sharded", True), ("pmap", False)])
-def test_a_pmapped_step_is_compiled_anew_by_each_process_on_cpu(mode, kept):
+def test_a_pmapped_step_is_compiled_anew_by_each_process_on_cpu(mode, kept, all_programs_kept):
     """JAX's persistent cache gives back one that deadlocks."""
-
-    def step(state, inputs, scores):
-        return doubled(state, inputs, scores)
-
-    step.__name__ = step.__qualname__ = f"step_of_mode_{mode}"
-    devices, shortest = run_devices(mode, 4), "jax_persistent_cache_min_compile_time_secs"
-    before = getattr(jax.config, shortest)
-    jax.config.update(shortest, 0)
-    try:
-        batch = devices.parts(np.ones((4, 2), np.float32)), devices.parts(np.ones(4, np.float32))
-        devices.compile(step)(on_devices(devices, jnp.int32(0)), *batch)
-        assert getattr(jax.config, shortest) == 0
-    finally:
-        jax.config.update(shortest, before)
-    names = [file.name for file in Path(jax.config.jax_compilation_cache_dir).iterdir()]
-    assert any(step.__name__ in name for name in names) == kept
+    new = float(np.random.default_rng().random())  # no program of an earlier run has it
+    devices, folder = run_devices(mode, 4), Path(jax.config.jax_compilation_cache_dir)
+    batch = devices.parts(np.ones((4, 2), np.float32)), devices.parts(np.ones(4, np.float32))
+    state = on_devices(devices, jnp.float32(0))
+    before = {file.name for file in folder.iterdir()}
+    devices.compile(lambda state, inputs, scores: (state + new, {"loss": inputs.sum() + scores.sum()}))(state, *batch)
+    assert bool({file.name for file in folder.iterdir()} - before) == kept
+    assert getattr(jax.config, SHORTEST) == 0
