@@ -10,7 +10,7 @@
 Half of each label is the twin's score of the very crop that is trained on. CLIVE's fold 0 is in no training, the twin's
 included. The weights of the last step are the model.
 Expected: SROCC .807 on 250 of BIQ2021's validation photos, .793 on the 176 of CLIVE's fold 0; APGD-10 at 4/255 moves
-the scores of 10 of the former by .14 and -.18 of their range on average, of 10 of the latter by .18 and -.16; 80
+the scores of 10 of the former by .14 and -.18 of their range on average, of 10 of the latter by .18 and -.16; 85
 minutes on one core after the others' 400.
 """
 

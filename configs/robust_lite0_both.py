@@ -1,4 +1,4 @@
-"""Between `robust_lite0_start` and `robust_lite0`: consistency training on BIQ2021 and CLIVE together, at 320x320.
+"""Between `robust_lite0_start` and `robust_lite0_clive`: consistency training on BIQ2021 and CLIVE, at 320x320.
 
     riqa train accurate_lite0_start --data DIR_OF_BIQ2021
     riqa train robust_lite0_start --data DIR_OF_BIQ2021

@@ -14,7 +14,7 @@ from robust_iqa_jax.attacks.ascent import Result, stronger
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction, objective
 from robust_iqa_jax.attacks.settings import traced
-from robust_iqa_jax.functional.filters import windowed_blur
+from robust_iqa_jax.functional.filters import sharpened, windowed_blur
 
 Genes = Float[Array, "3"]
 Population = Float[Array, "individuals 3"]
@@ -69,16 +69,17 @@ class GammaUnsharp(Attack):
 
         first = jax.vmap(lambda key: first_generation(key, images.dtype))(fold(keys, 0))
         parents = best_of((scored(first),), (first,))
-        _, genes = jax.lax.fori_loop(1, self.generations + 1, generation, parents)
-        clean, best = target(images), edited(images, genes[:, 0])
-        return Result(stronger((clean, images), (target(best), best))[1], jnp.isfinite(clean))
+        values, genes = jax.lax.fori_loop(1, self.generations + 1, generation, parents)
+        clean = target(images)
+        best = values[:, 0], edited(images, genes[:, 0])
+        return Result(stronger((clean, images), best)[1], jnp.isfinite(clean))
 
 
 def edited(images: Images, genes: Float[Array, "n 3"]) -> Images:
     """Each image through its tone curve and its unsharp mask."""
     gamma, amount = (genes[:, i, None, None, None] for i in (0, 2))
     toned = images**gamma
-    return jnp.clip(toned + amount * (toned - windowed_blur(toned, genes[:, 1], WINDOW)), 0, 1)
+    return sharpened(toned, windowed_blur(toned, genes[:, 1], WINDOW), amount)
 
 
 def first_generation(key: Array, dtype: Any) -> Population:

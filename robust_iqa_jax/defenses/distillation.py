@@ -1,12 +1,11 @@
 """Distillation: what a step trains on lies between people's scores of a photo and a teacher's score of the crop itself.
 Hinton et al. 2015 (arXiv 1503.02531), with a score in place of class probabilities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.models.registry import build, normalise
 from robust_iqa_jax.models.scorer import Scorer
 
 
@@ -41,7 +40,5 @@ def taught_labels(teacher: Scorer, share: float, pixels: Images, labels: Float[A
       pixels: (n, h, w, 3) in [0,1].
       labels: people's scores.
     """
-    spec, calibration = teacher.spec, teacher.calibration
-    outputs = build(spec).apply(teacher.variables, normalise(spec, pixels), train=False)
-    scores = calibration.slope * outputs[:, -1] + calibration.intercept  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType]
-    return (1 - share) * labels + share * scores
+    of_this_size = replace(teacher, spec=replace(teacher.spec, input_size=pixels.shape[1:3]))
+    return (1 - share) * labels + share * of_this_size(pixels)

@@ -47,7 +47,12 @@ def windowed_blur(images: Images, sigma: Float[Array, " n"], side: int) -> Image
 
 def unsharp_mask(images: Images, sigma: float, amount: float) -> Images:
     """x + amount (x - blurred x), clipped to [0,1]."""
-    return jnp.clip(images + amount * (images - gaussian_blur(images, sigma)), 0, 1)
+    return sharpened(images, gaussian_blur(images, sigma), amount)
+
+
+def sharpened(images: Images, blurred: Images, amount: float | Array) -> Images:
+    """Images pushed away from blurred ones by an amount, one for all or (n, 1, 1, 1), clipped to [0,1]."""
+    return jnp.clip(images + amount * (images - blurred), 0, 1)
 
 
 def median_filter(images: Images, side: int) -> Images:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from robust_iqa_jax.data.pipeline import Augment, check_batch_size, crop_and_flip
 from robust_iqa_jax.defenses.adversarial_training import AdversarialConfig
-from robust_iqa_jax.defenses.distillation import DistillationConfig
+from robust_iqa_jax.defenses.distillation import DistillationConfig, taught_labels
 from robust_iqa_jax.defenses.pruning import check_pruning, gradual_shares
 from robust_iqa_jax.devices import Devices, run_devices
 from robust_iqa_jax.extras import require
@@ -24,7 +24,6 @@ from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.backbone_table import backbone
 from robust_iqa_jax.models.registry import build
-from robust_iqa_jax.models.scorer import Scorer
 from robust_iqa_jax.setting_error import SettingError, setting
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.micro_batches import apply_in_parts
@@ -64,7 +63,7 @@ class Run:
       output_loss: loss of a batch's outputs, which adversarial training raises.
       optimizer: of all parameters.
       adversarial: the attack of each step, with the range of the labels; None without adversarial training.
-      teacher: whose scores of the pixels are part of the labels; None without distillation.
+      teach: (pixels, labels) -> labels that a teacher's scores of the pixels are part of; None without distillation.
       augment: what is done at random to what `load` gives.
       total_steps: length.
       pruning: step before which a round of pruning comes -> share of filters that is pruned after it.
@@ -80,7 +79,7 @@ class Run:
     output_loss: OutputLoss
     optimizer: optax.GradientTransformation
     adversarial: AdversarialConfig | None
-    teacher: Scorer | None
+    teach: Callable[[Array, Array], Array] | None
     augment: Augment
     total_steps: int
     pruning: Mapping[int, float]
@@ -123,7 +122,7 @@ def resolve(config: TrainConfig, labels: Float[np.ndarray, " n"]) -> Run:
         output_loss=output_loss(config, axis),
         optimizer=make_optimizer(config, total),
         adversarial=_with_label_range(config.adversarial, labels),
-        teacher=None if config.distillation is None else _teacher(config.distillation),
+        teach=None if config.distillation is None else _teaching(config.distillation),
         augment=_augmentation(config, _read_size(config, module, cached_map)),
         total_steps=total,
         pruning=pruning,
@@ -188,15 +187,15 @@ def _with_label_range(adversarial: AdversarialConfig | None, labels: np.ndarray)
     return dataclasses.replace(adversarial, label_range=(float(np.min(labels)), float(np.max(labels))))
 
 
-def _teacher(distillation: DistillationConfig) -> Scorer:
-    """The scorer whose scores are part of the labels; SettingError where it does not read photos as they are."""
+def _teaching(distillation: DistillationConfig) -> Callable[[Array, Array], Array]:
+    """What a step does to its labels; SettingError where the teacher does not read photos as they are."""
     teacher = checkpoint.load(distillation.teacher)
     if (crops := teacher.spec.crops) is not None:
         raise SettingError(
             f"{setting('distillation')} {distillation.teacher}: reads windows of {crops.side} pixels, not crops of any "
             "size; choose a teacher that reads whole photos"
         )
-    return teacher
+    return partial(taught_labels, teacher, distillation.share)
 
 
 def _cached_map(config: TrainConfig) -> str:

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Float16, Float32, Int, UInt8
 from robust_iqa_jax.attacks.arguments import example_keys
 from robust_iqa_jax.defenses.adversarial_training import adversarial_batch
 from robust_iqa_jax.defenses.consistency import attacked_images, budget, score_distance
-from robust_iqa_jax.defenses.distillation import taught_labels
 from robust_iqa_jax.defenses.gradient_norm import gradient_norm_penalty, gradient_norms
 from robust_iqa_jax.defenses.masks import Masks, apply_masks
 from robust_iqa_jax.devices import first_row, mean_over_devices
@@ -107,8 +106,8 @@ def train_step(run: Run, state: TrainState, inputs: Inputs, scores: Float[Array,
     x = inputs.astype(jnp.result_type(*jax.tree.leaves(state.params)))
     pixels = x / 255 if run.cached_map is None else x
     keys = step_keys(run, state.step, pixels.shape[0])
-    if run.teacher is not None and (distillation := run.config.distillation) is not None:
-        scores = taught_labels(run.teacher, distillation.share, pixels, scores)
+    if run.teach is not None:
+        scores = run.teach(pixels, scores)
     pixels, mos, of_attack = attacked_batch(run, state, pixels, scores, keys)
     (loss, (batch_stats, of_terms)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(
         state.params, run, state, pixels, mos, keys
