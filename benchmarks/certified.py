@@ -1,0 +1,310 @@
+"""What certificates promise, what they cost, and how close attacks come: accuracy, widths and gains on rated photos.
+
+    python -m robust_iqa_jax.benchmarks.certified --models accurate-lite0 robust-lite0 runs/lipschitz \\
+        --data clive/scores.csv --group 0 --photos 100 --out runs/certified --results benchmarks/results
+
+Models of orthogonal layers are certified by their weights (evaluation.guarantee), all others by noise
+(defenses.median_smoothing). A killed run goes on from its finished cells.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from robust_iqa_jax.attacks import registry
+from robust_iqa_jax.attacks.eot import EOT
+from robust_iqa_jax.benchmarks.machine import machine
+from robust_iqa_jax.commands.arguments import parsed
+from robust_iqa_jax.commands.progress import err, out
+from robust_iqa_jax.data.images import at_size
+from robust_iqa_jax.data.open import open_photos, split_photos
+from robust_iqa_jax.data.photo_set import evenly_spread
+from robust_iqa_jax.defenses.median_smoothing import noisy_scores
+from robust_iqa_jax.defenses.purification import Defense
+from robust_iqa_jax.defenses.random_purifiers import Noise
+from robust_iqa_jax.evaluation.batches import even_batches
+from robust_iqa_jax.evaluation.guarantee import guaranteed_change
+from robust_iqa_jax.evaluation.results import ResultFolder, cached
+from robust_iqa_jax.files import write_text
+from robust_iqa_jax.metrics.accuracy import srocc
+from robust_iqa_jax.metrics.order_statistics import certifying_ranks
+from robust_iqa_jax.metrics.ranks import srocc_interval
+from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.lipschitz import RECORD
+from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.report.plots import COLOURS, MARKERS, png
+
+DIRECTIONS = ("raise", "lower")
+
+
+@dataclass(frozen=True)
+class Args:
+    """Models, photos, noises, and where everything goes."""
+
+    models: tuple[str, ...]
+    """Names of shipped models, or work folders."""
+    data: str
+    """Label table, or folder of an unpacked archive."""
+    group: str
+    """Value of its split or fold column: photos that the models were not trained on."""
+    photos: int | None = None
+    """How many, evenly spread; all where not given."""
+    sigma: tuple[float, ...] = (0.06, 0.12)
+    """Standard deviations of the noise, in [0,1] pixels."""
+    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    """Radii that are certified, in sigmas."""
+    attacked: float = 1.0
+    """Of these, the radius at which the smoothed score is attacked."""
+    radii: tuple[float, ...] = (0.06, 0.12, 0.25, 0.5, 1.0)
+    """l2 radii for models that need no noise; they are attacked at each."""
+    linf: tuple[float, ...] = (1 / 255, 2 / 255, 4 / 255)
+    """l-infinity sizes for the same."""
+    samples: int = 100
+    """Noisy scores a photo, of the clean one and of each attacked one."""
+    alpha: float = 0.001
+    """Chance that a photo's interval is wrong."""
+    steps: int = 10
+    """Of each attack."""
+    draws: int = 4
+    """Noises that each step of an attack averages over."""
+    batch_size: int = 10
+    out: Path = Path("runs/certified")
+    """Folder for the finished cells."""
+    results: Path | None = None
+    """Folder for the dated table and plot."""
+
+
+@dataclass(frozen=True)
+class Certified:
+    """One model, one way of certifying it, one radius; scores in points, widths and gains in ranges of plain scores.
+
+    Attributes:
+      model, way: name; "noise SIGMA" or "weights".
+      norm, radius: of the change.
+      srocc: of the certified scores with people's.
+      worst, best: bounds of the SROCC of scores inside their intervals.
+      width: mean of the intervals.
+      raised, lowered: mean gains of the strongest attack, photo by photo; None where none ran.
+      closest: greatest share of an interval's half that an attack went.
+      outside: attacked scores that left their intervals.
+      seconds: a photo's certificate.
+    """
+
+    model: str
+    way: str
+    norm: str
+    radius: float
+    srocc: float
+    worst: float
+    best: float
+    width: float
+    raised: float | None
+    lowered: float | None
+    closest: float | None
+    outside: int | None
+    seconds: float
+
+
+def main(args: Args) -> None:
+    """Run what is missing, print and store table and plot."""
+    _, photos = split_photos(open_photos(args.data), args.group)
+    photos = photos.subset(evenly_spread(len(photos), args.photos))
+    finished, rows = ResultFolder(args.out), []
+    for name in args.models:
+        scorer = checkpoint.load(name)
+        images = np.stack([at_size(photos.load(i), scorer.spec.input_size) for i in range(len(photos))])
+        of_model = by_weights if scorer.spec.architecture == RECORD.name else by_noise
+        rows += of_model(Path(name).name, scorer, images, np.asarray(photos.scores), args, finished)
+    table = markdown(args, rows, len(photos))
+    out.print(table, markup=False, highlight=False)
+    if args.results is not None:
+        args.results.mkdir(parents=True, exist_ok=True)
+        stem = f"{time.strftime('%Y-%m-%d')}_certified"
+        write_text(args.results / f"{stem}.md", table)
+        png(plot(rows), args.results / f"{stem}.png")
+
+
+def by_noise(
+    name: str, scorer: Scorer, images: np.ndarray, people: np.ndarray, args: Args, finished: ResultFolder
+) -> list[Certified]:
+    """Median smoothing at each sigma; attacks average over draws, and their photos get new noise."""
+    prepared, rows = scorer.prepare(), []
+    reach = float(np.ptp(scores_of(prepared, images, args)))
+    for sigma in args.sigma:
+        way = f"noise {sigma:g}"
+        smoothed = Defense(Noise(sigma)).on(prepared)
+
+        def sampled(pixels: np.ndarray, seed: int, sigma: float = sigma) -> np.ndarray:
+            return noisy_scores(prepared, jax.random.key(seed), jnp.asarray(pixels), sigma, args.samples)
+
+        depends_on = (scorer, images, sigma, args.samples)
+        noisy, seconds = cell(finished, f"{name}, {way}", lambda: sampled(images, 0), *depends_on)
+        reached = {}
+        for direction in DIRECTIONS:
+            medians = []
+            for attack in strong("l2", args.attacked * sigma, direction, args):
+                eot = EOT(attack, args.draws)
+                compute = lambda: np.median(sampled(run(eot, smoothed, images, args), 1), -1)  # noqa: B023, E731
+                label = f"{name}, {way}, {eot.name}, {direction}"
+                medians.append(cell(finished, label, compute, eot, args.batch_size, *depends_on)[0])
+            reached[direction] = strongest(medians, direction)
+        for ratio in args.ratios:
+            low, score, high = np.moveaxis(certifying_ranks(args.samples, ratio, args.alpha).of(noisy), -1, 0)
+            ends = (score, low, high, reached if ratio == args.attacked else {})
+            rows.append(summary(name, way, "l2", ratio * sigma, ends, people, reach, seconds / len(images)))
+    return rows
+
+
+def by_weights(
+    name: str, scorer: Scorer, images: np.ndarray, people: np.ndarray, args: Args, finished: ResultFolder
+) -> list[Certified]:
+    """The closed form at each radius of both norms, with attacks at each."""
+    prepared, rows = scorer.prepare(), []
+    score, seconds = cell(finished, f"{name}, plain", lambda: scores_of(prepared, images, args), scorer, images)
+    sizes_of: dict[Literal["l2", "linf"], tuple[float, ...]] = {"l2": args.radii, "linf": args.linf}
+    for norm, sizes in sizes_of.items():
+        for radius in sizes:
+            change = guaranteed_change(scorer, radius, norm)
+            reached = {}
+            for direction in DIRECTIONS:
+                ran = []
+                for attack in strong(norm, radius, direction, args):
+                    compute = lambda: scores_of(prepared, run(attack, prepared, images, args), args)  # noqa: B023, E731
+                    label = f"{name}, {attack.name}, {norm} {radius:.3g}, {direction}"
+                    ran.append(cell(finished, label, compute, attack, args.batch_size, scorer, images)[0])
+                reached[direction] = strongest(ran, direction)
+            ends = (score, score - change, score + change, reached)
+            reach = float(np.ptp(score))
+            rows.append(summary(name, "weights", norm, radius, ends, people, reach, seconds / len(images)))
+    return rows
+
+
+def cell(
+    finished: ResultFolder, label: str, compute: Callable[[], np.ndarray], *depends_on: Any
+) -> tuple[np.ndarray, float]:
+    """Scores and the seconds that they took, compilation included; read where they are finished."""
+
+    def timed() -> dict[str, Any]:
+        began = time.perf_counter()
+        scores = compute().tolist()
+        return {"scores": scores, "seconds": time.perf_counter() - began}
+
+    found = cached(finished, label, timed, *depends_on)
+    err.print(f"{label}: {found['seconds']:.0f} s", markup=False)
+    return np.asarray(found["scores"]), found["seconds"]
+
+
+def strongest(scores: Sequence[np.ndarray], direction: str) -> np.ndarray:
+    """Of several attacks, photo by photo."""
+    return np.max(scores, 0) if direction == "raise" else np.min(scores, 0)
+
+
+def strong(norm: str, eps: float, direction: str, args: Args) -> list[Any]:
+    """PGD and APGD of this size."""
+    settings = {"eps": eps, "steps": args.steps, "norm": norm, "direction": direction}
+    return [registry.make(name, **settings) for name in ("pgd", "apgd")]
+
+
+def run(attack: Any, target: Any, images: np.ndarray, args: Args) -> np.ndarray:
+    """The photos after an attack."""
+    return in_batches(lambda x, key: attack(target, key, x), images, args)
+
+
+def scores_of(prepared: Any, images: np.ndarray, args: Args) -> np.ndarray:
+    """Scores (n,) of images (n, h, w, 3), in float64."""
+    return in_batches(lambda x, key: prepared(x), images, args).astype(np.float64)
+
+
+def in_batches(function: Callable[[Any, Any], Any], images: np.ndarray, args: Args) -> np.ndarray:
+    """function(images, key) of all images, a batch at a time."""
+    parts = []
+    for index in even_batches(len(images), args.batch_size):
+        batch = jnp.asarray(images[np.asarray(index)])
+        parts.append(np.asarray(function(batch, jax.random.fold_in(jax.random.key(0), index[0]))))
+    return np.concatenate(parts)[: len(images)]
+
+
+def summary(
+    name: str, way: str, norm: str, radius: float,
+    ends: tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]],
+    people: np.ndarray, reach: float, seconds: float,
+) -> Certified:  # fmt: skip
+    """One row; `ends` are scores, both ends of their intervals and, where attacks ran, what they reached."""
+    score, low, high, reached = ends
+    worst, best = srocc_interval(low, high, people)
+    raised = lowered = closest = outside = None
+    if reached:
+        up, down = reached["raise"], reached["lower"]
+        raised, lowered = float((up - score).mean() / reach), float((down - score).mean() / reach)
+        shares = np.stack([(up - score) / (high - score), (score - down) / (score - low)])
+        closest, outside = float(shares.max()), int((up > high).sum() + (down < low).sum())
+    width = float((high - low).mean() / reach)
+    agreement = srocc(score, people)
+    return Certified(name, way, norm, radius, agreement, worst, best, width, raised, lowered, closest, outside, seconds)
+
+
+def markdown(args: Args, rows: Sequence[Certified], count: int) -> str:
+    """The table, and what its columns are."""
+    lines = [f"# Certificates: {count} photos, group {args.group}", ""]
+    lines += [f"{key}: {value}  " for key, value in machine().items()]
+    lines += [
+        "",
+        f"Noise: {args.samples} noisy scores a photo, intervals that hold with probability {1 - args.alpha:g} a photo. "
+        f"Attacks: the stronger of PGD and APGD, {args.steps} steps, averaging over {args.draws} draws where there is "
+        "noise; an attacked photo's score is the median of as many new draws. Widths and gains are shares of the "
+        "model's own range of plain scores; closest: the greatest share of a side of an "
+        "interval that an attack went; s: seconds of a photo's certificate, compilation included.",
+        "",
+        "| model | by | norm | radius | SROCC | least | most | width | raised | lowered | closest | outside | s |",
+        "| --- | --- | --- | ---: |" + " ---: |" * 9,
+    ]
+    for row in rows:
+        size = f"{row.radius:.3g}" if row.norm == "l2" else f"{row.radius * 255:.3g}/255"
+        gains = [row.raised, row.lowered, row.closest, row.outside]
+        texts = ["" if value is None else f"{value:+.3f}" for value in gains[:2]]
+        texts.append("" if row.closest is None else f"{row.closest:.0%}")
+        texts.append("" if row.outside is None else str(row.outside))
+        agreement = f"{row.srocc:.3f} | {row.worst:.3f} | {row.best:.3f} | {row.width:.3f}"
+        lines.append(
+            f"| {row.model} | {row.way} | {row.norm} | {size} | {agreement} | {' | '.join(texts)} | {row.seconds:.2f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def plot(rows: Sequence[Certified]) -> Figure:
+    """Against the l2 radius: half the width of the intervals with what attacks reached, and what is left of SROCC."""
+    figure = Figure(figsize=(11, 4.6), dpi=130, layout="constrained")
+    widths, agreement = figure.subplots(1, 2)
+    series: dict[tuple[str, str], list[Certified]] = {}
+    for row in rows:
+        if row.norm == "l2":
+            series.setdefault((row.model, row.way), []).append(row)
+    for place, ((model, way), points) in enumerate(series.items()):
+        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        radii = [row.radius for row in points]
+        widths.plot(radii, [row.width / 2 for row in points], **look, label=f"{model}, {way}")
+        hit = [row for row in points if row.raised is not None and row.lowered is not None]
+        reached = [max(row.raised or 0, -(row.lowered or 0)) for row in hit]
+        widths.plot([row.radius for row in hit], reached, **look, linestyle="none", markerfacecolor="none")
+        agreement.plot(radii, [row.srocc for row in points], **look)
+        agreement.plot(radii, [row.worst for row in points], **look, linestyle=":")
+    widths.set(xscale="log", yscale="log", xlabel="l2 radius, [0,1] pixels", ylabel="share of the range of scores")
+    widths.set_title("certified half-width (line), attacks (hollow)", fontsize=10)
+    agreement.set(xscale="log", xlabel="l2 radius, [0,1] pixels", ylabel="SROCC with people")
+    agreement.set_title("of the scores (line), guaranteed (dotted)", fontsize=10)
+    for axes in (widths, agreement):
+        axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    main(parsed(Args, sys.argv[1:], "certified", __doc__))
