@@ -2,8 +2,9 @@
 
     python -m robust_iqa_jax.benchmarks.model_cards pack --robust runs/robust_lite0 --accurate runs/accurate_lite0
     riqa evaluate configs/shipped_models.py --out runs/shipped
+    riqa evaluate configs/shipped_models_further.py --out runs/further
     python -m robust_iqa_jax.benchmarks.model_cards card --report runs/shipped/biq2021 --biq2021 biq2021 \\
-        --clive clive/scores.csv
+        --clive clive/scores.csv --further runs/further/biq2021
     python -m robust_iqa_jax.benchmarks.model_cards picture
 
 In a checkout, whose robust_iqa_jax/pretrained/ and docs/ it writes.
@@ -73,6 +74,8 @@ class Card:
     """Folder of BIQ2021."""
     clive: str
     """Label table of CLIVE."""
+    further: Path | None = None
+    """Report folder of both models under more attacks, on fewer photos."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,11 @@ def main(args: Pack | Card | Picture) -> None:
             pack(name, run)
     else:
         report, _ = read_report(args.report)
+        further = None if args.further is None else read_report(args.further)[0]
         test, clive = open_photos(args.biq2021).select("test"), open_photos(args.clive).select(HELD_OUT)
         finished = ResultFolder(args.report / "cells")
         for name in SHIPPED:
-            write_card(name, report, finished, test, clive)
+            write_card(name, report, finished, test, clive, further)
 
 
 def pack(name: str, run: Path) -> None:
@@ -108,7 +112,14 @@ def pack(name: str, run: Path) -> None:
     out.print(f"{FOLDER / name}: {size:,} bytes", markup=False)
 
 
-def write_card(name: str, report: ReportData, finished: ResultFolder, test: PhotoSet, clive: PhotoSet) -> None:
+def write_card(
+    name: str,
+    report: ReportData,
+    finished: ResultFolder,
+    test: PhotoSet,
+    clive: PhotoSet,
+    further: ReportData | None = None,
+) -> None:
     """The card of a model, and its measurements in its description; `finished` are the parts of the report."""
     folder = FOLDER / name
     scorer = checkpoint.load(name)
@@ -117,7 +128,7 @@ def write_card(name: str, report: ReportData, finished: ResultFolder, test: Phot
         agreement(f"CLIVE, fold {HELD_OUT}", predict(scorer, clive), clive.scores),
     ]
     seconds = {f"score, one at a time, {machine()['machine']}": seconds_a_photo(scorer)}
-    text = model_card(name, WHAT[name], accuracies, probes(scorer), report, seconds)
+    text = model_card(name, WHAT[name], accuracies, probes(scorer), report, seconds, further)
     write_text(folder / "README.md", text)
     measured = {
         "srocc": {"CLIVE": accuracies[-1].srocc, "BIQ2021": accuracies[0].srocc},

@@ -102,6 +102,8 @@ class SuiteConfig:
       seed: of the attacks' random starts.
       batch_size: most images a call.
       baselines: name -> the undefended model whose score range scales its headline; the first model where not given.
+      masking: also check every model for masked gradients, on the attacked photos.
+      transfer: also attack every model with what was made on each of the others.
 
     Raises:
       ValueError: no model, no photos or no attack, or baselines of or among other models.
@@ -116,6 +118,8 @@ class SuiteConfig:
     seed: int = 0
     batch_size: int = 8
     baselines: dict[str, str] = field(default_factory=dict)
+    masking: bool = False
+    transfer: bool = False
 
     def __post_init__(self) -> None:
         """Check that there is something to do."""

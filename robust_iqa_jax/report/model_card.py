@@ -2,12 +2,12 @@
 After Mitchell et al. 2019, Model Cards for Model Reporting (arXiv 1810.03993); all numbers are measured ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robust_iqa_jax.report.findings import verdicts
 from robust_iqa_jax.report.table import Column, Table, markdown, number
-from robust_iqa_jax.report.tables import gains
+from robust_iqa_jax.report.tables import gains, masking
 from robust_iqa_jax.report.types import ReportData
 
 
@@ -50,6 +50,7 @@ def model_card(
     probes: Sequence[Probe],
     report: ReportData,
     seconds: Mapping[str, float],
+    further: ReportData | None = None,
 ) -> str:
     """The card.
 
@@ -60,22 +61,17 @@ def model_card(
       probes: behaviour on unusual pictures.
       report: the model beside its undefended twin.
       seconds: what a photo costs: name of a way to score -> seconds.
+      further: of the same models under more attacks on fewer photos, and checked for masked gradients.
     """
-    own = ReportData(
-        [row for row in report.rows if row["model"] == name],
-        report.models,
-        [],
-        report.run,
-        attacks=report.attacks,
-    )
+    own = _of(name, report)
     parts = [
         accuracy_table(accuracies),
         gains(own),
+        *([] if further is None else _further(name, further)),
         Table("probes", "Unusual pictures", (Column("picture"), number("score", 1)), _rows(probes)),
         Table("cost", "Cost of a photo", (Column("way"), number("seconds", 3)), tuple(seconds.items())),
     ]
-    attacked = max((row.get("n", 0) for row in own.rows), default=0)
-    paragraphs = (*what, f"Gains under attack are means over {attacked} photos.")
+    paragraphs = (*what, f"Gains under attack are means over {_attacked(own)} photos.")
     lines = [f"# {name}", "", *(line for paragraph in paragraphs for line in (paragraph, ""))]
     for table in parts:
         lines += [*markdown(table), ""]
@@ -97,6 +93,23 @@ def accuracy_table(accuracies: Sequence[Accuracy]) -> Table:
     rows: tuple[tuple[Any, ...], ...] = tuple((a.data, a.photos, a.srocc, a.low, a.high, a.plcc) for a in accuracies)
     note = "From, to: 95 % interval over photos (bootstrap)."
     return Table("accuracy", "Agreement with people", columns, rows, note)
+
+
+def _of(name: str, report: ReportData) -> ReportData:
+    """What a report has of one model."""
+    rows = [row for row in report.rows if row["model"] == name]
+    return ReportData(rows, report.models, [], report.run, attacks=report.attacks)
+
+
+def _attacked(report: ReportData) -> int:
+    return max((row.get("n", 0) for row in report.rows), default=0)
+
+
+def _further(name: str, report: ReportData) -> list[Table]:
+    """More attacks, and the checks for masked gradients."""
+    own = _of(name, report)
+    more = replace(gains(own), key="further", title=f"Under more attacks, {_attacked(own)} photos")
+    return [more, masking({name: own.models[name]})]
 
 
 def _rows(probes: Sequence[Probe]) -> tuple[tuple[Any, ...], ...]:

@@ -190,7 +190,7 @@ def evaluate_suite(
     """Run what is missing of a suite on one of its data.
 
     Args:
-      suite: attacks, seed, baselines.
+      suite: attacks, seed, baselines, checks.
       scorers: the suite's models, by name.
       line: of the suite's data.
       rest, test: its photos; universal attacks are fitted on some of the first, the second are evaluated on.
@@ -211,6 +211,8 @@ def evaluate_suite(
         line.attack_photos,
         suite.seed,
         baselines=suite.baselines,
+        masking=suite.masking,
+        transfer=suite.transfer,
         results=results,
         batch_size=suite.batch_size,
         devices=devices,

@@ -344,6 +344,19 @@ def get_config():
 
 
 @pytest.mark.slow
+def test_a_suite_also_checks_for_masked_gradients_and_tries_what_was_made_on_the_other_model(folder, capsys, tmp_path):
+    table = photo_tables.write_photo_table(tmp_path, count=8, side=40)
+    paths = {"table": str(table), "base": str(folder / "base"), "robust": str(folder / "robust")}
+    text = SUITE.format(**paths).replace("data, attacks)", "data, attacks[:1], masking=True, transfer=True)")
+    (tmp_path / "suite.py").write_text(text)
+    assert run(capsys, "evaluate", tmp_path / "suite.py", "--out", tmp_path / "out")[0] == 0
+    report = json.loads((tmp_path / "out" / "photos" / "report.json").read_text())
+    assert all("one step beats many" in report["models"][name]["masking"] for name in ("base", "robust"))
+    attacks = {(row["model"], row["attack"]) for row in report["rows"]}
+    assert {("base", "pgd-1-from-robust"), ("robust", "pgd-1-from-base")} <= attacks
+
+
+@pytest.mark.slow
 def test_a_stopped_suite_goes_on_and_its_tables_are_those_of_an_uninterrupted_one(
     folder, capsys, tmp_path, monkeypatch
 ):
