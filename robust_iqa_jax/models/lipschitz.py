@@ -2,10 +2,12 @@
 of a photo does to its score. Ours; of Cayley convolutions (arXiv 2104.07167) and GroupSort (arXiv 1811.05381)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.devices import all_rows
@@ -14,6 +16,7 @@ from robust_iqa_jax.functional.map_resize import space_to_depth
 from robust_iqa_jax.layers.cayley_conv import CayleyConv
 from robust_iqa_jax.losses.norm_in_norm import norm_in_norm
 from robust_iqa_jax.losses.objective import Apply, Objective
+from robust_iqa_jax.metrics.scores import Scores
 from robust_iqa_jax.models.record import Architecture
 from robust_iqa_jax.models.spec import ModelSpec
 
@@ -24,6 +27,8 @@ CONVOLUTIONS = 2
 MARGIN_EPS = 2 / 255
 MARGIN_WEIGHT = 0.1
 """Of the guarantee in the training loss, see `margin_objective`; not tuned."""
+HEAD_WEIGHT = 0.1
+"""Of the guarantee in the fit of the head, see `fitted_head`: larger is a narrower guarantee and less accurate."""
 
 
 class LipschitzIQA(nn.Module):
@@ -53,8 +58,12 @@ class LipschitzIQA(nn.Module):
           x: normalised images.
           train: of no meaning: there are no batch statistics.
         """
-        parts = [score(one.mean((1, 2))) for score, one in zip(self.scores, self.maps(x), strict=True)]
+        parts = [score(mean) for score, mean in zip(self.scores, self.means(x), strict=True)]
         return jnp.sum(jnp.stack(parts), 0)
+
+    def means(self, x: Float[Array, "n h w c"]) -> list[Float[Array, "n c"]]:
+        """What the head reads: the mean of each stage's map over its positions."""
+        return [one.mean((1, 2)) for one in self.maps(x)]
 
     def maps(self, x: Float[Array, "n h w c"]) -> list[Float[Array, "n h2 w2 c2"]]:
         """The map of each stage: a 1-Lipschitz function of the images, in l2 over all pixels and channels."""
@@ -77,9 +86,38 @@ def lipschitz_constant(params: Any, size: tuple[int, int]) -> Array:
     """
     total: Any = 0.0
     for i in range(sum(name.startswith("scores") for name in params)):
-        positions = math.prod(side // 2 ** (i + 2) for side in size)
-        total = total + jnp.sqrt((params[f"scores_{i}"]["kernel"] ** 2).sum() / positions)
+        total = total + jnp.sqrt((params[f"scores_{i}"]["kernel"] ** 2).sum() / _positions(size, i))
     return total
+
+
+def _positions(size: tuple[int, int], stage: int) -> int:
+    return math.prod(side // 2 ** (stage + 2) for side in size)
+
+
+def fitted_head(
+    params: Any, means: Sequence[Scores], mos: Scores, size: tuple[int, int], weight: float = HEAD_WEIGHT
+) -> Any:
+    """Parameters with the head that people's scores ask for: the least mean of (score - mos)^2 plus weight times
+    3 sum_k g_k^2, g_k the part of stage k in the guaranteed change at MARGIN_EPS (l-infinity). (sum_k g_k)^2 is at most
+    3 sum_k g_k^2, and with squares the minimum has a closed form: regression whose ridge is each stage's own.
+
+    Args:
+      params: of the model; only its head changes.
+      means: each stage's (n, channels), see `LipschitzIQA.means`.
+      mos: (n,) opinion scores.
+      size: (height, width) of the images in the network.
+      weight: > 0.
+    """
+    squared_length = MARGIN_EPS**2 * 3 * math.prod(size)
+    ridge = [np.full(one.shape[1], 3 * squared_length / _positions(size, k)) for k, one in enumerate(means)]
+    x = np.concatenate(means, 1).astype(np.float64)
+    centre, middle = x.mean(0), mos.mean()
+    x = x - centre
+    kernel = np.linalg.solve(x.T @ x / len(x) + weight * np.diag(np.concatenate(ridge)), x.T @ (mos - middle) / len(x))
+    ends = np.cumsum([one.shape[1] for one in means])[:-1]
+    head = {f"scores_{k}": {"kernel": jnp.float32(part[:, None])} for k, part in enumerate(np.split(kernel, ends))}
+    head["scores_0"]["bias"] = jnp.float32([middle - centre @ kernel])
+    return {**params, **head}
 
 
 def margin_objective(axis_name: str | None) -> Objective:
@@ -121,4 +159,5 @@ RECORD = Architecture(
     objective=margin_objective,
     pretrained=lambda spec: {"params": {}, "batch_stats": {}},
     orthogonal=True,
+    fitted_head=fitted_head,
 )

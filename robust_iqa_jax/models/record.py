@@ -2,7 +2,7 @@
 models.architectures lists the records; nothing else asks which architecture a model is of."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -95,6 +95,8 @@ class Architecture:
         maps and the head. With them it can be trained in ways that others cannot: the head alone on pooled features,
         from a map on, on kept maps, in bfloat16, without blocks' pruned channels.
       orthogonal: the network has Cayley convolutions of its own, whose inverses `Scorer.prepare` computes once.
+      fitted_head: (params, features, opinion scores, image size) -> params whose head is fitted in closed form, before
+        the steps and after them; features are what the module's `means` gives. None: heads are trained by the steps.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Architecture:
     pretrained: Callable[[ModelSpec], Mapping[str, Any]] = pretrained_backbone
     reads_maps: bool = False
     orthogonal: bool = False
+    fitted_head: Callable[[Any, Sequence[Any], Any, tuple[int, int]], Any] | None = None
 
 
 def robust_block(spec: ModelSpec) -> RobustBlock | None:

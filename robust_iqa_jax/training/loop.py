@@ -18,8 +18,10 @@ from robust_iqa_jax.devices import Devices
 from robust_iqa_jax.evaluation.predictions import predict
 from robust_iqa_jax.files import check_space
 from robust_iqa_jax.models import checkpoint
+from robust_iqa_jax.models.architectures import architecture
 from robust_iqa_jax.models.scorer import Calibration, Scorer
 from robust_iqa_jax.training.calibration import calibrate
+from robust_iqa_jax.training.closed_head import with_fitted_head
 from robust_iqa_jax.training.config import TrainConfig
 from robust_iqa_jax.training.guards import compiled_once, is_finite, not_finite
 from robust_iqa_jax.training.linearity import cached_maps, fit_head, outputs_from, pooled_features
@@ -127,6 +129,9 @@ def set_up(job: Job, on_photos: OnPhotos) -> Ready:
         key, loss = run_key(config, 1), output_loss(config)
         variables = fit_head(variables, features, photos.scores, config.head_epochs, key, loss)
         state = init_state(variables, run.optimizer, masks, config.ema is not None)
+    elif architecture(config.model).fitted_head is not None:
+        variables = with_fitted_head(config.model, variables, photos)
+        state = init_state(variables, run.optimizer, masks, config.ema is not None)
     return Ready(state, load, batches)
 
 
@@ -173,7 +178,8 @@ def take_steps(job: Job, ready: Ready, on_step: OnStep) -> TrainState:
 def finish(job: Job, load: Load, state: TrainState) -> Scorer:
     """The trained model, calibrated on training photos and saved."""
     run, photos = job.run, job.photos
-    scorer = Scorer(state.trained, Calibration.identity(), run.config.model, photos.label)
+    trained = with_fitted_head(run.config.model, state.trained, photos)
+    scorer = Scorer(trained, Calibration.identity(), run.config.model, photos.label)
     some = evenly_spread(len(photos), CALIBRATED)
     if run.reads_maps:
         features = pooled_features(run, state.trained, lambda i: load(some[i]), len(some))
