@@ -117,6 +117,45 @@ def test_the_l_infinity_guarantee_does_not_depend_on_the_size(variables):
     assert guaranteed_change(large, 0.01) == pytest.approx(guaranteed_change(scorer_of(variables), 0.01))
 
 
+def drawn_means(count=40):
+    means = [RNG.normal(size=(count, width)) @ RNG.normal(size=(width, width)) for width in (50, 20)]
+    mos = 50 + 10 * means[0][:, 0] - 5 * means[1][:, 3] + RNG.normal(size=count)
+    return means, mos
+
+
+@pytest.mark.parametrize("weight", [0.03, 1.0])
+def test_the_fitted_head_is_the_least_of_what_it_says(variables, weight):
+    """Against a minimiser of the written-out sum, and the guarantee of the result."""
+    from scipy.optimize import minimize
+
+    means, mos = drawn_means()
+    params = lipschitz.fitted_head(variables["params"], means, mos, SIZE, weight)
+
+    def loss(vector):
+        kernels = vector[:50], vector[50:70]
+        error = means[0] @ kernels[0] + means[1] @ kernels[1] + vector[70] - mos
+        length = lipschitz.MARGIN_EPS * np.sqrt(3 * 16 * 24)
+        parts = [length * np.linalg.norm(k) / np.sqrt(p) for k, p in zip(kernels, (4 * 6, 2 * 3), strict=True)]
+        return (error**2).mean() + weight * 3 * (np.array(parts) ** 2).sum()
+
+    kernels = [np.asarray(params[f"scores_{k}"]["kernel"], np.float64)[:, 0] for k in (0, 1)]
+    found = np.concatenate([*kernels, np.asarray(params["scores_0"]["bias"], np.float64)])
+    least = minimize(loss, np.zeros(71), method="BFGS", options={"gtol": 1e-9, "maxiter": 5000})
+    assert loss(found) == pytest.approx(least.fun, rel=1e-5)
+    assert {name: params[name] for name in params if name.startswith("stages")} == {
+        name: variables["params"][name] for name in params if name.startswith("stages")
+    }
+
+
+def test_a_heavier_guarantee_is_a_narrower_one(variables):
+    means, mos = drawn_means()
+    constants = [
+        float(lipschitz_constant(lipschitz.fitted_head(variables["params"], means, mos, SIZE, weight), SIZE))
+        for weight in (0.01, 0.1, 1.0, 10.0)
+    ]
+    assert constants == sorted(constants, reverse=True)
+
+
 @pytest.mark.slow
 def test_the_margin_counts_the_guarantee_in_standard_deviations(module, variables):
     mos = jnp.array([1.0, 2.0])
@@ -137,6 +176,7 @@ def test_it_is_an_architecture_of_the_library():
 @pytest.mark.slow
 def test_it_is_trained_and_read_back(monkeypatch, tiny_training, tmp_path):
     import robust_iqa_jax as riqa
+    from robust_iqa_jax.training.closed_head import with_fitted_head
     from robust_iqa_jax.training.config import TrainConfig
     from robust_iqa_jax.training.loop import train
 
@@ -147,6 +187,8 @@ def test_it_is_trained_and_read_back(monkeypatch, tiny_training, tmp_path):
     trained = train(config, tiny_training, tmp_path)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert np.isfinite(losses).all()
+    head = with_fitted_head(spec, trained.variables, tiny_training)["params"]["scores_0"]["kernel"]
+    np.testing.assert_allclose(trained.variables["params"]["scores_0"]["kernel"], head, rtol=1e-4)
     assert guaranteed_change(riqa.load(tmp_path / "model"), 0.01) == guaranteed_change(trained, 0.01) > 0
 
 
