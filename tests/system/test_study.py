@@ -20,7 +20,14 @@ from robust_iqa_jax.study import StudyConfig, evaluation, variants
 from robust_iqa_jax.training.run import resolve
 
 KEYS = ("model", "attack", "eps")
-STUDIES = ("quickstart", "clive_study", "clive_reduced", "clive_variants", "architecture_question")
+STUDIES = (
+    "quickstart",
+    "clive_study",
+    "clive_reduced",
+    "clive_variants",
+    "architecture_question",
+    "construction_question",
+)
 
 
 @pytest.mark.parametrize("name", STUDIES)
