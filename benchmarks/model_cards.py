@@ -34,7 +34,7 @@ from robust_iqa_jax.data.photo_set import PhotoSet
 from robust_iqa_jax.devices import ONE
 from robust_iqa_jax.evaluation.predictions import predict, timed_predictions
 from robust_iqa_jax.evaluation.results import ResultFolder
-from robust_iqa_jax.files import write_text
+from robust_iqa_jax.files import whole_file
 from robust_iqa_jax.metrics.accuracy import plcc, srocc
 from robust_iqa_jax.metrics.bootstrap import bootstrap_interval
 from robust_iqa_jax.metrics.scores import Scores
@@ -129,7 +129,7 @@ def write_card(
     ]
     seconds = {f"score, one at a time, {machine()['machine']}": seconds_a_photo(scorer)}
     text = model_card(name, WHAT[name], accuracies, probes(scorer), report, seconds, further)
-    write_text(folder / "README.md", text)
+    replace_text(folder / "README.md", text)
     measured = {
         "srocc": {"CLIVE": accuracies[-1].srocc, "BIQ2021": accuracies[0].srocc},
         "gain": headline(name, report),
@@ -140,8 +140,14 @@ def write_card(
     path = folder / checkpoint.DESCRIPTION
     description = json.loads(path.read_text())
     description["facts"][MEASURED] = measured
-    write_text(path, json.dumps(description, indent=2) + "\n")
+    replace_text(path, json.dumps(description, indent=2) + "\n")
     out.print(f"{folder / 'README.md'}", markup=False)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file of the package, whole or not at all: git keeps what it was."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
 
 
 def of_test(name: str, scorer: Scorer, test: PhotoSet, finished: ResultFolder) -> list[Accuracy]:
