@@ -3,7 +3,11 @@
     riqa train lipschitz --data DIR_OF_BIQ2021 --also DIR_OF_CLIVE/scores.csv
     riqa certify photo.jpg --checkpoint runs/lipschitz --exact --norm linf --radius 1/255
 
-From random weights: no pretrained ones have such layers. CLIVE's fold 0 is in no training.
+From random weights: no pretrained ones have such layers. CLIVE's fold 0 is in no training. The head is fitted in closed
+form before the steps and after them.
+Expected: not measured as it is; trained without the fit before the steps and fitted after them, SROCC .44 on BIQ2021's test
+photos and .38 on CLIVE's fold 0, with no score moved by more than .08 of the range by 1/255, certainly; half an hour on
+one core.
 """
 
 import dataclasses
