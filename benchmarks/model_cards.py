@@ -258,14 +258,14 @@ FAILS = (
     "below."
 )
 PUSHED = (
-    "Attacks with small steps lower its scores twice as far as the APGD of the table below: by 0.49 of its range under the "
-    "suite, on 24 photos (benchmarks/results/2026-11-28_robust_lite0_further.md)."
+    "Attacks with small steps lower its scores twice as far as the APGD of the table below: by 0.49 of its range under "
+    "the suite, on 24 photos (benchmarks/results/2026-11-28_robust_lite0_further.md)."
 )
 WHAT = {
     DEFAULT: (
-        "The default of this package: a quality model for photos that is harder to push than its twin. EfficientNet-Lite0 "
-        "with the head of LinearityIQA, trained so that scores of attacked photos stay where those of the clean ones are, on "
-        f"labels that are half people's and half {UNDEFENDED}'s (`configs/robust_lite0.py`).",
+        "The default of this package: a quality model for photos that is harder to push than its twin. "
+        "EfficientNet-Lite0 with the head of LinearityIQA, trained so that scores of attacked photos stay where those of "
+        f"the clean ones are, on labels that are half people's and half {UNDEFENDED}'s (`configs/robust_lite0.py`).",
         PUSHED,
         MEANING,
         TERMS,
