@@ -264,8 +264,8 @@ PUSHED = (
 WHAT = {
     DEFAULT: (
         "The default of this package: a quality model for photos that is harder to push than its twin. "
-        "EfficientNet-Lite0 with the head of LinearityIQA, trained so that scores of attacked photos stay where those of "
-        f"the clean ones are, on labels that are half people's and half {UNDEFENDED}'s (`configs/robust_lite0.py`).",
+        "EfficientNet-Lite0 with the head of LinearityIQA, trained so that scores of attacked photos stay where those "
+        f"of the clean ones are, on labels that are half people's and half {UNDEFENDED}'s (`configs/robust_lite0.py`).",
         PUSHED,
         MEANING,
         TERMS,
