@@ -24,7 +24,6 @@ from robust_iqa_jax.attacks.eot import EOT
 from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
-from robust_iqa_jax.data.images import at_size
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
 from robust_iqa_jax.defenses.median_smoothing import noisy_scores
@@ -40,6 +39,7 @@ from robust_iqa_jax.metrics.ranks import srocc_interval
 from robust_iqa_jax.models import checkpoint
 from robust_iqa_jax.models.lipschitz import RECORD
 from robust_iqa_jax.models.scorer import Scorer
+from robust_iqa_jax.report.photos import pixels
 from robust_iqa_jax.report.plots import COLOURS, MARKERS, png
 
 DIRECTIONS = ("raise", "lower")
@@ -120,7 +120,7 @@ def main(args: Args) -> None:
     finished, rows = ResultFolder(args.out), []
     for name in args.models:
         scorer = checkpoint.load(name)
-        images = np.stack([at_size(photos.load(i), scorer.spec.input_size) for i in range(len(photos))])
+        images = pixels(photos, scorer.spec.input_size)
         of_model = by_weights if scorer.spec.architecture == RECORD.name else by_noise
         rows += of_model(Path(name).name, scorer, images, np.asarray(photos.scores), args, finished)
     table = markdown(args, rows, len(photos))
@@ -137,13 +137,14 @@ def by_noise(
 ) -> list[Certified]:
     """Median smoothing at each sigma; attacks average over draws, and their photos get new noise."""
     prepared, rows = scorer.prepare(), []
-    reach = float(np.ptp(scores_of(prepared, images, args)))
+    plain, _ = cell(finished, f"{name}, plain", lambda: scores_of(prepared, images, args), scorer, images)
+    reach = float(np.ptp(plain))
     for sigma in args.sigma:
         way = f"noise {sigma:g}"
         smoothed = Defense(Noise(sigma)).on(prepared)
 
-        def sampled(pixels: np.ndarray, seed: int, sigma: float = sigma) -> np.ndarray:
-            return noisy_scores(prepared, jax.random.key(seed), jnp.asarray(pixels), sigma, args.samples)
+        def sampled(photos: np.ndarray, seed: int, sigma: float = sigma) -> np.ndarray:
+            return noisy_scores(prepared, jax.random.key(seed), jnp.asarray(photos), sigma, args.samples)
 
         depends_on = (scorer, images, sigma, args.samples)
         noisy, seconds = cell(finished, f"{name}, {way}", lambda: sampled(images, 0), *depends_on)
@@ -169,6 +170,7 @@ def by_weights(
     """The closed form at each radius of both norms, with attacks at each."""
     prepared, rows = scorer.prepare(), []
     score, seconds = cell(finished, f"{name}, plain", lambda: scores_of(prepared, images, args), scorer, images)
+    reach = float(np.ptp(score))
     sizes_of: dict[Literal["l2", "linf"], tuple[float, ...]] = {"l2": args.radii, "linf": args.linf}
     for norm, sizes in sizes_of.items():
         for radius in sizes:
@@ -182,7 +184,6 @@ def by_weights(
                     ran.append(cell(finished, label, compute, attack, args.batch_size, scorer, images)[0])
                 reached[direction] = strongest(ran, direction)
             ends = (score, score - change, score + change, reached)
-            reach = float(np.ptp(score))
             rows.append(summary(name, "weights", norm, radius, ends, people, reach, seconds / len(images)))
     return rows
 
