@@ -259,7 +259,7 @@ FAILS = (
 )
 PUSHED = (
     "Attacks with small steps lower its scores twice as far as the APGD of the table below: by 0.49 of its range under "
-    "the suite, on 24 photos, and 100 of them by 0.80, on four (benchmarks/results/2026-11-28_robust_lite0_further.md)."
+    "the suite, on 24 photos; with 100 steps by 0.80, on four (benchmarks/results/2026-11-28_robust_lite0_further.md)."
 )
 WHAT = {
     DEFAULT: (
