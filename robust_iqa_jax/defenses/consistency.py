@@ -47,8 +47,13 @@ class ConsistencyConfig:
     steps: int = 2
     """Iterations of the attack."""
     smallest_step: float = 0.25
-    """Least step of "pgd-mixed" as a share of eps; sizes are uniform from there to eps. A model that saw steps of one
-    size only holds at the corners of the ball that those reach, and not inside."""
+    """Least step of "pgd-mixed" as a share of the radius; sizes are uniform from there to the radius. A model that saw
+    steps of one size only holds at the corners of the ball that those reach, and not inside."""
+    smallest_radius: float = 1.0
+    """Least radius of "pgd-mixed" as a share of eps; logarithms are uniform from there to eps. At 1, each photo has the
+    whole ball, and the model learns to hold far from the photo but not near it, where small steps begin."""
+    at_photo: float = 0.0
+    """Share of the photos whose "pgd-mixed" starts at the photo itself, as patient attacks do."""
     lowered: float = 0.5
     """Share of the photos whose scores are attacked downwards, drawn anew at each step; the others go upwards."""
     ramp: float = 0.25
@@ -57,10 +62,10 @@ class ConsistencyConfig:
     def __post_init__(self) -> None:
         """Check the settings."""
         check_count(steps=self.steps)
-        check_positive(eps=self.eps, smallest_step=self.smallest_step)
+        check_positive(eps=self.eps, smallest_step=self.smallest_step, smallest_radius=self.smallest_radius)
         if self.beta < 0:
             raise ValueError(f"consistency: beta must not be negative, got {self.beta}")
-        for name in ("smallest_step", "lowered", "ramp"):
+        for name in ("smallest_step", "smallest_radius", "at_photo", "lowered", "ramp"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"consistency: {name} must lie between 0 and 1, got {getattr(self, name)}")
         if self.attack != OWN and entry(self.attack).fitted:
@@ -86,8 +91,9 @@ def attacked_images(
 ) -> Images:
     """The batch's photos after the attack: in [0,1] and within eps of the clean ones.
 
-    "pgd-mixed" starts at u times a point uniform in the ball, u uniform in [0, 1], and goes `steps` times along the
-    signs of the gradient, by a length uniform in [smallest_step eps, eps]; all draws are a photo's own.
+    "pgd-mixed" draws a radius r = smallest_radius^v eps, starts at max(0, u - at_photo) times a point uniform in that
+    ball, and goes `steps` times along the signs of the gradient by w r, u and v uniform in [0, 1] and w in
+    [smallest_step, 1]; all draws are a photo's own.
 
     Args:
       config: the attack.
@@ -104,10 +110,13 @@ def attacked_images(
         return _registered(config, eps).perturb(objective, fold(keys, 1), images).images
     ball, eps = BALLS["linf"], eps.astype(images.dtype)
     scale, share = (draws[:, i, None, None, None] for i in (1, 2))
-    start = scale * ball.draw(fold(keys, 1), images, eps)
-    rule = along(ball.steepest, eps * (config.smallest_step + (1 - config.smallest_step) * share))
-    ascent = ascend(objective, images, start, config.steps, rule, lambda perturbation: ball.project(perturbation, eps))
-    return ball.finish(images, ascent.images, eps)
+    exponent = jax.vmap(partial(jax.random.uniform, shape=(1, 1, 1), dtype=images.dtype))(fold(keys, 2))
+    radius = eps * config.smallest_radius**exponent
+    start = jnp.maximum(0, scale - config.at_photo) * ball.draw(fold(keys, 1), images, radius)
+    rule = along(ball.steepest, radius * (config.smallest_step + (1 - config.smallest_step) * share))
+    project = lambda perturbation: ball.project(perturbation, radius)  # noqa: E731
+    ascent = ascend(objective, images, start, config.steps, rule, project)
+    return ball.finish(images, ascent.images, radius)
 
 
 def score_distance(

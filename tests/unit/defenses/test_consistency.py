@@ -49,6 +49,24 @@ def test_each_photo_draws_its_own_direction_start_and_step_and_repeats_alone():
     np.testing.assert_array_equal(attack(ConsistencyConfig(steps=1), x[5:6], first=5), moved[5:6])
 
 
+def test_radii_are_spread_evenly_in_their_logarithm():
+    x = np.full((256, *images(1).shape[1:]), 0.5, np.float32)
+    moved = attack(ConsistencyConfig(steps=2, smallest_step=1, smallest_radius=1 / 16, at_photo=1), x)
+    radii = np.sort(np.abs(moved - x).max((1, 2, 3))) / EPS
+    np.testing.assert_allclose(radii[[63, 127, 191]], [1 / 8, 1 / 4, 1 / 2], rtol=0.25)
+    assert radii[0] >= 1 / 16 * (1 - 1e-4)
+
+
+def test_a_start_at_the_photo_leaves_nothing_but_the_steps():
+    x = np.full((32, *images(1).shape[1:]), 0.5, np.float32)
+    settings = {"steps": 1, "smallest_step": 0.125, "lowered": 0}
+    at_photo = np.abs(attack(ConsistencyConfig(at_photo=1, **settings), x) - x)
+    np.testing.assert_allclose(at_photo.min((1, 2, 3)), at_photo.max((1, 2, 3)), rtol=1e-3)  # one length a photo
+    half = np.abs(attack(ConsistencyConfig(at_photo=0.5, **settings), x) - x)
+    same = np.isclose(half.min((1, 2, 3)), half.max((1, 2, 3)), rtol=1e-3)
+    assert 8 <= same.sum() <= 24
+
+
 def test_the_distance_is_hubers_in_standard_deviations_of_the_clean_scores():
     rng = np.random.default_rng(0)
     clean, change = rng.normal(50, 20, 32), rng.normal(0, 30, 32)
@@ -74,6 +92,9 @@ def test_eps_and_beta_rise_along_lines_and_then_stay():
     [
         ({"beta": -1}, "beta must not be negative"),
         ({"eps": 0}, "eps must be above 0"),
+        ({"smallest_radius": 0}, "smallest_radius must be above 0"),
+        ({"smallest_radius": 2}, "smallest_radius must lie between 0 and 1"),
+        ({"at_photo": -0.1}, "at_photo must lie between 0 and 1"),
         ({"lowered": 1.5}, "lowered must lie between 0 and 1"),
         ({"attack": "pgdd"}, "did you mean pgd"),
         ({"attack": "uap"}, "uap must be fitted first"),
