@@ -52,9 +52,10 @@ def which_model() -> str:
     measured = shipped_measurements()[DEFAULT]
     accuracy = ", ".join(f"{value:.2f} on {data}" for data, value in measured["srocc"].items())
     gain = measured["gain"]
+    attack = gain["attack"][:1].upper() + gain["attack"][1:]
     return (
         f"For photos of your own use {DEFAULT}: `riqa score PHOTO`. SROCC with people's ratings, on photos that it was "
-        f"not trained on: {accuracy}. {gain['attack']} moves its scores by {gain['raised']:+.2f} or "
+        f"not trained on: {accuracy}. {attack} moves its scores by {gain['raised']:+.2f} or "
         f"{gain['lowered']:+.2f} of their range on average: harder to push than others, not impossible."
     )
 

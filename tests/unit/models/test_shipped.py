@@ -66,6 +66,9 @@ def test_the_card_has_the_numbers_of_the_description(name):
     assert card.startswith(f"# {name}\n")
     for accuracy in measured["accuracies"]:
         assert f"{accuracy['srocc']:.3f}" in card
+    for way in ("raised", "lowered"):
+        assert f"| {name} | {measured['gain'][f'{way} by']} | 4/255 |" in card
+        assert f"| {measured['gain'][way]:.4f} |" in card
     assert "BIQ2021" in card
     assert "LIVE In the Wild" in card
 
