@@ -169,6 +169,7 @@ def headline(name: str, report: ReportData) -> dict[str, Any]:
     """The largest mean gains of the report's attacks, either way, on the model's own range and on its twin's."""
     rows: list[GainRow] = [row for row in report.rows if row["model"] == name]
     raised, lowered = (pick(rows, key=lambda row: row["abs_gain"] or 0.0) for pick in (max, min))
+    agreements = [row.get("srocc_under_attack") for row in rows]
     return {
         "attack": f"the strongest of {len(rows)} attacks at 4/255",
         "photos": raised.get("n"),
@@ -178,7 +179,7 @@ def headline(name: str, report: ReportData) -> dict[str, Any]:
         "lowered": lowered["abs_gain"],
         "raised, twin's range": raised["abs_gain_baseline_range"],
         "lowered, twin's range": lowered["abs_gain_baseline_range"],
-        "srocc under attack": min(row["srocc_under_attack"] for row in rows if row["srocc_under_attack"] is not None),
+        "srocc under attack": min(agreement for agreement in agreements if agreement is not None),
     }
 
 
