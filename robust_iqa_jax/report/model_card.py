@@ -106,10 +106,11 @@ def _attacked(report: ReportData) -> int:
 
 
 def _further(name: str, report: ReportData) -> list[Table]:
-    """More attacks, and the checks for masked gradients."""
+    """More attacks, and the checks for masked gradients where there are any."""
     own = _of(name, report)
     more = replace(gains(own), key="further", title=f"Under more attacks, {_attacked(own)} photos")
-    return [more, masking({name: own.models[name]})]
+    checks = masking({name: own.models[name]})
+    return [more, checks] if checks.rows else [more]
 
 
 def _rows(probes: Sequence[Probe]) -> tuple[tuple[Any, ...], ...]:

@@ -50,3 +50,4 @@ def test_further_attacks_and_checks_stand_below():
     assert len(lines_of(text, f"Under more attacks, {photos} photos")) == len(lines_of(text, "Gain under attack"))
     (line,) = lines_of(text, "Signs of masked gradients")
     assert line[:3] == ["base", "dead gradients", "yes"]
+    assert "masked gradients" not in card(REPORT)  # attacks without checks
