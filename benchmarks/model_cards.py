@@ -27,6 +27,7 @@ from robust_iqa_jax.benchmarks.machine import machine
 from robust_iqa_jax.benchmarks.measure import stopwatch
 from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import out
+from robust_iqa_jax.configs.shipped_models import EPS, SMALL_STEPS
 from robust_iqa_jax.data.distorted_photos import embedded_photo
 from robust_iqa_jax.data.images import at_size, to_float
 from robust_iqa_jax.data.open import open_photos
@@ -44,6 +45,7 @@ from robust_iqa_jax.models.shipped import DEFAULT, FOLDER, MEASURED, SHIPPED, UN
 from robust_iqa_jax.report.files import read_report
 from robust_iqa_jax.report.model_card import Accuracy, Probe, model_card
 from robust_iqa_jax.report.types import GainRow, ReportData
+from robust_iqa_jax.wording import attack_text
 
 EXAMPLE = "coffee"
 """Embedded photo whose score the description keeps: what an installed copy must give."""
@@ -171,7 +173,7 @@ def headline(name: str, report: ReportData) -> dict[str, Any]:
     raised, lowered = (pick(rows, key=lambda row: row["abs_gain"] or 0.0) for pick in (max, min))
     agreements = [row.get("srocc_under_attack") for row in rows]
     return {
-        "attack": f"the strongest of {len(rows)} attacks at 4/255",
+        "attack": attack_text(f"the strongest of {len(rows)} attacks", raised["eps"]),
         "photos": raised.get("n"),
         "raised by": raised["attack"],
         "raised": raised["abs_gain"],
@@ -219,7 +221,7 @@ def draw(path: Path) -> None:
     from matplotlib.figure import Figure
 
     photo = jnp.asarray(to_float(embedded_photo(EXAMPLE)))
-    attack = attacks.mifgsm(eps=4 / 255, steps=100, step_size=4 / 255 / 20, keep_best=True)
+    attack = attacks.mifgsm(eps=EPS[0], steps=100, **SMALL_STEPS)
     pictures, clean = [np.asarray(photo)], []
     titles = [""]
     for name in (UNDEFENDED, DEFAULT):

@@ -9,7 +9,7 @@ from robust_iqa_jax.evaluation.suite import SuiteAttack, SuiteConfig, SuiteData
 from robust_iqa_jax.models.shipped import DEFAULT, UNDEFENDED
 
 EPS = (4 / 255,)
-SMALL_STEPS = {"steps": 20, "step_size": 4 / 255 / 20, "keep_best": True}
+SMALL_STEPS = {"step_size": EPS[0] / 20, "keep_best": True}
 """From the photo itself: what a model that was trained against short attacks is weakest against."""
 
 
@@ -23,7 +23,7 @@ def get_config() -> SuiteConfig:
             SuiteAttack("pgd", EPS, {"steps": 8}),
             SuiteAttack("apgd", EPS, {"steps": 20}),
             SuiteAttack("apgd", EPS, {"steps": 20, "direction": "lower"}),
-            SuiteAttack("mi-fgsm", EPS, SMALL_STEPS),
-            SuiteAttack("mi-fgsm", EPS, {**SMALL_STEPS, "direction": "lower"}),
+            SuiteAttack("mi-fgsm", EPS, {"steps": 20, **SMALL_STEPS}),
+            SuiteAttack("mi-fgsm", EPS, {"steps": 20, **SMALL_STEPS, "direction": "lower"}),
         ),
     )
