@@ -51,6 +51,7 @@ CELLS: dict[str, tuple[str, dict[str, Any]]] = {
     "UAP": ("uap", {"epochs": 40}),
     "UAP, cumulative": ("uap-cumulative", {"epochs": 40}),
     "UAP, generative": ("uap-generative", {"epochs": 40}),
+    "FACPA": ("facpa", {"epochs": 40, "width": 16}),
     "stAdv": ("stadv", {"steps": 5}),
     "Korhonen": ("korhonen", {"steps": 10}),
     "IOI": ("ioi", {}),

@@ -10,6 +10,7 @@ from robust_iqa_jax.attacks.callable_module import make_callable
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner as carlini_wagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves as color_curves
 from robust_iqa_jax.attacks.eot import EOT as eot
+from robust_iqa_jax.attacks.facpa import FACPA as facpa
 from robust_iqa_jax.attacks.fgsm import FGSM as fgsm
 from robust_iqa_jax.attacks.fmn import FMN as fmn
 from robust_iqa_jax.attacks.gamma_unsharp import GammaUnsharp as gamma_unsharp
@@ -44,6 +45,7 @@ __all__ = [
     "carlini_wagner",
     "color_curves",
     "eot",
+    "facpa",
     "fgsm",
     "fmn",
     "gamma_unsharp",

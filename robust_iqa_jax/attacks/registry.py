@@ -12,6 +12,8 @@ from robust_iqa_jax.attacks.callable_module import AttackModule
 from robust_iqa_jax.attacks.carlini_wagner import CarliniWagner
 from robust_iqa_jax.attacks.color_curves import ColorCurves
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.facpa import FACPA
+from robust_iqa_jax.attacks.fitting import Fitting
 from robust_iqa_jax.attacks.fmn import FMN
 from robust_iqa_jax.attacks.gamma_unsharp import GammaUnsharp
 from robust_iqa_jax.attacks.gradient import AMIFGSM, FGSM, IFGSM, MIFGSM, PGD
@@ -28,7 +30,7 @@ from robust_iqa_jax.attacks.sparse_rs import SparseRS
 from robust_iqa_jax.attacks.square import MultiSquare, Square
 from robust_iqa_jax.attacks.stadv import StAdv
 from robust_iqa_jax.attacks.suite import AttackSuite
-from robust_iqa_jax.attacks.uap import UAP, UniversalFit
+from robust_iqa_jax.attacks.uap import UAP
 from robust_iqa_jax.attacks.uap_generator import GenerativeUAP
 from robust_iqa_jax.checks import unknown
 from robust_iqa_jax.wording import hyphenated
@@ -78,6 +80,7 @@ ATTACKS: dict[str, Entry] = {
     "uap": Entry(UAP, 10 / 255, "one perturbation for all images, fitted by Adam"),
     "uap-cumulative": Entry(partial(UAP, update="gradient"), 10 / 255, "the same, fitted by plain gradient steps"),
     "uap-generative": Entry(GenerativeUAP, 10 / 255, "the same, drawn by a fitted generator"),
+    "facpa": Entry(FACPA, 10 / 255, "a perturbation for each image, drawn by a fitted network in one pass"),
     "stadv": Entry(StAdv, None, "a smooth flow of the pixels"),
     "ioi": Entry(IOI, None, "one step along the gradient's signs, where texture and faint frequencies hide it"),
     "korhonen": Entry(Korhonen, None, "Adam on pixels, where the image is busy"),
@@ -165,7 +168,7 @@ def as_attacks(given: Any) -> list[Attack]:
 
 
 def _is_attack(kind: type) -> bool:
-    return issubclass(kind, (Attack, UniversalFit))
+    return issubclass(kind, (Attack, Fitting))
 
 
 def _unwrapped(make: Callable[..., Any]) -> Any:

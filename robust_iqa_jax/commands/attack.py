@@ -42,10 +42,10 @@ class AttackArgs:
     """Name of an attack; those that there are, with their own options, stand above."""
     size: Size | None = None
     """Pixels that are attacked and written: the photo's own, which the model resizes as it does when it scores, or
-    the model's input ("model": faster, and the photo is shrunk first). Universal perturbations have the model's size;
-    "own" for all others where not given."""
+    the model's input ("model": faster, and the photo is shrunk first). Attacks that are fitted first are made at
+    the model's size; "own" for all others where not given."""
     fit_on: tuple[Path, ...] = ()
-    """Images that a universal perturbation is fitted on; others than the attacked ones."""
+    """Images that an attack is fitted on which has to be; others than the attacked ones."""
     to_8bit: bool = False
     """Print the scores of the PNG files instead of those before rounding to 8 bits (the CSV has both)."""
     seed: int = 0
@@ -75,7 +75,7 @@ def main(args: list[str]) -> int:
     if not fitted and attack.couples:
         return _refused(f"attack: {attack.name} looks at a batch as a whole, and here each image is attacked alone")
     if fitted and given.size == "own":
-        return _refused(f"attack: {given.attack} makes one perturbation of the model's size; drop --size own")
+        return _refused(f"attack: {given.attack} is fitted at the model's size; drop --size own")
     existing(given.images)
     existing(given.fit_on)
     stems = _stems(given.images)
@@ -198,22 +198,26 @@ def _read(path: Path, size: Size, model_size: tuple[int, int]) -> Float[np.ndarr
 
 
 def _fit(attack: Any, scorer: "AnyScorer", key: Array, photos: list[np.ndarray], folder: Path) -> "Attack":
-    """The fitted universal attack; its perturbation goes to universal.npy ([0,1] units) and universal.png."""
+    """The fitted attack; a universal perturbation goes to universal.npy ([0,1] units) and universal.png."""
+    from robust_iqa_jax.attacks.uap import Universal
     from robust_iqa_jax.evaluation.pictures import difference_picture
 
     with bar() as progress:
         task = progress.add_task("fitting", total=attack.epochs, note=f"{len(photos)} images")
-        universal = attack.fit(
+        fitted = attack.fit(
             scorer, key, np.stack(photos),
             on_epoch=lambda epoch, mean: progress.update(task, completed=epoch + 1, note=f"mean {mean:.3f}"),
         )  # fmt: skip
-    perturbation: Float[np.ndarray, "h w c"] = np.asarray(universal.eps * universal.pattern, np.float32)
+    if not isinstance(fitted, Universal):
+        out.print(f"{attack.label}: fitted on {len(photos)} images")
+        return fitted
+    perturbation: Float[np.ndarray, "h w c"] = np.asarray(fitted.eps * fitted.pattern, np.float32)
     with own_file(folder / "universal.npy") as temporary, temporary.open("wb") as file:
         np.save(file, perturbation)
     picture, gain = difference_picture(perturbation * 255)
     save_png(folder / "universal.png", picture)
     out.print(f"{folder / 'universal.npy'}: fitted on {len(photos)} images; universal.png shows it {gain} times larger")
-    return universal
+    return fitted
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:

@@ -49,8 +49,8 @@ class EvaluateArgs:
     eps: tuple[float, ...] = tuple(n / 255 for n in (2, 4, 6, 8, 10))
     """Attack sizes in [0,1] pixels, such as 4/255."""
     attack: tuple[str, ...] = ()
-    """Attacks by name, in place of PGD, each at every size where it has one; riqa attack --help lists them. Universal
-    ones are fitted first, which a suite file does."""
+    """Attacks by name, in place of PGD, each at every size where it has one; riqa attack --help lists them. Some are
+    fitted on other photos first, which a suite file does."""
     direction: tuple[Literal["raise", "lower"], ...] = ()
     """Which way scores are pushed: raise, lower, or both; as each attack does, mostly raise, where not given."""
     transfer: bool = False

@@ -1,16 +1,18 @@
 """SuiteConfig: models times data times attacks times sizes, as one frozen dataclass that a file's get_config() returns.
 `riqa evaluate SUITE.py` runs it, `riqa report` shows it."""
 
+import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax.numpy as jnp
+import jax
+import numpy as np
 
 from robust_iqa_jax.attacks import registry
 from robust_iqa_jax.attacks.arguments import Images
 from robust_iqa_jax.attacks.core import Attack
+from robust_iqa_jax.attacks.fitting import Fitting
 from robust_iqa_jax.attacks.objective import ScoreFunction
-from robust_iqa_jax.attacks.uap import Universal
 from robust_iqa_jax.evaluation.results import ResultFolder, cached
 
 DEFAULT_EPS = (2 / 255, 4 / 255, 6 / 255, 8 / 255, 10 / 255)
@@ -53,11 +55,11 @@ class SuiteAttack:
     def on(
         self, scorer: ScoreFunction, key: Any, photos: Images | None, results: ResultFolder | None = None
     ) -> list[Attack]:
-        """Attacks ready to run against a scorer; universal ones fitted on `photos`, which are not evaluated on.
+        """Attacks ready to run against a scorer; those to fit are fitted on `photos`, which are not evaluated on.
 
         Args:
           scorer, key, photos: as an attack's `fit` takes them; only fitted attacks look at them.
-          results: where fitted patterns are stored.
+          results: where fitted ones are stored.
 
         Raises:
           ValueError: an attack to fit and no photos.
@@ -66,12 +68,32 @@ class SuiteAttack:
             return self.make()
         if photos is None:
             raise ValueError(f"suite: {self.name} is fitted on photos that are not evaluated on; set fit_photos")
-        fitted = []
-        for attack in self.make():
-            compute = lambda attack=attack: attack.fit(scorer, key, photos).pattern.tolist()  # noqa: E731
-            pattern = cached(results, f"pattern of {attack.label}", compute, "pattern", attack, scorer, key, photos)
-            fitted.append(Universal(jnp.asarray(pattern, photos.dtype), attack.eps, attack.label))
-        return fitted
+        return [_fitted(attack, scorer, key, photos, results) for attack in self.make()]
+
+
+def _fitted(fitting: Fitting, scorer: ScoreFunction, key: Any, photos: Images, results: ResultFolder | None) -> Attack:
+    """A fitted attack, from the results where it is there."""
+
+    def leaves() -> list[dict[str, Any]]:
+        return [_packed(np.asarray(leaf)) for leaf in jax.tree.leaves(fitting.fit(scorer, key, photos))]
+
+    _, height, width, channels = photos.shape
+    made = jax.eval_shape(lambda key: fitting.fitted(fitting.start(key, (height, width, channels))), jax.random.key(0))
+    stored = cached(results, f"{fitting.label}, fitted", leaves, "fitted", fitting, scorer, key, photos)
+    return jax.tree.unflatten(jax.tree.structure(made), map(_unpacked, stored))
+
+
+def _packed(array: np.ndarray) -> dict[str, Any]:
+    return {
+        "type": str(array.dtype),
+        "shape": array.shape,
+        "base64": base64.b64encode(np.ascontiguousarray(array).tobytes()).decode(),
+    }
+
+
+def _unpacked(stored: dict[str, Any]) -> np.ndarray | float:
+    array = np.frombuffer(base64.b64decode(stored["base64"]), stored["type"]).reshape(stored["shape"])
+    return array if array.ndim else array.item()
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ SETTINGS = {
     "suite": {},
     "stadv": {},
     "uap-generative": {},
+    "facpa": {},
 }
 TABLE = {case: smallest(case.split()[0], **chosen) for case, chosen in SETTINGS.items()}
 each = pytest.mark.parametrize(

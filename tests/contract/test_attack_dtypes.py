@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from attack_table import FOLLOWING, KEY, SLOW, attacked, photos, score, smallest
 
+from robust_iqa_jax.attacks.fitting import _epoch
 from robust_iqa_jax.attacks.registry import ATTACKS
-from robust_iqa_jax.attacks.uap import _epoch
 
 EPS = 1 / 255
 

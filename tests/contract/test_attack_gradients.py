@@ -71,7 +71,7 @@ def broken(x):
     return jnp.sqrt(x.mean((1, 2, 3)) - x.mean((1, 2, 3)))
 
 
-@each("uap", "uap-generative", "fgsm", "nes")
+@each("uap", "uap-generative", "facpa", "fgsm", "nes")
 def test_gradients_that_are_zero_or_not_finite_everywhere_are_said(name):
     scorer = rounded if name in (*FITTED, "nes") else broken
     with pytest.warns(UserWarning, match=NOTHING.format(2)):

@@ -11,14 +11,14 @@ import pytest
 import robust_iqa_jax as riqa
 from robust_iqa_jax import attacks
 from robust_iqa_jax.attacks.core import Attack
-from robust_iqa_jax.attacks.uap import UniversalFit
+from robust_iqa_jax.attacks.fitting import Fitting
 
 CLASSES = {
     "amifgsm": "AMIFGSM", "apgd": "APGD", "carlini_wagner": "CarliniWagner", "color_curves": "ColorCurves",
-    "eot": "EOT", "fgsm": "FGSM", "fmn": "FMN", "gamma_unsharp": "GammaUnsharp", "ifgsm": "IFGSM", "ioi": "IOI",
-    "jpeg": "JPEG", "korhonen": "Korhonen", "madc": "MADC", "mifgsm": "MIFGSM", "nes": "NES", "patch_rs": "PatchRS",
-    "perceptual": "Perceptual", "pgd": "PGD", "quantise": "Quantise", "sparse_rs": "SparseRS", "square": "Square",
-    "stadv": "StAdv", "suite": "AttackSuite", "uap": "UAP",
+    "eot": "EOT", "facpa": "FACPA", "fgsm": "FGSM", "fmn": "FMN", "gamma_unsharp": "GammaUnsharp", "ifgsm": "IFGSM",
+    "ioi": "IOI", "jpeg": "JPEG", "korhonen": "Korhonen", "madc": "MADC", "mifgsm": "MIFGSM", "nes": "NES",
+    "patch_rs": "PatchRS", "perceptual": "Perceptual", "pgd": "PGD", "quantise": "Quantise", "sparse_rs": "SparseRS",
+    "square": "Square", "stadv": "StAdv", "suite": "AttackSuite", "uap": "UAP",
 }  # fmt: skip
 """Public names that are paths of modules, with the class there."""
 OTHERS = {"gaussian_noise", "generative_uap", "gradient_masking", "multi_square", "transfer", "uniform_noise"}
@@ -38,7 +38,7 @@ def test_a_path_gives_the_module_that_it_says_and_the_module_makes_the_attack(na
     assert module.__name__ == module.__spec__.name == f"robust_iqa_jax.attacks.{name}"
     attack = getattr(riqa.attacks, name)()
     assert type(attack) is kind
-    assert isinstance(attack, (Attack, UniversalFit))
+    assert isinstance(attack, (Attack, Fitting))
     assert isinstance(attack, module)
     assert issubclass(kind, (module, str))
     assert not isinstance("pgd", module)

@@ -40,6 +40,7 @@ def test_the_name_of_an_attack_begins_with_its_name_in_the_table(name):
         ("carlini-wagner", {"gain": 2.5, "direction": "lower"}, "carlini-wagner-2.5-lower"),
         ("uap-cumulative", {"direction": "lower"}, "uap-cumulative-lower"),
         ("uap-generative", {}, "uap-generative"),
+        ("facpa", {"direction": "lower"}, "facpa-lower"),
         ("stadv", {"flow": "authors", "shared": True, "optimizer": "adam"}, "stadv-10-authors-shared-adam"),
         ("korhonen", {"keep_best": True, "variant": "authors"}, "korhonen-50-best-authors"),
         ("perceptual", {}, "perceptual-30-budget0.05"),

@@ -18,7 +18,7 @@ SCORES_ONLY = ("square", "multi-square", "sparse-rs", "patch-rs", "gamma-unsharp
 FITTED = tuple(name for name in ATTACKS if ATTACKS[name].fitted)
 FOLLOWING = tuple(name for name in ATTACKS if name not in (*CONTROLS, *SCORES_ONLY))
 """Those that follow gradients, estimated ones of nes included."""
-SLOW = ("stadv", "suite", "uap-generative")
+SLOW = ("stadv", "suite", "uap-generative", "facpa")
 """Those whose programs take long to compile; parts of them stand in the tables under other settings."""
 
 

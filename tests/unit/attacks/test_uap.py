@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from small_score import gradient, images, score
 
-from robust_iqa_jax.attacks.uap import UAP, Universal, epoch_order
+from robust_iqa_jax.attacks.fitting import epoch_order
+from robust_iqa_jax.attacks.uap import UAP, Universal
 
 
 def fitted_by_numpy(x, eps, update, rate, epochs, sign=1):
