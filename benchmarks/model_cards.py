@@ -3,8 +3,9 @@
     python -m robust_iqa_jax.benchmarks.model_cards pack --robust runs/robust_lite0 --accurate runs/accurate_lite0
     riqa evaluate configs/shipped_models.py --out runs/shipped
     riqa evaluate configs/shipped_models_further.py --out runs/further
+    riqa evaluate configs/shipped_models_transfer.py --out runs/transfer
     python -m robust_iqa_jax.benchmarks.model_cards card --report runs/shipped/biq2021 --biq2021 biq2021 \\
-        --clive clive/scores.csv --further runs/further/biq2021
+        --clive clive/scores.csv --further runs/further/biq2021 runs/transfer/biq2021
     python -m robust_iqa_jax.benchmarks.model_cards picture
 
 In a checkout, whose robust_iqa_jax/pretrained/ and docs/ it writes.
@@ -13,6 +14,7 @@ In a checkout, whose robust_iqa_jax/pretrained/ and docs/ it writes.
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,8 +77,8 @@ class Card:
     """Folder of BIQ2021."""
     clive: str
     """Label table of CLIVE."""
-    further: Path | None = None
-    """Report folder of both models under more attacks, on fewer photos."""
+    further: tuple[Path, ...] = ()
+    """Report folders of both models under more attacks, on fewer photos."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def main(args: Pack | Card | Picture) -> None:
             pack(name, run)
     else:
         report, _ = read_report(args.report)
-        further = None if args.further is None else read_report(args.further)[0]
+        further = [read_report(folder)[0] for folder in args.further]
         test, clive = open_photos(args.biq2021).select("test"), open_photos(args.clive).select(HELD_OUT)
         finished = ResultFolder(args.report / "cells")
         for name in SHIPPED:
@@ -119,7 +121,7 @@ def write_card(
     finished: ResultFolder,
     test: PhotoSet,
     clive: PhotoSet,
-    further: ReportData | None = None,
+    further: Sequence[ReportData] = (),
 ) -> None:
     """The card of a model, and its measurements in its description; `finished` are the parts of the report."""
     folder = FOLDER / name

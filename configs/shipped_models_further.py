@@ -1,4 +1,4 @@
-"""What the cards of the shipped models have besides: other sizes and kinds of attacks, transfer, masked gradients.
+"""What the cards of the shipped models have besides: other sizes and kinds of attacks, masked gradients.
 
     riqa evaluate configs/shipped_models_further.py --out runs/further     # BIQ2021's folder as biq2021/ beside it
 
@@ -28,5 +28,4 @@ def get_config() -> SuiteConfig:
             SuiteAttack("uap", EPS, {"epochs": 5}),
         ),
         masking=True,
-        transfer=True,
     )

@@ -50,7 +50,7 @@ def model_card(
     probes: Sequence[Probe],
     report: ReportData,
     seconds: Mapping[str, float],
-    further: ReportData | None = None,
+    further: Sequence[ReportData] = (),
 ) -> str:
     """The card.
 
@@ -61,13 +61,13 @@ def model_card(
       probes: behaviour on unusual pictures.
       report: the model beside its undefended twin.
       seconds: what a photo costs: name of a way to score -> seconds.
-      further: of the same models under more attacks on fewer photos, and checked for masked gradients.
+      further: each of the same models under more attacks on fewer photos, checked for masked gradients or not.
     """
     own = _of(name, report)
     parts = [
         accuracy_table(accuracies),
         gains(own),
-        *([] if further is None else _further(name, further)),
+        *(table for more in further for table in _further(name, more)),
         Table("probes", "Unusual pictures", (Column("picture"), number("score", 1)), _rows(probes)),
         Table("cost", "Cost of a photo", (Column("way"), number("seconds", 3)), tuple(seconds.items())),
     ]

@@ -13,7 +13,7 @@ FURTHER = dataclasses.replace(
 )
 
 
-def card(further=None):
+def card(further=()):
     accuracies = [Accuracy("photos of others", 12, 0.8125, 0.75, 0.5, 0.9)]
     return model_card(
         "base", ["What it is for."], accuracies, [Probe("black", 24.56)], REPORT, {"alone": 0.0271}, further
@@ -45,9 +45,9 @@ def test_gains_are_this_models_and_all_of_them():
 
 
 def test_further_attacks_and_checks_stand_below():
-    text = card(FURTHER)
+    text = card([FURTHER])
     photos = max(row["n"] for row in REPORT.rows)
     assert len(lines_of(text, f"Under more attacks, {photos} photos")) == len(lines_of(text, "Gain under attack"))
     (line,) = lines_of(text, "Signs of masked gradients")
     assert line[:3] == ["base", "dead gradients", "yes"]
-    assert "masked gradients" not in card(REPORT)  # attacks without checks
+    assert "masked gradients" not in card([REPORT])  # attacks without checks
