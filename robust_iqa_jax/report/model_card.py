@@ -71,7 +71,10 @@ def model_card(
         Table("probes", "Unusual pictures", (Column("picture"), number("score", 1)), _rows(probes)),
         Table("cost", "Cost of a photo", (Column("way"), number("seconds", 3)), tuple(seconds.items())),
     ]
-    paragraphs = (*what, f"Gains under attack are means over {_attacked(own)} photos.")
+    paragraphs = (
+        *what,
+        f"Gains under attack are means over {_attacked(own)} photos; attacks change what the model sees, resized.",
+    )
     lines = [f"# {name}", "", *(line for paragraph in paragraphs for line in (paragraph, ""))]
     for table in parts:
         lines += [*markdown(table), ""]

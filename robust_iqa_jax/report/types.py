@@ -2,8 +2,8 @@
 Rows are dictionaries because files, CSV writers and data frames take them so; these types say what is in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Required, TypedDict
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Required, TypedDict, cast
 
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.eot import EOT
@@ -16,6 +16,9 @@ BOTH_WAYS = ("opposite", "change", *OF_BATCHES)
 BLIND, FROM = "blind", "from-"
 """What follows the name of an attack that is made on a model without its defence, and, with that one's name, on another
 model."""
+
+PLAIN = (float, int, str, type(None))
+"""Types of settings that a file of JSON has."""
 
 NAMED = {"suite": "AttackSuite", "uap": "Universal", "stadv": "StAdv"}
 """First word of an attack's name -> its class, where a report asks for one and has a name only."""
@@ -114,12 +117,14 @@ class AttackKind:
       one_way: whether it pushes all scores the same way, so that its mean gain says how far they move.
       blind: name of the attack that it is when it is made on the model that it meets; None where it is.
       source: the other model that it is made on; None where that is the same one without its defence, or the same.
+      settings: its numbers, names and switches but for eps, so that it can be made again; empty in older reports.
     """
 
     kind: str
     one_way: bool
     blind: str | None = None
     source: str | None = None
+    settings: Mapping[str, float | str | None] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, attack: Attack) -> "AttackKind":
@@ -131,13 +136,20 @@ class AttackKind:
             return cls.of(attack.attack)
         direction = getattr(attack, "direction", None)
         one_way = cls.named(attack.name).one_way if direction is None else direction in ("raise", "lower")
-        return cls(type(attack).__name__, one_way)
+        plain = {name: _plain(getattr(attack, name)) for name in (field.name for field in fields(cast(Any, attack)))}
+        settings = {name: value for name, value in plain.items() if name != "eps" and isinstance(value, PLAIN)}
+        return cls(type(attack).__name__, one_way, settings=settings)
 
     @classmethod
     def named(cls, name: str) -> "AttackKind":
         """Of a name, for older reports and other people's tables, which have nothing else."""
         first = name.split("-")[0]
         return cls(NAMED.get(first, first), not name.endswith(tuple(f"-{direction}" for direction in BOTH_WAYS)))
+
+
+def _plain(value: Any) -> Any:
+    """A number of an array without dimensions; else what it is."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -175,6 +175,15 @@ def test_a_report_knows_an_attack_by_its_settings(attack, kind, one_way):
     assert AttackKind.of(attack) == AttackKind(kind, one_way)
 
 
+def test_a_report_knows_the_settings_with_which_an_attack_can_be_made_again():
+    attack = riqa.attacks.mifgsm(eps=0.1, steps=3, step_size=jnp.float32(0.25), keep_best=True)
+    kind = AttackKind.of(attack)
+    assert riqa.attacks.mifgsm(eps=0.1, **kind.settings) == attack
+    assert json.loads(json.dumps(kind.settings)) == kind.settings
+    assert AttackKind.of(riqa.attacks.eot(attack, samples=2)).settings == kind.settings
+    assert "pattern" not in AttackKind.of(Universal(np.zeros((2, 2, 3)))).settings
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "one_way"),
     [("suite-20", "AttackSuite", True), ("uap", "Universal", True), ("pgd-8-change", "pgd", False)],
