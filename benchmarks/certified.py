@@ -25,12 +25,13 @@ from robust_iqa_jax.commands.arguments import parsed
 from robust_iqa_jax.commands.progress import err, out
 from robust_iqa_jax.data.open import open_photos, split_photos
 from robust_iqa_jax.data.photo_set import evenly_spread
-from robust_iqa_jax.defenses.median_smoothing import noisy_scores
+from robust_iqa_jax.defenses.median_smoothing import Smoothing, noisy_scores
 from robust_iqa_jax.defenses.purification import Defense
 from robust_iqa_jax.defenses.random_purifiers import Noise
 from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.evaluation.guarantee import guaranteed_change
 from robust_iqa_jax.evaluation.results import ResultFolder, cached
+from robust_iqa_jax.evaluation.source import code_digest
 from robust_iqa_jax.files import write_text
 from robust_iqa_jax.metrics.accuracy import srocc
 from robust_iqa_jax.metrics.order_statistics import certifying_ranks
@@ -82,7 +83,17 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Run what is missing, print and store table and plot."""
+    """Run what is missing, print and store table and plot.
+
+    Raises:
+      ValueError: an attacked radius that is not certified, too few samples for a radius.
+    """
+    if args.attacked not in args.ratios:
+        raise ValueError(
+            f"--attacked {args.attacked:g}: is none of --ratios {' '.join(map('{:g}'.format, args.ratios))}"
+        )
+    for ratio in args.ratios:
+        certifying_ranks(args.samples, ratio, args.alpha)
     _, photos = split_photos(open_photos(args.data), args.group)
     photos = photos.subset(evenly_spread(len(photos), args.photos))
     finished, rows = ResultFolder(args.out), []
@@ -114,7 +125,8 @@ def by_noise(
         def sampled(photos: np.ndarray, seed: int, sigma: float = sigma) -> np.ndarray:
             return noisy_scores(prepared, jax.random.key(seed), jnp.asarray(photos), sigma, args.samples)
 
-        depends_on = (scorer, images, sigma, args.samples)
+        code = code_digest(Smoothing.__module__)
+        depends_on = (scorer, images, Defense(Noise(sigma)), args.samples, code)
         noisy, seconds = cell(finished, f"{name}, {way}", lambda: sampled(images, 0), *depends_on)
         reached = {}
         for direction in DIRECTIONS:

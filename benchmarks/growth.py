@@ -52,7 +52,7 @@ class Args:
     impl: tuple[str, ...] = (*CONVOLUTIONS, CONV2D)
     """Also, in processes of their own: torch-explicit-q, orthogonium-aoc (extra "bench")."""
     largest_gflop: float = 400.0
-    """Points with more arithmetic are not run."""
+    """Points with more arithmetic are not run; of PyTorch's it is not counted, and all are."""
     repeats: int = 3
     plots: Path | None = None
     """Folder for the plot."""
@@ -98,7 +98,7 @@ def exponents(args: Args, swept: dict[str, list[Row]]) -> dict[tuple[str, str], 
     for axis, rows in swept.items():
         for impl in args.impl:
             own = [(_position(axis, row), row) for row in rows if row.impl == impl]
-            own = own[len(own) // 2 - 1 if len(own) > 2 else 0 :]
+            own = own[min(len(own) // 2, max(len(own) - 2, 0)) :]
             slopes = {}
             for label, attribute in QUANTITIES.items():
                 points = [(at, getattr(row, attribute)) for at, row in own if getattr(row, attribute)]

@@ -190,6 +190,7 @@ def headline(name: str, report: ReportData) -> dict[str, Any]:
 def probes(scorer: Scorer) -> list[Probe]:
     """Scores of pictures that are no ordinary photos."""
     photo = embedded_photo(EXAMPLE)
+    step = -(-photo.shape[1] // 16)
     grey = np.broadcast_to(photo.mean(-1, keepdims=True).astype(np.uint8), photo.shape)
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
     pictures = {
@@ -197,7 +198,7 @@ def probes(scorer: Scorer) -> list[Probe]:
         "the same, grey": grey,
         "the same, upside down": photo[::-1],
         "the same, turned by 90 degrees": np.rot90(photo),
-        "the same, 16 pixels wide": photo[:: photo.shape[1] // 16, :: photo.shape[1] // 16],
+        "the same, 16 pixels wide": photo[::step, ::step],
         "the same, each pixel 8 x 8": photo.repeat(8, 0).repeat(8, 1),
         "black": np.zeros((256, 256, 3), np.uint8),
         "white": np.full((256, 256, 3), 255, np.uint8),

@@ -57,12 +57,17 @@ class FMN(SmallestChange):
         clean = jax.lax.stop_gradient(target(images))
         value_and_gradient = jax.value_and_grad(lambda x: summed(target(x)), has_aux=True)
 
+        def judged(values: Array, perturbation: Array) -> tuple[Array, Array, Array]:
+            """Its size, the gain that it lacks, and its rank: smaller is better of those that lack none."""
+            there, short = size(perturbation), self.gain - (values - clean)
+            rank = jnp.where(short <= 0, 1 / jnp.maximum(there, _SMALLEST), -short)
+            return there, short, rank.astype(images.dtype)
+
         def step(i: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
             perturbation, radius, reached, ranks, best, alive = carry
             (_, values), gradient = value_and_gradient(images + perturbation)
-            short = self.gain - (values - clean)
-            there, now = size(perturbation), short <= 0
-            rank = jnp.where(now, 1 / jnp.maximum(there, _SMALLEST), -short).astype(ranks.dtype)
+            there, short, rank = judged(values, perturbation)
+            now = short <= 0
             ranks, best = stronger((ranks, best), (rank, perturbation))
             reached, alive = reached | now, alive | has_direction(gradient)
             change = _falling(i, self.steps, FIRST_CHANGE, LAST_CHANGE)
@@ -78,7 +83,9 @@ class FMN(SmallestChange):
         count = len(images)
         none, far = jnp.zeros(count, bool), jnp.full(count, jnp.inf, images.dtype)
         start = (jnp.zeros_like(images), far, none, -far, jnp.zeros_like(images), none)
-        *_, best, alive = jax.lax.fori_loop(0, self.steps, step, start)
+        last, _, _, ranks, best, alive = jax.lax.fori_loop(0, self.steps, step, start)
+        *_, rank = judged(target(images + last), last)
+        _, best = stronger((ranks, best), (rank, last))
         return Result(jnp.clip(images + best, 0, 1), jnp.isfinite(clean), alive)
 
 

@@ -80,12 +80,13 @@ def exchanged(query: Any, queries: Any, pixels: Any, share: Any) -> Int[Array, "
 
 
 def exchange(key: Array, image: Float[Array, "h w c"], best: Float[Array, "h w c"], count: Array) -> Array:
-    """The best so far with `count` of its pixels, or as many as are clean, clean again and as many others painted."""
+    """The best so far with `count` of its pixels clean again and as many others painted; where too few others are
+    clean, those are painted anew too."""
     where, colour = jax.random.split(key)
     differs = jnp.any(best != image, -1)
-    count = jnp.minimum(count, jnp.sum(~differs))
     back = chosen(where, differs, count)
-    return paint(colour, jnp.where(back[..., None], image, best), ~differs, count)
+    allowed = ~differs | (back & (jnp.sum(~differs) < count))
+    return paint(colour, jnp.where(back[..., None], image, best), allowed, count)
 
 
 def paint(key: Array, image: Float[Array, "h w c"], allowed: Bool[Array, "h w"], count: Array) -> Array:

@@ -30,6 +30,11 @@ class Transfer(Wrapped):
     _: KW_ONLY
     label: str = "transfer"
 
+    def check(self) -> None:
+        """Raise ValueError for a source that is no score function."""
+        if not callable(self.source):
+            raise ValueError(f"attack: a function from images to scores expected as source, got {self.source!r:.60}")
+
     @property
     def name(self) -> str:
         """The attack's, with the label: "pgd-8-blind"."""

@@ -12,6 +12,12 @@ class Wrapped(Attack):
 
     attack: Any
 
+    def __post_init__(self) -> None:
+        """Check that there is an attack, then the settings."""
+        if not isinstance(self.attack, Attack):
+            raise ValueError(f"attack: {self.kind} runs an attack such as riqa.attacks.pgd(), got {self.attack!r:.60}")
+        super().__post_init__()
+
     @property
     def eps(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Of the attack."""

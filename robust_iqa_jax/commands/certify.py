@@ -3,6 +3,7 @@ Example: riqa certify photo.jpg --sigma 0.12 --radius 0.12 --samples 1000"""
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,16 +136,19 @@ def _certify(given: CertifyArgs, smoothing: "Smoothing | None", denoiser: "Denoi
 
 
 def _scores_of(given: CertifyArgs, paths: list[str]) -> dict[str, float]:
-    """File name -> people's score; raises ValueError for a photo that the table has not."""
+    """File name -> people's score; raises ValueError for a photo that the table has not, or twice by that name."""
     from robust_iqa_jax.commands.arguments import columns
     from robust_iqa_jax.data.open import open_photos
 
     assert given.data is not None
     table = open_photos(given.data, **columns(given))
     scores = {Path(name).name: float(score) for name, score in zip(table.names, table.scores, strict=True)}
-    for path in paths:
-        if Path(path).name not in scores:
-            raise ValueError(f"--data {given.data}: has no row of {Path(path).name}; drop the photo, or the option")
+    rows = Counter(Path(name).name for name in table.names)
+    for name in (Path(path).name for path in paths):
+        if not rows[name]:
+            raise ValueError(f"--data {given.data}: has no row of {name}; drop the photo, or the option")
+        if rows[name] > 1:
+            raise ValueError(f"--data {given.data}: has {rows[name]} photos called {name}; give a table of one folder")
     return scores
 
 

@@ -68,8 +68,16 @@ class ConsistencyConfig:
         for name in ("smallest_step", "smallest_radius", "at_photo", "lowered", "ramp"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"consistency: {name} must lie between 0 and 1, got {getattr(self, name)}")
-        if self.attack != OWN and entry(self.attack).fitted:
+        if self.attack == OWN:
+            return
+        if entry(self.attack).fitted:
             raise ValueError(f"consistency: attack {self.attack} must be fitted first; choose one that needs no fit")
+        known = entry(self.attack).settings
+        if not {"eps", "steps"} <= set(known) or known.get("direction") != "raise":
+            raise ValueError(
+                f"consistency: attack {self.attack} has no eps, no steps, or no one way to push; choose one that has, "
+                "such as pgd, apgd or mi-fgsm"
+            )
 
 
 class Budget(NamedTuple):
@@ -105,7 +113,8 @@ def attacked_images(
     fold = jax.vmap(jax.random.fold_in, (0, None))
     draws = jax.vmap(partial(jax.random.uniform, shape=(3,), dtype=images.dtype))(fold(keys, 0))
     signs = jnp.where(draws[:, 0] < config.lowered, -1.0, 1.0).astype(images.dtype)
-    objective: Callable[[Any], Any] = lambda x: signs * score(x)  # noqa: E731
+    # of several versions of each image, one after the other, as nes asks
+    objective: Callable[[Any], Any] = lambda x: jnp.repeat(signs, len(x) // len(signs)) * score(x)  # noqa: E731
     if config.attack != OWN:
         return _registered(config, eps).perturb(objective, fold(keys, 1), images).images
     ball, eps = BALLS["linf"], eps.astype(images.dtype)

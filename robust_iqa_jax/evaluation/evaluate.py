@@ -177,7 +177,8 @@ def masking_findings(
     """
 
     def compute() -> dict[str, dict[str, Any]]:
-        findings = gradient_masking(_prepared(scorer), setup.keys, setup.images, score_range=ends)
+        chunk = len(setup.batches[0])
+        findings = gradient_masking(_prepared(scorer), setup.keys, setup.images, score_range=ends, chunk=chunk)
         return {check: dataclasses.asdict(finding) for check, finding in findings.items()}
 
     depends_on = ("masking", code_digest(gradient_masking.__module__), setup.keys, model.content, ends)

@@ -2,21 +2,24 @@
 Athalye et al. 2018, "Obfuscated gradients" (arXiv 1802.00420), section 3.1; Carlini et al. 2019 (arXiv 1902.06705)."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_choice, check_count, check_some, example_keys
+from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.noise import UniformNoise
 from robust_iqa_jax.attacks.objective import ScoreFunction
 from robust_iqa_jax.attacks.pgd import PGD
 from robust_iqa_jax.attacks.score_contract import check_scorer
 from robust_iqa_jax.attacks.square import Square
 from robust_iqa_jax.checks import check_eps, checked_images, checked_scores
+from robust_iqa_jax.evaluation.batches import even_batches
 from robust_iqa_jax.pytrees import as_program
 
 
@@ -50,6 +53,7 @@ def gradient_masking(
     direction: Literal["raise", "lower"] = "raise",
     steps: int = 20,
     queries: int = 500,
+    chunk: int | None = None,
 ) -> dict[str, Finding]:
     """Check a score function for masked gradients; a clean sheet is no proof of robustness.
 
@@ -66,6 +70,7 @@ def gradient_masking(
       direction: "raise" or "lower".
       steps: iterations of the white-box attacks.
       queries: scores that the black-box attack asks for each image.
+      chunk: images at a time, for memory; None: all at once.
 
     Returns:
       by name: "dead gradients", "flat loss surface", "one step beats many", "black box beats white box",
@@ -84,11 +89,17 @@ def gradient_masking(
         raise ValueError(f"attack: score_range as (lowest, highest) expected, got {score_range}")
     keys = example_keys(key, images.shape[0])
     sign, end = (1, high) if direction == "raise" else (-1, low)
-    check_scorer(scorer, images)
+    check_scorer(scorer, images[:chunk])
     ask = as_program(scorer)
 
-    def scores(images: Images) -> Float[Array, " n"]:
-        return checked_scores(ask(images), images.shape[0], "attack")
+    batches = even_batches(len(images), len(images) if chunk is None else chunk)
+
+    def scores(images: Images) -> Float[np.ndarray, " n"]:
+        parts = [checked_scores(ask(images[index]), len(index), "attack") for index in batches]
+        return np.concatenate([np.asarray(part, np.float64) for part in parts])[: len(images)]
+
+    def attacked(attack: Attack, target: ScoreFunction = scorer) -> Images:
+        return attack(target, keys, images, chunk=chunk)
 
     clean = scores(images)
 
@@ -99,14 +110,14 @@ def gradient_masking(
     with warnings.catch_warnings():
         # The findings say it: dead gradients by their share, and an eps of 1 is the unbounded attack's.
         warnings.filterwarnings("ignore", "attack: ")
-        many = gain(white_box(eps)(scorer, keys, images))
-        one = gain(PGD(eps, 1, direction=direction, random_start=False)(scorer, keys, images))
-        asked = gain(Square(eps, queries, direction=direction)(scorer, keys, images))
-        noise = float(abs(scores(UniformNoise(eps, signs=True)(scorer, keys, images)) - clean).mean())
-        unbounded = scores(white_box(1.0)(scorer, keys, images))
-        carried = None if baseline is None else gain(white_box(eps)(baseline, keys, images))
+        many = gain(attacked(white_box(eps)))
+        one = gain(attacked(PGD(eps, 1, direction=direction, random_start=False)))
+        asked = gain(attacked(Square(eps, queries, direction=direction)))
+        noise = float(abs(scores(attacked(UniformNoise(eps, signs=True))) - clean).mean())
+        unbounded = scores(attacked(white_box(1.0)))
+        carried = None if baseline is None else gain(attacked(white_box(eps), baseline))
     reached = float((sign * (unbounded - end) >= 0).mean())
-    dead = dead_gradients(scorer, images)
+    dead = dead_gradients(scorer, images, batches)
 
     findings = {
         "dead gradients": Finding(
@@ -140,7 +151,16 @@ def gradient_masking(
     return findings
 
 
-def dead_gradients(scorer: ScoreFunction, images: Images) -> float:
-    """Share of the scores' derivatives by pixels that are zero or not finite, 0 to 1."""
-    gradient: Float[Array, "n h w c"] = jax.jit(jax.grad(lambda x: scorer(x).sum()))(images)
-    return float(np.mean((np.asarray(gradient) == 0) | ~np.isfinite(gradient)))
+def dead_gradients(
+    scorer: ScoreFunction, images: Images, batches: Sequence[Int[Array, " size"]] | None = None
+) -> float:
+    """Share of the scores' derivatives by pixels that are zero or not finite, 0 to 1.
+
+    Args:
+      scorer, images: as in `gradient_masking`.
+      batches: indices of the images, of `even_batches`; None: all at once.
+    """
+    parts = even_batches(len(images), len(images)) if batches is None else batches
+    gradient_of = jax.jit(jax.grad(lambda x: scorer(x).sum()))
+    gradient = np.concatenate([np.asarray(gradient_of(images[index])) for index in parts])[: len(images)]
+    return float(np.mean((gradient == 0) | ~np.isfinite(gradient)))

@@ -3,6 +3,7 @@ A part is named by the content of all that it depends on: weights, settings, ima
 model (`source`), versions of this library and of JAX. So a killed run goes on, and an edited attack is run again."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def digest(*values: Any) -> str:
     """Hexadecimal name of values: numbers, names, arrays, random keys, and dataclasses or pytrees of them.
 
     Settings of an attack are values: another eps is another name. So is the code of a dataclass, which an attack and a
-    scorer are. Functions have no name and are refused.
+    scorer are, and of a module's function with its arguments (partial). Other functions have no name and are refused.
 
     Raises:
       ValueError: something whose content cannot be told, such as a function.
@@ -107,6 +108,11 @@ def _add(result: Any, value: Any) -> None:
         result.update(f"{len(value)} parts".encode())
         for part in value:
             _add(result, part)
+    elif isinstance(value, functools.partial) and "<locals>" not in getattr(value.func, "__qualname__", "<locals>"):
+        function = value.func
+        result.update(f"{function.__qualname__} {code_digest(function.__module__)}".encode())
+        _add(result, value.args)
+        _add(result, value.keywords)
     elif value is None or isinstance(value, (str, int, float, bool)):
         result.update(f"{type(value).__name__} {value!r};".encode())
     else:

@@ -45,21 +45,29 @@ def code_files(module: str) -> dict[str, Path]:
         if path is None:
             raise ValueError(f"{name}: its code is in no file, so that no result can be named by it")
         files[name] = path
-        waiting += imports(path)
+        waiting += imports(path, name if path.name == "__init__.py" else name.rpartition(".")[0])
     return files
 
 
 @cache
-def imports(path: Path) -> frozenset[str]:
-    """Names of the modules that a Python file imports, at its top or inside functions."""
+def imports(path: Path, package: str = "") -> frozenset[str]:
+    """Names of the modules that a Python file imports, at its top or inside functions.
+
+    Args:
+      path: the file.
+      package: that it is in, which its relative imports start from.
+    """
+    packages = {PACKAGE, package.split(".")[0]}
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            members = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-            ours = node.module.split(".")[0] == PACKAGE
-            names |= {full if ours and _file(full) else node.module for full in members.values()}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            ours = module.split(".")[0] in packages
+            members = [f"{module}.{alias.name}" for alias in node.names]
+            names |= {full if ours and _file(full) else module for full in members}
     return frozenset(names)
 
 

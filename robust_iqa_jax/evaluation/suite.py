@@ -41,6 +41,8 @@ class SuiteAttack:
 
     def make(self) -> list[Any]:
         """The configured attacks, one a size."""
+        if "eps" in self.settings or not isinstance(self.eps, tuple):
+            raise ValueError(f"suite: {self.name}: sizes are a tuple beside the settings, such as eps=(4 / 255,)")
         if registry.entry(self.name).eps is None:
             return [registry.make(self.name, **self.settings)]
         if not self.eps:

@@ -7,7 +7,7 @@ from typing import Any
 
 from robust_iqa_jax.report.findings import verdicts
 from robust_iqa_jax.report.table import Column, Table, markdown, number
-from robust_iqa_jax.report.tables import gains, masking
+from robust_iqa_jax.report.tables import gains, masking, transfers
 from robust_iqa_jax.report.types import ReportData
 
 
@@ -109,11 +109,18 @@ def _attacked(report: ReportData) -> int:
 
 
 def _further(name: str, report: ReportData) -> list[Table]:
-    """More attacks, and the checks for masked gradients where there are any."""
+    """More attacks, those made on another model, and the checks for masked gradients, where there are any. Attacks on
+    the model itself that stand beside those made on the other have no line of their own."""
     own = _of(name, report)
-    more = replace(gains(own), key="further", title=f"Under more attacks, {_attacked(own)} photos")
-    checks = masking({name: own.models[name]})
-    return [more, checks] if checks.rows else [more]
+    shown = {own.kind(row["attack"]).blind for row in own.rows}
+    alone = replace(own, rows=[row for row in own.rows if row["attack"] not in shown])
+    others, photos = transfers(own), f"{_attacked(own)} photos"
+    found = [
+        replace(gains(alone), key="further", title=f"Under more attacks, {photos}"),
+        replace(others, title=f"{others.title}, {photos}"),
+        masking({name: own.models[name]}),
+    ]
+    return [table for table in found if table.rows]
 
 
 def _rows(probes: Sequence[Probe]) -> tuple[tuple[Any, ...], ...]:

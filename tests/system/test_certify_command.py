@@ -95,6 +95,12 @@ def test_the_order_of_people_is_certified_where_their_scores_are_given(folder, r
     status, _, err = run(*photos, *SETTINGS, "--data", table)
     assert status == 1
     assert f"--data {table}: has no row of two.png; drop the photo, or the option" in err
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "one.png").write_bytes(photos[0].read_bytes())
+    table.write_text("image,mos\na/one.png,1\nb/one.png,9\n")
+    status, _, err = run(photos[0], *SETTINGS, "--data", table)
+    assert (status, "has 2 photos called one.png; give a table of one folder" in " ".join(err.split())) == (1, True)
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_certified(folder, run):

@@ -633,6 +633,15 @@ CALLS = {
         lambda: SuiteConfig({"a": "a"}, baselines={"a": "b"}), BAD, "'b'", "models: a"
     ),
     "suite, attack misspelt": Mistake(lambda: SuiteAttack("pdg"), BAD, "pdg", "did you mean pgd"),
+    "suite, one size that is no tuple": Mistake(lambda: SuiteAttack("pgd", 4 / 255), BAD, "pgd", "eps=.4 / 255"),
+    "suite, eps among the settings": Mistake(lambda: SuiteAttack("pgd", settings={"eps": 0.1}), BAD, "pgd", "eps=.4"),
+    "eot of a name": Mistake(lambda: riqa.attacks.eot("pgd"), BAD, "'pgd'", "riqa.attacks.pgd"),
+    "transfer of a class": Mistake(
+        lambda: riqa.attacks.transfer(riqa.attacks.pgd, mean), BAD, "transfer", "riqa.attacks.pgd"
+    ),
+    "transfer from a name": Mistake(
+        lambda: riqa.attacks.transfer(pgd(), "twin"), BAD, "'twin'", "function from images"
+    ),
     "suite, attack without sizes": Mistake(lambda: SuiteAttack("pgd", ()), BAD, "pgd", "at least one eps"),
     "suite, eps in 8 bits": Mistake(lambda: SuiteAttack("pgd", (4,)), BAD, "eps.*4", "4/255"),
     "table's column misspelt": Mistake(

@@ -61,6 +61,13 @@ def test_exactly_so_many_pixels_differ_and_all_of_them_are_corners_of_the_colour
         assert np.isin(moved[differs], (0, 1)).all()
 
 
+def test_searches_where_all_pixels_may_differ():
+    x = jnp.full((2, 6, 5, 3), 0.5)
+    first, last = (np.asarray(linear(SparseRS(30, queries)(linear, KEY, x))) for queries in (1, 2000))
+    assert (last - np.asarray(linear(x)) > 0.8 * np.abs(WEIGHTS).sum() / 2).all()
+    assert (last > first).all()
+
+
 def test_finds_most_of_the_best_pixels_of_a_linear_score():
     x = jnp.full((2, 6, 5, 3), 0.5)
     best = np.sort(np.abs(WEIGHTS).sum(-1).ravel())[-6:].sum() / 2

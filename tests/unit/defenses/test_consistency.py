@@ -29,6 +29,18 @@ def test_two_steps_of_eps_end_in_the_corner_that_a_linear_score_points_to(lowere
     np.testing.assert_allclose(moved, expected, atol=1e-6)
 
 
+def test_an_attack_that_asks_several_scores_of_each_photo_pushes_each_its_own_way():
+    x = 0.2 + 0.6 * images(16)
+    moved = attack(ConsistencyConfig(attack="nes", steps=2), x, score=linear)
+    change = np.asarray(linear(jnp.asarray(moved)) - linear(jnp.asarray(x)))
+    up, down = (
+        np.asarray(attack(ConsistencyConfig(attack="nes", steps=2, lowered=w), x, score=linear)) for w in (0, 1)
+    )
+    pushed = np.where(change[:, None, None, None] > 0, up, down)
+    np.testing.assert_allclose(moved, pushed, atol=1e-6)
+    assert 0 < (change > 0).sum() < 16
+
+
 @pytest.mark.parametrize("attack_name", ["pgd-mixed", "mi-fgsm"])
 def test_attacked_photos_stay_in_their_ball_and_in_range(attack_name):
     x = np.round(images(6) * 1.6 - 0.3, 1).clip(0, 1).astype(np.float32)
@@ -98,6 +110,8 @@ def test_eps_and_beta_rise_along_lines_and_then_stay():
         ({"lowered": 1.5}, "lowered must lie between 0 and 1"),
         ({"attack": "pgdd"}, "did you mean pgd"),
         ({"attack": "uap"}, "uap must be fitted first"),
+        ({"attack": "multi-square"}, "multi-square has no eps, no steps, or no one way to push"),
+        ({"attack": "jpeg"}, "jpeg has no eps, no steps, or no one way to push"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, message):

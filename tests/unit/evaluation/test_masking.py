@@ -85,6 +85,20 @@ def test_a_single_step_that_beats_many_is_found():
     }  # fmt: skip
 
 
+def test_images_in_chunks_are_found_the_same():
+    sizes = []
+
+    def counted(x):
+        sizes.append(len(x))
+        return score(x)
+
+    whole, chunked = findings(score), findings(counted, chunk=4)
+    assert max(sizes) == 4
+    for name, finding in whole.items():
+        assert chunked[name].value == pytest.approx(finding.value, rel=1e-4, abs=1e-6)
+        assert chunked[name].limit == pytest.approx(finding.limit, rel=1e-4, abs=1e-6)
+
+
 def test_dead_gradients_counts_zeros_and_nan():
     x = jnp.asarray(images(2))
     half = x.at[:, 3:].set(0)

@@ -7,6 +7,7 @@ import pytest
 
 from robust_iqa_jax import attacks
 from robust_iqa_jax.evaluation.results import ResultFolder, cached, digest
+from robust_iqa_jax.metrics.accuracy import plcc, srocc
 
 
 def test_a_part_is_found_by_all_that_it_depends_on_and_keeps_every_bit(tmp_path):
@@ -50,6 +51,16 @@ def test_a_part_is_computed_once(tmp_path):
 def test_what_differs_has_another_name(one, other):
     assert digest(*one) != digest(*other)
     assert digest(*one) == digest(*one)
+
+
+def test_a_partial_of_a_modules_function_is_named_by_its_code_and_arguments():
+    of = jax.tree_util.Partial
+    assert digest(attacks.perceptual()) == digest(attacks.perceptual())
+    assert digest(of(srocc, np.ones(2))) == digest(of(srocc, np.ones(2)))
+    others = [of(srocc, np.zeros(2)), of(plcc, np.ones(2)), of(srocc, a=np.ones(2))]
+    assert len({digest(of(srocc, np.ones(2))), *map(digest, others)}) == 4
+    with pytest.raises(ValueError, match="cannot keep results of"):
+        digest(of(lambda x: x))
 
 
 def test_a_function_has_no_name():

@@ -89,6 +89,14 @@ def test_what_an_attack_imports_of_its_own_package_is_part_of_its_name(attack_fi
     assert digest(attack_file.load()) == before
 
 
+@pytest.mark.parametrize("line", ["from helper_of_it import sign", "from .helper import sign", "from . import helper"])
+def test_relative_imports_and_modules_of_a_package_are_followed(attack_file, line):
+    use = ATTACK.replace("from helper_of_it import sign", line).replace("sign() * self.eps", "self.eps")
+    before = digest(attack_file(use))
+    (attack_file.folder / "helper.py").write_text("def sign():\n    return -1\n")
+    assert digest(attack_file.load()) != before
+
+
 @pytest.mark.parametrize(
     ("module", "within", "without"),
     [

@@ -5,6 +5,7 @@ import dataclasses
 from small_report import HOSTILE, small_report
 
 from robust_iqa_jax.report.model_card import Accuracy, Probe, model_card
+from robust_iqa_jax.report.types import AttackKind
 
 REPORT = small_report()
 FINDING = {"suspicious": True, "value": 0.6, "limit": 0.5, "meaning": "share of zeros", "source": "x"}
@@ -51,3 +52,15 @@ def test_further_attacks_and_checks_stand_below():
     (line,) = lines_of(text, "Signs of masked gradients")
     assert line[:3] == ["base", "dead gradients", "yes"]
     assert "masked gradients" not in card([REPORT])  # attacks without checks
+
+
+def test_attacks_made_on_another_model_stand_beside_the_same_on_itself():
+    row = next(row for row in REPORT.rows if row["model"] == "base")
+    name = f"{row['attack']}-from-twin"
+    carried = {**row, "attack": name, "abs_gain": 0.625}
+    kinds = {**REPORT.attacks, name: AttackKind("PGD", True, blind=row["attack"], source="twin")}
+    text = card([dataclasses.replace(REPORT, rows=[row, carried], attacks=kinds)])
+    ((source, model, attack, _, other, itself, *_),) = lines_of(text, "Attacks made on another model")
+    assert (source, model, attack) == ("twin", "base", row["attack"])
+    assert (float(other), float(itself)) == (0.625, round(row["abs_gain"], 4))
+    assert "Under more attacks" not in text  # the attack on itself is no further one
