@@ -50,6 +50,7 @@ SHORTER = (
     (r"^riqa evaluate ", "--steps 1 --eps 4/255"),
     (r"^riqa certify ", "--samples 20 --radius 0.05"),
     (r"--attack apgd", "--steps 2"),
+    (r"--attack mi-fgsm", "--steps 2"),
     (r"--attack suite", "--steps 1 --restarts 1 --queries 2"),
     (r"--attack uap", "--epochs 1"),
     (r"^riqa bench robust_block", "--case small --batch 1 --impl factored --repeats 1"),
