@@ -264,8 +264,9 @@ FAILS = (
 )
 PUSHED = (
     "Patience pays: 100 small steps from the photo (MI-FGSM at 4/255) raised eight photos by 0.24 of its range and "
-    "lowered them by 0.32, against 0.17 and 0.19 with 20. A single step gains next to nothing, which is a sign of masked "
-    "gradients (below) and no measure of how safe it is (benchmarks/results/2026-11-28_robust_lite0_longer.md)."
+    "lowered them by 0.32, against 0.17 and 0.19 with 20. A single step gains next to nothing, which is a sign of "
+    "masked gradients (below) and no measure of how safe it is "
+    "(benchmarks/results/2026-11-28_robust_lite0_longer.md)."
 )
 WHAT = {
     DEFAULT: (
