@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from robust_iqa_jax.attacks.arguments import Images
-from robust_iqa_jax.attacks.ascent import Result, adam_ascent
+from robust_iqa_jax.attacks.ascent import Result
 from robust_iqa_jax.attacks.core import Attack
 from robust_iqa_jax.attacks.fitting import Fitting
 from robust_iqa_jax.attacks.objective import Direction, ScoreFunction
@@ -90,14 +89,6 @@ class FACPA(Fitting):
     def perturbations(self, parameters: dict[str, Any], images: Images) -> Float[Array, "n h w c"]:
         """What the network draws."""
         return drawn(parameters, images, self.eps)
-
-    def rule(self) -> optax.GradientTransformation:
-        """Adam."""
-        return adam_ascent(self.learning_rate)
-
-    def project(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to do: tanh keeps the ball."""
-        return parameters
 
     def fitted(self, parameters: dict[str, Any]) -> Drawn:
         """The network as an attack."""

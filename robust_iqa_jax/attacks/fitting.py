@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from robust_iqa_jax.attacks.arguments import Images, check_some, single_key
-from robust_iqa_jax.attacks.ascent import has_direction
+from robust_iqa_jax.attacks.ascent import adam_ascent, has_direction
 from robust_iqa_jax.attacks.core import Attack, attack_name, warn_of_dead_gradients
 from robust_iqa_jax.attacks.objective import ScoreFunction, objective
 from robust_iqa_jax.attacks.score_contract import check_scorer, dependable
@@ -25,11 +25,12 @@ OnEpoch = Callable[[int, float], None]
 
 
 class Fitting(Settings):
-    """What fitting an attack takes: parameters, the perturbations that they stand for, a step rule.
+    """What fitting an attack takes: parameters, the perturbations that they stand for, what a step is.
 
     Subclasses are frozen dataclasses made by `traced`, with the attributes below and the methods.
     """
 
+    learning_rate: Any
     epochs: int
     batch_size: int
     score_range: Any
@@ -52,13 +53,13 @@ class Fitting(Settings):
     def perturbations(self, parameters: Any, images: Images) -> Float[Array, "#n h w c"]:
         """The perturbations of images in [0,1] pixel units, inside +-eps; or one for all of them."""
 
-    @abstractmethod
     def rule(self) -> optax.GradientTransformation:
-        """Turns gradients of what is to be raised into changes of the parameters."""
+        """Turns gradients of what is to be raised into changes of the parameters; Adam."""
+        return adam_ascent(self.learning_rate)
 
-    @abstractmethod
     def project(self, parameters: Any) -> Any:
-        """Applied to the parameters after each step."""
+        """Applied to the parameters after each step; nothing."""
+        return parameters
 
     @abstractmethod
     def fitted(self, parameters: Any) -> Attack:

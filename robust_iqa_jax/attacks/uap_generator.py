@@ -6,10 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
-from robust_iqa_jax.attacks.ascent import adam_ascent
 from robust_iqa_jax.attacks.objective import Direction
 from robust_iqa_jax.attacks.settings import traced
 from robust_iqa_jax.attacks.uap import Pattern, UniversalFit
@@ -58,11 +56,3 @@ class GenerativeUAP(UniversalFit):
         """What the network draws, inside +-eps."""
         noise = jax.lax.stop_gradient(parameters["noise"])  # so that Adam leaves it as it is
         return self.eps * jnp.tanh(unet(parameters["unet"], noise[None])[0])
-
-    def rule(self) -> optax.GradientTransformation:
-        """Adam."""
-        return adam_ascent(self.learning_rate)
-
-    def project(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to do: tanh keeps the ball."""
-        return parameters
