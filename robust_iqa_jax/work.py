@@ -15,6 +15,9 @@ from jaxtyping import Array
 PRODUCTS: dict[str, Callable[..., Array]] = {}
 """Name of each primitive of this library -> the function that it computes; functional.bilinear enters what it makes."""
 
+HEAVY = ("dot_general", "conv_general_dilated", "fft")
+"""Primitives of products, convolutions and transforms."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -37,35 +40,78 @@ class Work:
         return Work(self.flops * times, self.bytes * times)
 
 
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One equation of a program, as often as a call runs it.
+
+    Attributes:
+      equation: of the jaxpr.
+      times: runs in one call.
+      work: of one run.
+    """
+
+    equation: Any
+    times: int
+    work: Work
+
+    @property
+    def heavy(self) -> bool:
+        """A product, convolution or transform."""
+        return self.equation.primitive.name in HEAVY
+
+    def __call__(self, *operands: Array) -> Any:
+        """Run it once, on operands of its own shapes and types."""
+        return self.equation.primitive.bind(*operands, **self.equation.params)
+
+
 def work_of(function: Callable[..., Any], *arguments: Any) -> Work:
     """Work of function(*arguments) on the platform at hand, without what no result depends on (compilers drop it).
 
     Loops of unknown length count once; of branches the heaviest counts.
     """
+    return _total(operations_of(function, *arguments))
+
+
+def operations_of(function: Callable[..., Any], *arguments: Any) -> list[Operation]:
+    """What `work_of` counts, equation by equation, in the order of the program."""
     jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
-    return _of_jaxpr(partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0])
+    return list(_of_jaxpr(partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0], 1))
 
 
-def _of_jaxpr(jaxpr: Any) -> Work:
-    return sum((_of_equation(equation) for equation in jaxpr.eqns), Work())
+def _total(operations: list[Operation]) -> Work:
+    return sum((operation.work * operation.times for operation in operations), Work())
 
 
-def _of_equation(equation: Any) -> Work:
+def _of_jaxpr(jaxpr: Any, times: int) -> Iterator[Operation]:
+    for equation in jaxpr.eqns:
+        yield from _of_equation(equation, times)
+
+
+def _of_equation(equation: Any, times: int) -> Iterator[Operation]:
     name, inner = equation.primitive.name, list(_inner(equation.params))
     if name == "cond":
-        if platforms := equation.params.get("branches_platforms"):
-            here = (p is None or jax.default_backend() in p for p in platforms)
-            return _of_jaxpr(next(branch for branch, mine in zip(inner, here, strict=True) if mine))
-        return max((_of_jaxpr(branch) for branch in inner), key=lambda work: work.flops)
-    if inner:
-        return sum((_of_jaxpr(jaxpr) for jaxpr in inner), Work()) * equation.params.get("length", 1)
-    if name in PRODUCTS:
+        yield from _of_branches(inner, equation.params.get("branches_platforms"), times)
+    elif inner:
+        for jaxpr in inner:
+            yield from _of_jaxpr(jaxpr, times * equation.params.get("length", 1))
+    elif name in PRODUCTS:
         avals = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
-        return _of_jaxpr(jax.make_jaxpr(partial(PRODUCTS[name], **equation.params))(*avals).jaxpr)
+        yield from _of_jaxpr(jax.make_jaxpr(partial(PRODUCTS[name], **equation.params))(*avals).jaxpr, times)
+    elif name != "platform_index":
+        yield Operation(equation, times, _of_one(equation))
+
+
+def _of_branches(branches: list[Any], platforms: Any, times: int) -> list[Operation]:
+    if platforms:
+        here = (p is None or jax.default_backend() in p for p in platforms)
+        branches = [next(branch for branch, mine in zip(branches, here, strict=True) if mine)]
+    return max((list(_of_jaxpr(branch, times)) for branch in branches), key=lambda some: _total(some).flops)
+
+
+def _of_one(equation: Any) -> Work:
+    name = equation.primitive.name
     made = sum(math.prod(out.aval.shape) for out in equation.outvars)
-    if name == "platform_index":
-        return Work()
-    if name not in ("dot_general", "conv_general_dilated", "fft"):
+    if name not in HEAVY:
         return Work(flops=made)
     avals = [variable.aval for variable in (*equation.invars, *equation.outvars)]
     traffic = sum(math.prod(aval.shape) * aval.dtype.itemsize for aval in avals)

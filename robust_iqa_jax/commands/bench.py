@@ -16,6 +16,7 @@ BENCHES = {
     "block_cost": "what the RobustBlock adds to a whole network",
     "accelerator": "everything worth knowing of a GPU or TPU, within 20 minutes",
     "growth": "cost of every construction against map side, channels and batch",
+    "roofline": "what bounds the convolution: each of its products and transforms alone",
     "solvers": "inverses of the Cayley system, exact and approximate",
     "models": "quality models against the same models in PyTorch",
     "attack_speed": "PGD against the usual loop in PyTorch",

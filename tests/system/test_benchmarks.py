@@ -7,7 +7,7 @@ import photo_tables
 import pytest
 import tiny_backbone
 
-from robust_iqa_jax.benchmarks import accelerator, fft_core, growth, robust_block, solvers, training
+from robust_iqa_jax.benchmarks import accelerator, fft_core, growth, robust_block, roofline, solvers, training
 from robust_iqa_jax.benchmarks.rows import Output
 from robust_iqa_jax.cli import main
 
@@ -52,6 +52,17 @@ def test_torch_rows_give_the_same_map_and_gradient():
     rows = robust_block.main(robust_block.Args(("small",), (2,), ("torch-explicit-q",), torch_repeats=1))
     assert [row.pass_ for row in rows] == ["forward", "forward+backward"]
     assert all(row.rel_err is not None and row.rel_err <= 1e-5 for row in rows)
+
+
+@pytest.mark.slow
+def test_roofline_rows_hold_all_heavy_work_of_a_step():
+    rows = roofline.main(roofline.Args(("small",), (2,), repeats=1))
+    for pass_ in ("forward", "forward+backward"):
+        *parts, heavy, whole = [row for row in rows if row.pass_ == pass_]
+        assert (heavy.impl, whole.impl) == ("heavy parts", "whole")
+        assert heavy.bytes == whole.bytes == sum(part.bytes for part in parts)
+        assert 0.5 * whole.flops <= heavy.flops <= whole.flops
+        assert any(part.impl.startswith("1 x fft 2x9x9x12") for part in parts)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from robust_iqa_jax.work import work_of
+from robust_iqa_jax.work import operations_of, work_of
 
 A, B = jnp.ones((3, 4)), jnp.ones((4, 5))
 
@@ -55,3 +55,12 @@ def test_of_branches_for_platforms_the_one_that_runs_counts():
     heavy = lambda a: a @ a @ a  # noqa: E731
     branches = {jax.default_backend(): lambda a: a + 1, "default": heavy}
     assert work_of(lambda a: jax.lax.platform_dependent(a, **branches), jnp.ones((6, 6))).flops == 36
+
+
+def test_an_operation_runs_alone_and_knows_how_often_a_program_runs_it():
+    looped = lambda a: jax.lax.scan(lambda c, _: (c @ B.T @ B + 1, None), a, length=7)[0]  # noqa: E731
+    first, second = (operation for operation in operations_of(looped, jnp.ones((3, 5))) if operation.heavy)
+    assert (first.times, second.times) == (7, 7)
+    a = jnp.arange(15.0).reshape(3, 5)
+    assert jnp.array_equal(first(a, B.T), a @ B.T)
+    assert first.work.flops == second.work.flops == 2 * 3 * 4 * 5
