@@ -61,9 +61,9 @@ def main(args: Args) -> list[Row]:
         if whole.impl == "whole":
             at_peak = 0 if whole.flops is None else whole.flops / limits.flops
             print(
-                f"{whole.case}, batch {whole.batch}, {whole.pass_}: {whole.median_s * 1e3:.0f} ms, its heavy parts "
-                f"alone {heavy.median_s * 1e3:.0f}, its arithmetic at the rate of one large product "
-                f"{at_peak * 1e3:.0f}"
+                f"{whole.case}, batch {whole.batch}, {whole.pass_}: {whole.median_s * 1e3:.1f} ms, its heavy parts "
+                f"alone {heavy.median_s * 1e3:.1f}, its arithmetic at the rate of one large product "
+                f"{at_peak * 1e3:.1f}"
             )
     return rows
 
@@ -93,8 +93,9 @@ def part_rows(
 def _alone(operation: Operation, repeats: int) -> tuple[float, float, float]:
     """Seconds of one run inside a loop, their spread, and seconds to compile.
 
-    Two lengths of the loop, whose difference has no part of the call. The barrier between runs keeps the compiler from
-    moving the operation, whose operands do not change, out of the loop.
+    Two lengths of the loop, whose difference has no part of the call; of operations so short that the difference is
+    lost in the noise, the longer loop's mean, which has. The barrier between runs keeps the compiler from moving the
+    operation, whose operands do not change, out of the loop.
     """
     operands = _operands(operation)
 
@@ -112,7 +113,8 @@ def _alone(operation: Operation, repeats: int) -> tuple[float, float, float]:
         raise ValueError(f"roofline: {_named(operation)} gives something else in a loop than alone")
     more = LOOPS[1] - LOOPS[0]
     seconds = (timings["long"].median_s - timings["short"].median_s) / more
-    return max(seconds, 0), timings["long"].spread_s / more, timings["long"].compile_s
+    seconds = seconds if seconds > 0 else timings["long"].median_s / LOOPS[1]
+    return seconds, timings["long"].spread_s / more, timings["long"].compile_s
 
 
 def _sum(parts: list[Row]) -> Row:
