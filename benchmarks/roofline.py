@@ -126,13 +126,14 @@ def _sum(parts: list[Row]) -> Row:
 
 def _passes(case: Case, batch: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     drawn, x, weights = parameters(case), maps(case, batch), cotangent(case.name, batch)
-    free = tuple(jnp.asarray(v, jnp.float32) for v in (drawn.kernel, drawn.alpha, drawn.bias))
+    kernel, alpha, bias = (jnp.asarray(v, jnp.float32) for v in (drawn.kernel, drawn.alpha, drawn.bias))
 
-    def forward(free: tuple[Array, ...], x: Array) -> Array:
-        return cayley_conv(x, *free)
+    def forward(kernel: Array, alpha: Array, bias: Array, x: Array) -> Array:
+        return cayley_conv(x, kernel, alpha, bias)
 
-    gradient = jax.grad(lambda free, x: jnp.vdot(weights, forward(free, x)), argnums=(0, 1))
-    return {"forward": (forward, (free, x)), "forward+backward": (gradient, (free, x))}
+    gradient = jax.grad(lambda *free: jnp.vdot(weights, forward(*free)), argnums=(0, 1, 2, 3))
+    arguments = (kernel, alpha, bias, x)
+    return {"forward": (forward, arguments), "forward+backward": (gradient, arguments)}
 
 
 def _kind(operation: Operation) -> str:
