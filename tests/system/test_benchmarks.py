@@ -61,7 +61,7 @@ def test_roofline_rows_hold_all_heavy_work_of_a_step():
         *parts, heavy, whole = [row for row in rows if row.pass_ == pass_]
         assert (heavy.impl, whole.impl) == ("heavy parts", "whole")
         assert heavy.bytes == whole.bytes == sum(part.bytes for part in parts)
-        assert 0.5 * whole.flops <= heavy.flops <= whole.flops
+        assert 0 < heavy.flops < whole.flops  # the rest are element-wise operations
         assert any(part.impl.startswith("1 x fft 2x9x9x12") for part in parts)
 
 
