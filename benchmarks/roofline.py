@@ -7,7 +7,6 @@ the cache, times how often a step runs it. "heavy parts" is their sum: what a st
 with the compiler's own products if everything between them were free. "whole" is the step, by its side.
 """
 
-import itertools
 import string
 from collections import Counter
 from collections.abc import Callable
@@ -51,20 +50,21 @@ def main(args: Args) -> list[Row]:
     Raises:
       ValueError: unknown case, or an operation that gives something else in a loop than alone.
     """
-    cases, limits, rows = [case_of(name) for name in args.case], ceilings(), []
-    for case in cases:
-        for batch in args.batch:
-            for pass_, (function, arguments) in _passes(case, batch).items():
-                rows += part_rows(case.name, batch, pass_, function, arguments, args.repeats)
+    cases, limits = [case_of(name) for name in args.case], ceilings()
+    steps = [
+        part_rows(case.name, batch, pass_, function, arguments, args.repeats)
+        for case in cases
+        for batch in args.batch
+        for pass_, (function, arguments) in _passes(case, batch).items()
+    ]
+    rows = [row for step in steps for row in step]
     publish("roofline", "What bounds the Cayley convolution", rows, limits, args.output)
-    for heavy, whole in itertools.pairwise(rows):
-        if whole.impl == "whole":
-            at_peak = 0 if whole.flops is None else whole.flops / limits.flops
-            print(
-                f"{whole.case}, batch {whole.batch}, {whole.pass_}: {whole.median_s * 1e3:.1f} ms, its heavy parts "
-                f"alone {heavy.median_s * 1e3:.1f}, its arithmetic at the rate of one large product "
-                f"{at_peak * 1e3:.1f}"
-            )
+    for *_, heavy, whole in steps:
+        at_peak = (whole.flops or 0) / limits.flops
+        print(
+            f"{whole.case}, batch {whole.batch}, {whole.pass_}: {whole.median_s * 1e3:.1f} ms, its heavy parts alone "
+            f"{heavy.median_s * 1e3:.1f}, its arithmetic at the rate of one large product {at_peak * 1e3:.1f}"
+        )
     return rows
 
 
@@ -76,8 +76,9 @@ def part_rows(
     times: Counter[str] = Counter()
     for operation in operations_of(function, *arguments):
         if operation.heavy:
-            kinds.setdefault(_kind(operation), operation)
-            times[_kind(operation)] += operation.times
+            kind = _kind(operation)
+            kinds.setdefault(kind, operation)
+            times[kind] += operation.times
     parts = []
     for kind, operation in kinds.items():
         n = times[kind]
