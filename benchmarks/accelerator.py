@@ -25,7 +25,7 @@ from robust_iqa_jax import attacks
 from robust_iqa_jax.benchmarks import block_cost, fft_core, robust_block, solvers
 from robust_iqa_jax.benchmarks.cases import case_of
 from robust_iqa_jax.benchmarks.machine import Ceilings, ceilings, machine
-from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, measure, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, cells, publish
 from robust_iqa_jax.models.presets import preset
 from robust_iqa_jax.models.registry import shapes
@@ -161,7 +161,7 @@ def _products(sizes: Sizes) -> Iterator[Row]:
                 return jnp.matmul(a, b, precision=precision)
 
             timing = measure(product, a, b, repeats=sizes.repeats)
-            error = float(np.abs(np.asarray(timing.result[:64]) - exact).max() / np.abs(exact).max())
+            error = relative_error(timing.result[:64], exact)
             yield timed_row(f"side {side}", precision, 1, "forward", timing, error)
 
 

@@ -20,7 +20,7 @@ from jax import Array
 
 from robust_iqa_jax.backbones.resnet import ResNet
 from robust_iqa_jax.benchmarks.machine import ceilings
-from robust_iqa_jax.benchmarks.measure import Row, Timing, measure_in_turns, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, Timing, measure_in_turns, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.layers import RobustBlock, prepared
 from robust_iqa_jax.layers.robust_block import Convolution
@@ -110,7 +110,7 @@ def _network(args: Args, name: str) -> _Network:
     fixed = jax.jit(lambda v: prepared(module, v, images, train=False))(variables) if block else variables
     infer = jax.jit(partial(module.apply, train=False))
     expected, y = (np.asarray(infer(v, images)) for v in (variables, fixed))
-    error = float(np.abs(y - expected).max() / np.abs(expected).max())
+    error = relative_error(y, expected)
     if not error <= TOLERANCE:
         raise ValueError(f"block_cost: prepared outputs of {name} differ from the trained form's by {error:.1e}")
     return _Network(module, cast(dict[str, Any], variables), cast(dict[str, Any], fixed), error)

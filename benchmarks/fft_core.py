@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from robust_iqa_jax.benchmarks.cases import CASES, Case, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
-from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, measure, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, publish
 from robust_iqa_jax.files import own_file
 from robust_iqa_jax.functional import cayley
@@ -102,7 +102,7 @@ def transform_rows(n: int, channels: int, batch: int, repeats: int, name: str = 
         there = measure(partial(rfft2, transform=transform), x, repeats=repeats)
         back = measure(partial(irfft2, size=(n, n), transform=transform), spectrum, repeats=repeats)
         for part, timing, expected in (("rfft2", there, exact), ("irfft2", back, np.asarray(x))):
-            error = float(np.abs(np.asarray(timing.result) - expected).max() / np.abs(expected).max())
+            error = relative_error(timing.result, expected)
             label = name or f"{n}x{n}x{channels}"
             rows.append(timed_row(label, f"{part}:{transform}", batch, "forward", timing, error))
     return rows

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from robust_iqa_jax.benchmarks import torch_rows
 from robust_iqa_jax.benchmarks.cases import Case, maps
 from robust_iqa_jax.benchmarks.machine import ceilings
-from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, measure, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.extras import require
 from robust_iqa_jax.files import own_file
@@ -147,7 +147,7 @@ def _error(function: Any, free: Any, x: Array) -> float:
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), (free, x))
         exact = np.asarray(jax.jit(function)(*wide))
-    return float(np.abs(y - exact).max() / np.abs(exact).max())
+    return relative_error(y, exact)
 
 
 def _position(axis: str, row: Row) -> int:

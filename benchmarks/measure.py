@@ -120,6 +120,12 @@ def timed_row(
     return Row(case, impl, batch, pass_, *facts, rel_err, isometry_err)
 
 
+def relative_error(found: np.ndarray | jax.Array, expected: np.ndarray | jax.Array) -> float:
+    """Largest difference, relative to the largest entry that is expected."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
 def median_and_spread(seconds: list[float]) -> tuple[float, float]:
     """Median, and distance of the quartiles."""
     low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75))

@@ -20,7 +20,7 @@ from jax import Array
 from robust_iqa_jax.benchmarks import torch_rows
 from robust_iqa_jax.benchmarks.cases import Case, Parameters, case_of, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
-from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, Timing, measure, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, collect, publish
 from robust_iqa_jax.extras import require
 from robust_iqa_jax.functional import cayley
@@ -176,7 +176,7 @@ def _row(
         found = timing.result
         lengths = [np.linalg.norm(np.asarray(v, np.float64).reshape(batch, -1), axis=1) for v in (found - bias, x)]
         isometry = float(np.abs(lengths[0] / lengths[1] - 1).max())
-    error = None if expected is None else float(np.abs(np.asarray(found) - expected).max() / np.abs(expected).max())
+    error = None if expected is None else relative_error(found, expected)
     return timed_row(case.name, impl, batch, pass_, timing, error, isometry)
 
 

@@ -21,7 +21,7 @@ from jax import Array
 
 from robust_iqa_jax.benchmarks.cases import Case, case_of, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
-from robust_iqa_jax.benchmarks.measure import Row, measure, measure_in_turns, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, measure, measure_in_turns, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, publish
 from robust_iqa_jax.benchmarks.torch_rows import cotangent
 from robust_iqa_jax.functional.cayley import cayley_conv
@@ -109,8 +109,7 @@ def _alone(operation: Operation, repeats: int) -> tuple[float, float, float]:
 
     short, long = (jnp.asarray(count) for count in LOOPS)
     timings = measure_in_turns({"short": (looped, (short, operands)), "long": (looped, (long, operands))}, repeats)
-    expected, found = np.asarray(operation(*operands)), np.asarray(timings["long"].result)
-    if not np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max():
+    if not relative_error(timings["long"].result, operation(*operands)) <= TOLERANCE:
         raise ValueError(f"roofline: {_named(operation)} gives something else in a loop than alone")
     more = LOOPS[1] - LOOPS[0]
     seconds = (timings["long"].median_s - timings["short"].median_s) / more

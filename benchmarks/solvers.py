@@ -18,7 +18,7 @@ from jax import Array
 
 from robust_iqa_jax.benchmarks.cases import CASES, Case, maps, parameters
 from robust_iqa_jax.benchmarks.machine import ceilings
-from robust_iqa_jax.benchmarks.measure import Row, measure, timed_row
+from robust_iqa_jax.benchmarks.measure import Row, measure, relative_error, timed_row
 from robust_iqa_jax.benchmarks.rows import Output, publish
 from robust_iqa_jax.functional import cayley
 from robust_iqa_jax.functional.approximate_cayley import (
@@ -91,8 +91,8 @@ def inverse_rows(case: Case, alpha: float, repeats: int) -> list[Row]:
     rows = []
     for name, solve in solvers.items():
         timing = measure(solve, matrices, repeats=repeats)
-        error = np.abs(np.asarray(timing.result[::every]) - expected).max() / np.abs(expected).max()
-        rows.append(timed_row(f"{case.name}, alpha {alpha:g}", f"inverse:{name}", 0, "forward", timing, float(error)))
+        error = relative_error(timing.result[::every], expected)
+        rows.append(timed_row(f"{case.name}, alpha {alpha:g}", f"inverse:{name}", 0, "forward", timing, error))
     return rows
 
 
@@ -106,6 +106,6 @@ def _approximations(case: Case, alpha: float, batch: int, repeats: int) -> list[
         exact = y if exact is None else exact
         lengths = [np.linalg.norm(np.asarray(v, np.float64).reshape(batch, -1), axis=1) for v in (y, x)]
         isometry = float(np.abs(lengths[0] / lengths[1] - 1).max())
-        error = float(np.abs(y - exact).max() / np.abs(exact).max())
+        error = relative_error(y, exact)
         rows.append(timed_row(f"{case.name}, alpha {alpha:g}", name, batch, "forward", timing, error, isometry))
     return rows

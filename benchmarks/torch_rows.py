@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robust_iqa_jax.benchmarks.cases import case_of, maps, parameters
-from robust_iqa_jax.benchmarks.measure import Row, median_and_spread
+from robust_iqa_jax.benchmarks.measure import Row, median_and_spread, relative_error
 
 IMPLS = {"torch-explicit-q": "torch", "orthogonium-aoc": "orthogonium"}
 """Name of the row -> package that it needs."""
@@ -29,7 +29,7 @@ def row(case: str, impl: str, batch: int, pass_: str, repeats: int, expected: np
     found = np.frombuffer(body, np.float32)
     error = None
     if expected is not None:
-        error = float(np.abs(found.reshape(expected.shape) - expected).max() / np.abs(expected).max())
+        error = relative_error(found.reshape(expected.shape), expected)
     return Row(case, impl, batch, pass_, **facts, rel_err=error)
 
 
